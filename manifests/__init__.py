@@ -1,0 +1,1 @@
+"""What the pipeline is told about the world and never computes."""

@@ -1,0 +1,1 @@
+"""The nouns of synthetic-iqa: sources, distortions, shards, encoder, training, databases, features, evaluation, report."""

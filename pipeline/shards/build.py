@@ -1,0 +1,196 @@
+"""The tasks that fill shards: a block of sources, and a block of sources times 126 classes.
+
+What draws and what distorts is passed in, so that this noun knows neither. Both tasks are picklable, keep what is already
+right, and end with the same bytes whatever the engine and the number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline import artifacts, images
+from pipeline.artifacts import ShardMeta
+from pipeline.seeding import generator
+from pipeline.shards import plan, tables, writer
+from pipeline.shards.reader import ShardSet
+
+PIXEL_LIBRARIES = ("imagecodecs", "numba", "numpy", "opencv-contrib-python-headless", "pillow", "scikit-image", "scipy")
+
+
+class Maker(Protocol):
+    """Makes or takes the sources of a set; must be picklable."""
+
+    count: int
+
+    def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Image (uint8 H x W x 3) and recipe (JSON-able) of source ``index``."""
+
+
+class Distorted(Protocol):
+    """One of the 126 images that a bank makes of a source."""
+
+    label: int
+    type: int
+    level: int
+    image: np.ndarray
+    record: dict[str, Any]
+
+
+Bank = Callable[[np.ndarray, np.random.Generator], Iterable[Distorted]]
+
+
+@dataclass(frozen=True)
+class SourceTask:
+    """One shard of sources."""
+
+    maker: Maker
+    block: plan.Block
+    folder: Path
+    codec: str
+    parts: dict[str, object]  # of the fingerprint: all that changes these pixels, but for the keys
+
+
+def build_sources(task: SourceTask) -> ShardMeta:
+    """Draw the block's sources into its shard, unless the shard is there and right."""
+    path = task.folder / plan.shard_name("sources", task.block.index)
+    keys = [plan.source_key(source) for source in task.block.sources]
+    print_ = artifacts.fingerprint({**task.parts, **_versions(), "keys": keys, "codec": task.codec})
+    if artifacts.is_current(path, print_):
+        return artifacts.read_meta(path)
+
+    def write(temporary: Path) -> tuple[Sequence[str], Mapping[str, Path]]:
+        written, table = writer.write_shard(temporary, _sources(task, path.name), task.codec, tables.sources())
+        return written, writer.write_companion(path, table)
+
+    return artifacts.commit_shard(path, print_, write)
+
+
+def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
+    for source in task.block.sources:
+        image, recipe = task.maker.make(source)
+        images.check(image, f"source {source}")
+        text = writer.record(recipe)
+        row = {
+            "source": source,
+            "id": str(recipe.get("id", plan.source_key(source))),
+            "shard": shard,
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "sha256": hashlib.sha256(np.ascontiguousarray(image)).hexdigest(),
+            "phash": images.perceptual_hash(image),
+            "recipe": text.decode(),
+        }
+        yield writer.Sample(plan.source_key(source), images.encode(image, task.codec), {"json": text}, row)
+
+
+@dataclass(frozen=True)
+class DistortTask:
+    """The shards of one block of sources."""
+
+    bank: Bank
+    set_name: str
+    sources: Path  # the folder of the source shards
+    sources_print: str  # sha256 of its manifest: a worker opens each state of the folder once
+    rows: tuple[tuple[int, str], ...]  # (row in the source table, sha256 of the source's pixels), one for each source
+    block: plan.Block
+    shards_per_block: int
+    folder: Path
+    codec: str
+    pristine: str
+    seed: int
+    parts: dict[str, object]
+
+
+def build_distorted(task: DistortTask) -> list[ShardMeta]:
+    """Distort the block's sources into its shards, unless they are all there and right. Each source is decoded once."""
+    first = task.block.index * task.shards_per_block
+    parts = plan.layout(task.block, task.shards_per_block, task.seed)
+    paths = [task.folder / plan.shard_name("distorted", first + number) for number in range(len(parts))]
+    prints = [_distorted_print(task, part) for part in parts]
+    if all(artifacts.is_current(path, print_) for path, print_ in zip(paths, prints, strict=True)):
+        return [artifacts.read_meta(path) for path in paths]
+    samples = {(sample.row["source"], sample.row["label"]): sample for sample in _distorted(task)}
+    return [
+        _commit_part(task, path, print_, [samples[place] for place in part])
+        for path, print_, part in zip(paths, prints, parts, strict=True)
+    ]
+
+
+def class_generator(seed: int, set_name: str, source: int) -> np.random.Generator:
+    """The generator whose 126 children (``spawn(126)[label]``) draw the classes of one source."""
+    return generator(seed, f"distort/{set_name}", source)
+
+
+def _distorted_print(task: DistortTask, part: Sequence[tuple[int, int]]) -> str:
+    keys = [plan.sample_key(source, label) for source, label in part]
+    inputs = [sha256 for _, sha256 in task.rows]
+    extra = {"set": task.set_name, "seed": task.seed, "codec": task.codec, "pristine": task.pristine}
+    return artifacts.fingerprint({**task.parts, **extra, **_versions(), "keys": keys, "inputs": inputs})
+
+
+def _commit_part(task: DistortTask, path: Path, print_: str, samples: list[writer.Sample]) -> ShardMeta:
+    def write(temporary: Path) -> tuple[Sequence[str], Mapping[str, Path]]:
+        for sample in samples:
+            sample.row["shard"] = path.name
+        keys, table = writer.write_shard(temporary, samples, task.codec, tables.distorted())
+        return keys, writer.write_companion(path, table)
+
+    return artifacts.commit_shard(path, print_, write)
+
+
+def _distorted(task: DistortTask) -> Iterator[writer.Sample]:
+    """The encoded samples of the block; an error is raised again with the set, the source and the seed in its message."""
+    read = _open(task.sources, task.sources_print)
+    for source, (row, sha256) in zip(task.block.sources, task.rows, strict=True):
+        image = read.image(row)
+        try:
+            for made in task.bank(image, class_generator(task.seed, task.set_name, source)):
+                yield _encoded(task, source, sha256, image if made.label == 0 and task.pristine == "raw" else made.image, made)
+        except Exception as error:
+            error.add_note(f"while distorting set {task.set_name}, source {source}, seed {task.seed}")
+            raise
+
+
+def _encoded(task: DistortTask, source: int, sha256: str, image: np.ndarray, made: Distorted) -> writer.Sample:
+    content = {
+        **made.record,
+        "set": task.set_name,
+        "source": source,
+        "source_sha256": sha256,
+        "label": made.label,
+        "type": made.type,
+        "level": made.level,
+        "seed": task.seed,
+    }
+    text = writer.record(content)
+    row = {
+        "source": source,
+        "label": made.label,
+        "type": made.type,
+        "level": made.level,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "record": text.decode(),
+    }
+    members = {"cls": str(made.label).encode(), "json": text}
+    return writer.Sample(plan.sample_key(source, made.label), images.encode(image, task.codec), members, row)
+
+
+@cache
+def _open(folder: Path, state: str) -> ShardSet:
+    """The source shards, opened once in each worker for each state of the folder."""
+    return ShardSet(folder)
+
+
+@cache
+def _versions() -> dict[str, object]:
+    """What enters every fingerprint beside the parameters: the writer's format and the libraries that touch pixels."""
+    return {"format": writer.FORMAT, "libraries": {name: version(name) for name in PIXEL_LIBRARIES}}

@@ -1,0 +1,51 @@
+"""Which sample goes where: blocks of sources, the order of their classes, and the shards they fall into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.seeding import generator
+
+CLASSES = 126  # the pristine image and 25 types x 5 levels
+SOURCE_PATTERN = r"sources-\d{5}\.(tar|tar\.meta\.json|parquet)"
+DISTORTED_PATTERN = r"distorted-\d{5}\.(tar|tar\.meta\.json|parquet)"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive sources that one task works on; ``index`` counts blocks of ``size`` sources from 0."""
+
+    index: int
+    sources: range
+
+
+def blocks(count: int, size: int) -> list[Block]:
+    """``count`` sources in blocks of ``size`` (the last may be shorter): growing ``count`` moves no source between blocks."""
+    return [Block(start // size, range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
+def shard_name(kind: str, index: int) -> str:
+    """``kind`` is ``sources`` or ``distorted``."""
+    return f"{kind}-{index:05d}.tar"
+
+
+def source_key(source: int) -> str:
+    """The key of a source's member."""
+    return f"{source:06d}"
+
+
+def sample_key(source: int, label: int) -> str:
+    """The key of a distorted sample's members."""
+    return f"{source:06d}-{label:03d}"
+
+
+def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:
+    """(source, label) of every sample of the block, shuffled and cut into ``shards`` lists of nearly equal length.
+
+    A client that streams shards in order thus never sees one source's 126 classes in a row.
+    """
+    samples = [(source, label) for source in block.sources for label in range(CLASSES)]
+    order = generator(seed, "distort/layout", block.index).permutation(len(samples))
+    return [[samples[i] for i in part] for part in np.array_split(order, shards)]
