@@ -1,8 +1,9 @@
 """The commit protocol, written once: what is under its final name is whole, and says what it was made from.
 
-A file is written under a temporary name, flushed to disk and renamed. A shard is followed by ``<name>.meta.json`` with its
-fingerprint, size, sha256 and keys; when all shards of a folder are there, ``manifest.json`` lists them. A rerun keeps what
-has the right fingerprint, size and hash, rebuilds the rest, and removes what is surplus.
+A file is written under a temporary name, flushed to disk and renamed. A shard is followed by ``<name>.meta.json``
+with its fingerprint, size, sha256 and keys; when all shards of a folder are there, ``manifest.json`` lists them. Both
+records carry a seal, the sha256 of what they say. A rerun keeps what has the right fingerprint, size and hash, rebuilds
+the rest, and removes what is surplus.
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import Refusal
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 1024  # rows: a reader of one image touches one group, 16 MiB of 4,096-number features
 MANIFEST = "manifest.json"
+TEMPORARY = r".+\.(\d+|part)\.tmp"  # whole names of what a killed writer leaves behind
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(Refusal, RuntimeError):
     """A file that is missing, damaged, locked or not what its record says; the message names it."""
 
 
 @dataclass(frozen=True)
 class ShardMeta:
-    """The record beside a shard (``<name>.meta.json``); ``companions`` maps the files written with it to their sha256."""
+    """The record beside a shard (``<name>.meta.json``); ``companions`` maps files written with it to their sha256."""
 
     name: str
     fingerprint: str
@@ -44,7 +48,7 @@ class ShardMeta:
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
-    """sha256 (hex) of ``parts`` as canonical JSON. Equal content gives equal fingerprints whatever the order of the keys."""
+    """sha256 (hex) of ``parts`` as canonical JSON: equal content, equal fingerprint, whatever the order of the keys."""
     return sha256_bytes(json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
 
 
@@ -95,6 +99,19 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path}: broken JSON ({error})") from None
 
 
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write a record as JSON with its ``seal``, the fingerprint of all the rest."""
+    write_json(path, {**content, "seal": fingerprint(content)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """A record without its seal; one that does not fit, as after a flipped bit, is an :class:`ArtifactError`."""
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("seal", None) != fingerprint(content):
+        raise ArtifactError(f"{path}: damaged or written by hand (its seal does not fit)")
+    return content
+
+
 def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str] = ()) -> None:
     """Write a Parquet table: zstd, row groups of 1,024, no timestamps, so that equal content is equal bytes.
 
@@ -104,14 +121,15 @@ def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    split, plain = [], []
+    split: list[str] = []
+    plain: list[str] = []
     for field in table.schema:
         nested = pa.types.is_fixed_size_list(field.type) or pa.types.is_list(field.type)
         column = f"{field.name}.list.element" if nested else field.name
         (split if field.name in byte_stream_split else plain).append(column)
     with replacing(Path(path)) as temporary:
         pq.write_table(
-            table,
+            table.combine_chunks(),  # pages end where chunks do: they would tell how the table was put together
             temporary,
             compression="zstd",
             row_group_size=ROW_GROUP,
@@ -122,15 +140,19 @@ def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str]
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet table read whole; :class:`ArtifactError` names a file that is missing or broken."""
+    """A Parquet table, or some of its columns; :class:`ArtifactError` names a file that is missing or broken."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read(columns=list(columns) if columns else None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            absent = set(columns or ()) - set(file.schema_arrow.names)
+            if absent:  # Parquet's reader would leave them out
+                raise ArtifactError(f"{path}: no column {', '.join(sorted(absent))}")
+            return file.read(columns=list(columns) if columns else None)
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{path}: not a readable Parquet table ({error})") from None
 
 
@@ -138,17 +160,18 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
     """Hold the one lock of ``folder`` (a file in ``locks``, outside every out) until the block ends.
 
-    A second writer gets an :class:`ArtifactError` that names the holder's pid. The lock goes with its process, so a killed
-    run leaves nothing to clean.
+    A second writer gets an :class:`ArtifactError` that names the holder's pid. The lock goes with its process, so a
+    killed run leaves nothing to clean.
     """
     locks.mkdir(parents=True, exist_ok=True)
-    path = locks / (re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder).strip("/")) + ".lock")
+    path = locks / (re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/")) + ".lock")
     with open(path, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise ArtifactError(f"{folder}: another run is writing here (pid {file.read().strip() or 'unknown'})") from None
+            holder = file.read().strip() or "unknown"
+            raise ArtifactError(f"{folder}: another run is writing here (pid {holder})") from None
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
@@ -156,22 +179,26 @@ def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
         yield
 
 
-def commit_shard(path: Path, fingerprint: str, write: Callable[[Path], tuple[Sequence[str], Mapping[str, Path]]]) -> ShardMeta:
+def commit_shard(
+    path: Path, fingerprint: str, write: Callable[[Path], tuple[Sequence[str], Mapping[str, Path]]]
+) -> ShardMeta:
     """Write one shard by ``write(temporary path)`` and record it.
 
-    ``write`` fills the temporary file and returns its sample keys and its companion files (final name -> temporary path),
-    which are renamed before the shard. The record is written last, so a shard without one is not there.
+    ``write`` fills the temporary file and returns its sample keys and its companion files (final name -> temporary
+    path), which are renamed before the shard. The record is written last, so a shard without one is not there.
     """
     meta_path(path).unlink(missing_ok=True)
     with replacing(path) as temporary:
         keys, companions = write(temporary)
+        if not keys:
+            raise ArtifactError(f"{path}: a shard without samples")
         hashes = {}
         for name, written in companions.items():
             hashes[name] = sha256_file(written)
             os.replace(written, path.with_name(name))
         size, digest = temporary.stat().st_size, sha256_file(temporary)
     meta = ShardMeta(path.name, fingerprint, size, digest, len(keys), keys[0], keys[-1], hashes)
-    write_json(meta_path(path), asdict(meta))
+    write_sealed(meta_path(path), asdict(meta))
     return meta
 
 
@@ -182,7 +209,7 @@ def meta_path(shard: Path) -> Path:
 
 def read_meta(shard: Path) -> ShardMeta:
     """The record of a shard; :class:`ArtifactError` if it is missing or broken."""
-    return _meta(read_json(meta_path(shard)), meta_path(shard))
+    return _meta(read_sealed(meta_path(shard)), meta_path(shard))
 
 
 def is_current(shard: Path, fingerprint: str) -> bool:
@@ -197,22 +224,22 @@ def is_current(shard: Path, fingerprint: str) -> bool:
 
 
 def commit_manifest(folder: Path, shards: Sequence[ShardMeta], pattern: str, about: Mapping[str, object]) -> None:
-    """Remove surplus files of ``pattern`` (a regular expression of whole names) and ``.tmp`` files, then write the manifest."""
+    """Remove surplus files of ``pattern`` (of whole names) and what killed writers left, then write the manifest."""
     keep = {MANIFEST}
     for shard in shards:
         keep |= {shard.name, f"{shard.name}.meta.json", *shard.companions}
     for path in sorted(folder.iterdir()):
-        if path.name not in keep and (re.fullmatch(pattern, path.name) or path.name.endswith(".tmp")):
+        if path.name not in keep and re.fullmatch(f"{pattern}|{TEMPORARY}", path.name):
             path.unlink()
     content = {**about, "samples": sum(s.samples for s in shards), "bytes": sum(s.bytes for s in shards)}
-    write_json(folder / MANIFEST, {**content, "shards": [asdict(shard) for shard in shards]})
+    write_sealed(folder / MANIFEST, {**content, "shards": [asdict(shard) for shard in shards]})
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], list[ShardMeta]]:
-    """The manifest of a folder and its shards, each checked for presence and size; :class:`ArtifactError` names what is off."""
+    """A folder's manifest and its shards, checked for presence and size; :class:`ArtifactError` names what is off."""
     path = folder / MANIFEST
-    content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("shards"), list):
+    content = read_sealed(path)
+    if not isinstance(content.get("shards"), list):
         raise ArtifactError(f"{path}: not a manifest")
     shards = [_meta(entry, path) for entry in content["shards"]]
     for shard in shards:
@@ -221,15 +248,19 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], list[ShardMeta]]:
                 raise ArtifactError(f"{folder / name}: listed in the manifest and missing")
         size = (folder / shard.name).stat().st_size
         if size != shard.bytes:
-            raise ArtifactError(f"{folder / shard.name}: {size} bytes on disk, {shard.bytes} in the manifest: cut or overwritten")
+            found = f"{size} bytes on disk, {shard.bytes} in the manifest"
+            raise ArtifactError(f"{folder / shard.name}: {found}: cut or overwritten")
     return content, shards
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise :class:`ArtifactError` if the disk of ``folder`` has less than ``needed`` bytes free (and 1 % to spare)."""
+    """Raise :class:`ArtifactError` if ``folder`` cannot come to hold ``needed`` bytes (and 1 % to spare) on its disk.
+
+    What it holds already counts as free: a rerun keeps or replaces it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     state = os.statvfs(folder)
-    free = state.f_bavail * state.f_frsize
+    free = state.f_bavail * state.f_frsize + sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     if free < needed * 1.01:
         raise ArtifactError(f"{folder}: {what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 

@@ -1,7 +1,8 @@
 """The only door for pixels: a capped decoder and a lossless encoder.
 
-An image is ``uint8``, H x W x 3, RGB everywhere between parts. Whatever comes from a file passes :func:`decode`, which reads
-the size from the header and refuses what is over the cap before a pixel is decoded, and what it can't turn into RGB without guessing.
+An image is ``uint8``, H x W x 3, RGB everywhere between parts. Whatever comes from a file passes :func:`decode`, which
+reads the size from the header and refuses what is over the cap before a codec sees the file, and what it can't turn
+into RGB without guessing.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from pipeline.jxl_header import jxl_size
+from pipeline import Refusal
+from pipeline.image_headers import image_size
+from pipeline.jxl_header import jxl_header
 
 MAX_PIXELS = 2**26  # 8192 x 8192: 192 MiB as RGB
 CODECS = ("qoi", "png", "webp", "jxl")
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_QOI_END = b"\x00" * 7 + b"\x01"
 _JXL_CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 
 
-class ImageError(ValueError):
+class ImageError(Refusal, ValueError):
     """An image that is refused; the message names it and says why."""
 
 
@@ -33,38 +37,44 @@ def check(image: np.ndarray, name: str = "image") -> None:
     if image.dtype != np.uint8:
         raise ImageError(f"{name}: expected dtype uint8, got {image.dtype}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(f"{name}: expected shape H x W x 3 (RGB), got {' x '.join(map(str, image.shape)) or 'a scalar'}")
+        shape = " x ".join(map(str, image.shape)) or "a scalar"
+        raise ImageError(f"{name}: expected shape H x W x 3 (RGB), got {shape}")
 
 
 def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The image in a file, uint8 H x W x 3 RGB. Raises :class:`ImageError` (refused) or ``OSError`` (unreadable file)."""
+    """The image in a file, uint8 H x W x 3 RGB. :class:`ImageError` if refused, ``OSError`` if it cannot be read."""
     return decode(Path(path).read_bytes(), name=str(path), max_pixels=max_pixels)
 
 
 def decode(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode PNG, JPEG, WebP, BMP, QOI or JPEG XL into uint8 H x W x 3 RGB.
 
-    Grey becomes three equal channels, a palette is expanded, 16 bits are rounded to 8 (257 steps to one), alpha is laid over
-    white. CMYK (no meaning without its profile), animations, other formats, truncated files and images of more than
-    ``max_pixels`` pixels raise :class:`ImageError` with ``name`` in its message. EXIF orientation is not applied.
+    Grey becomes three equal channels, a palette is expanded, more than 8 bits are rounded to 8 (of 16: 257 steps to
+    one), alpha is laid over white. Of a JPEG with further pictures behind it (MPF: previews, gain maps) the first is
+    taken. CMYK (no meaning without its profile), floats, animations, other formats, files cut short of their pixels and
+    images of more than ``max_pixels`` pixels raise :class:`ImageError` with ``name`` in its message (Pillow, which
+    decodes PNG, JPEG, WebP and BMP, has a cap of its own at 179 million). No orientation (EXIF, JPEG XL) is applied.
     """
     kind = _kind(data, name)
-    height, width = _size(data, kind, name)
+    try:
+        height, width = image_size(data, kind)
+    except ValueError as error:
+        raise ImageError(f"{name}: broken {kind} header ({error})") from None
     if height * width > max_pixels:
         raise ImageError(f"{name}: {width} x {height} is over the cap of {max_pixels} pixels")
     try:
-        pixels = _pixels(data, kind)
+        pixels, top = _pixels(data, kind, (width, height))
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except Exception as error:  # whatever a codec raises, the reader of the message needs the file's name
         raise ImageError(f"{name}: broken {kind} file ({str(error).strip() or type(error).__name__})") from error
     if pixels.shape[:2] != (height, width):
-        raise ImageError(f"{name}: the header says {width} x {height}, the pixels are {pixels.shape[1]} x {pixels.shape[0]}")
-    return _to_rgb8(pixels, name)
+        raise ImageError(f"{name}: the header says {width} x {height}, the decoder gives {pixels.shape}")
+    return _to_rgb8(pixels, top, name)
 
 
 def encode(image: np.ndarray, codec: str = "qoi") -> bytes:
-    """``image`` (uint8 H x W x 3) as a lossless file: ``qoi``, ``png``, ``webp`` or ``jxl`` (other names: ``ValueError``)."""
+    """``image`` (uint8 H x W x 3) as a lossless file: ``qoi``, ``png``, ``webp`` or ``jxl``; else ``ValueError``."""
     check(image)
     pixels = np.ascontiguousarray(image)
     if codec == "qoi":
@@ -79,8 +89,9 @@ def encode(image: np.ndarray, codec: str = "qoi") -> bytes:
 
 
 def perceptual_hash(image: np.ndarray) -> int:
-    """A 64-bit DCT hash of the luma: near duplicates differ in few bits. The 8 x 8 lowest frequencies of a 32 x 32 thumbnail
-    against their median.
+    """A 64-bit DCT hash of the luma: near duplicates differ in few bits.
+
+    The 8 x 8 lowest frequencies of a 32 x 32 thumbnail against their median.
     """
     check(image)
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -98,54 +109,65 @@ def _kind(data: bytes, name: str) -> str:
         return "webp"
     if head.startswith((b"\xff\x0a", _JXL_CONTAINER)):
         return "jxl"
-    raise ImageError(f"{name}: not a PNG, JPEG, WebP, BMP, QOI or JPEG XL file" + (" (it is empty)" if not data else ""))
+    what = "an empty file" if not data else "not a PNG, JPEG, WebP, BMP, QOI or JPEG XL file"
+    raise ImageError(f"{name}: {what}")
 
 
-def _size(data: bytes, kind: str, name: str) -> tuple[int, int]:
-    """Height and width as the header has them; no pixel is decoded."""
-    try:
-        if kind == "qoi":
-            if len(data) < 14:
-                raise ValueError("header cut short")
-            return int.from_bytes(data[8:12], "big"), int.from_bytes(data[4:8], "big")
-        if kind == "jxl":
-            return jxl_size(data)
-        with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as picture:
-            width, height = picture.size
-            return height, width
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: {error}") from None
-    except (UnidentifiedImageError, ValueError, OSError, SyntaxError, IndexError) as error:
-        raise ImageError(f"{name}: broken {kind} header ({error})") from error
-
-
-def _pixels(data: bytes, kind: str) -> np.ndarray:
+def _pixels(data: bytes, kind: str, size: tuple[int, int]) -> tuple[np.ndarray, int]:
+    """H x W or H x W x channels, and the largest value that a sample can have."""
     if kind == "qoi":
-        return np.asarray(imagecodecs.qoi_decode(data))
+        if not data.endswith(_QOI_END):  # the decoder fills up a cut file with its last pixel and says nothing
+            raise ImageError("cut short (no end marker)")
+        return np.asarray(imagecodecs.qoi_decode(data)), 255
     if kind == "jxl":
-        return np.asarray(imagecodecs.jpegxl_decode(data))
+        return _jxl_pixels(data)
+    if kind == "png" and data[24] == 16:  # IHDR's bit depth: Pillow would cut 16-bit RGB to its high bytes
+        with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as picture:
+            _one_frame(picture)
+            picture.verify()  # sums of chunks: imagecodecs loses a reference to None with each PNG that it refuses
+        return np.asarray(imagecodecs.png_decode(data)), 65535
     with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as picture:
-        if getattr(picture, "is_animated", False):
-            raise ImageError(f"an animation of {getattr(picture, 'n_frames', '?')} frames")
-        mode = picture.mode
-        if mode in ("CMYK", "YCCK"):
-            raise ImageError("CMYK, which has no meaning without its profile: convert it to RGB first")
-        if kind == "png" and data[24:25] == b"\x10":  # IHDR's bit depth: Pillow would cut 16-bit RGB to its high bytes
-            return np.asarray(imagecodecs.png_decode(data))
-        if mode == "P":
-            picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-        elif mode in ("1", "L", "RGB") and "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-        elif mode in ("1", "LA", "La", "PA", "RGBa"):
-            picture = picture.convert("L" if mode == "1" else "RGBA")
-        elif mode not in ("L", "RGB", "RGBA"):
-            raise ImageError(f"colour mode {mode} is not handled")
-        return np.asarray(picture)
+        if picture.size != size:
+            raise ImageError(f"the first header says {size}, a later one {picture.size}")
+        if kind != "jpeg":
+            _one_frame(picture)
+        return np.array(_plain_mode(picture)), 255  # a copy: Pillow's own array cannot be written to
 
 
-def _to_rgb8(pixels: np.ndarray, name: str) -> np.ndarray:
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _jxl_pixels(data: bytes) -> tuple[np.ndarray, int]:
+    header = jxl_header(data)
+    if header.animated:
+        raise ImageError("an animation")
+    if header.floating:
+        raise ImageError("floating-point samples are not handled")
+    return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True)), 2**header.bits - 1
+
+
+def _one_frame(picture: Image.Image) -> None:
+    if getattr(picture, "is_animated", False):
+        raise ImageError(f"an animation of {getattr(picture, 'n_frames', '?')} frames")
+
+
+def _plain_mode(picture: Image.Image) -> Image.Image:
+    """``picture`` in mode L, RGB or RGBA."""
+    mode = picture.mode
+    if mode in ("CMYK", "YCCK"):
+        raise ImageError("CMYK, which has no meaning without its profile: convert it to RGB first")
+    if mode in ("1", "L", "P", "RGB") and "transparency" in picture.info:
+        return picture.convert("RGBA")
+    if mode in ("1", "P"):
+        return picture.convert("L" if mode == "1" else "RGB")
+    if mode in ("LA", "La", "PA", "RGBa"):
+        return picture.convert("RGBA")
+    if mode not in ("L", "RGB", "RGBA"):
+        raise ImageError(f"colour mode {mode} is not handled")
+    return picture
+
+
+def _to_rgb8(pixels: np.ndarray, top: int, name: str) -> np.ndarray:
+    """Samples of 0..``top`` rounded to 0..255, alpha laid over white, grey repeated."""
+    if top != 255 and pixels.dtype in (np.uint8, np.uint16):
+        pixels = ((pixels.astype(np.uint32) * 510 + top) // (2 * top)).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise ImageError(f"{name}: samples of type {pixels.dtype} are not handled")
     if pixels.ndim == 2:

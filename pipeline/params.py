@@ -1,4 +1,7 @@
-"""Every knob of params.yaml as frozen models, one a section. What is not known, of the wrong type or impossible is refused by name."""
+"""Every knob of params.yaml as frozen models, one a section.
+
+What is not known, of the wrong type or impossible is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,24 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline import Refusal
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Count = Annotated[int, Field(ge=1)]
 EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
 UNTRAINED = ("random_init", "floor")
 
 
-class ParamsError(ValueError):
+class ParamsError(Refusal, ValueError):
     """params.yaml is refused; the message is one line that names the key, the value and what is allowed."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class SourcesParams(_Section):
-    """What the sources stage draws or takes (sources.md's defaults; the paper leaves all but the exponent and alpha open)."""
+    """What the sources stage draws or takes. The paper gives the exponent and alpha and leaves the rest open."""
 
     count: Count = Field(48, description="images in each set; `photos` has its five whatever is said here")
     size: int = Field(256, ge=64, le=8192, description="side in pixels of a drawn image")
@@ -32,10 +37,17 @@ class SourcesParams(_Section):
     r_max: float | None = Field(None, gt=0, description="largest leaf radius, pixels; null: the image's side")
     exponent: float = Field(3.0, gt=1, description="the radius' density is r^-exponent")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the texture in a textured leaf")
+    supersample: int = Field(1, ge=1, le=8, description="draw that many times finer, then average")
     palettes: Literal["embedded", "folder"] = Field("embedded", description="photographs that give the colours")
     textures: Literal["embedded", "folder"] = Field("embedded", description="folder: the one in run.paths.textures")
     codec: Literal["qoi", "png", "webp", "jxl"] = "qoi"
     per_shard: Count = Field(16, description="sources in a shard, which is one task")
+
+
+class StatisticsParams(_Section):
+    """How much the sets resemble photographs."""
+
+    images: Count = Field(100, description="at most this many of each set (the paper: 100)")
 
 
 class DistortParams(_Section):
@@ -48,34 +60,69 @@ class DistortParams(_Section):
 
 
 class TrainParams(_Section):
-    """The encoder and its schedule."""
+    """The encoder, the loss and the schedule (paper 1, section 4.1, is the `paper` profile)."""
 
     depth: Literal[18, 34, 50] = 18
-    width: int = Field(32, ge=8, le=256)
+    width: int = Field(32, ge=8, le=256, description="channels of the first layer; 64 is the published networks'")
+    projector_layers: int = Field(2, ge=1, le=3, description="hidden layers of the projector (CONTRIQUE's code: 1)")
+    projector_width: int = Field(256, ge=8, le=8192)
+    projection: int = Field(128, ge=8, le=4096, description="K, the length of what the loss compares")
+    crop: int = Field(64, ge=32, le=1024, description="side of a view in pixels")
+    batch: int = Field(64, ge=2, le=8192, description="images in a step, over all ranks; two crops of each")
+    epochs: float = Field(8, gt=0, le=10000, description="may be a fraction: the steps are rounded")
+    learning_rate: float = Field(0.1, gt=0, le=10, description="the peak")
+    warmup: float = Field(1, ge=0, le=1000, description="epochs of linear warm-up")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0, lt=1)
+    decay_norms: bool = Field(False, description="whether the batch norms' scales and shifts decay too")
+    temperature: float = Field(0.1, ge=0.01, le=10)
+    precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
+    class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
+    images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
+    merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
 
 
 class ProbeParams(_Section):
     """The linear probe of type and class."""
 
     sources: int = Field(16, ge=2, description="the last sources of each trained set: never trained on, probed on")
+    folds: int = Field(4, ge=2, le=64, description="parts the held-out sources are split into; each is tested once")
+    ridge: float = Field(10.0, gt=0, description="strength of the ridge on standardised features")
 
 
 class IngestParams(_Section):
     """How a database's folder becomes a table."""
 
-    max_pixels: Count = 2**26
+    max_pixels: Count = Field(2**26, description="an image above this is refused before it is decoded")
 
 
 class FeaturesParams(_Section):
-    """How features are extracted."""
+    """How features are extracted: native resolution, batches of images of one size."""
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the network; tables are float32 either way")
+    batch_images: Count = Field(16, description="most images in a batch")
+    batch_pixels: Count = Field(2**23, description="most pixels in a batch (one image at least)")
 
 
 class EvaluateParams(_Section):
-    """The protocol."""
+    """The protocol. Splits are by group; lambda never sees the test part."""
 
-    splits: Count = 10
+    protocol: Literal["manifest", "random", "leave_one_group_out", "official"] = Field(
+        "manifest", description="manifest: the one that the database's manifest declares"
+    )
+    splits: int = Field(10, ge=1, le=1000, description="of the random protocol, 70/10/20 by group")
+    lambda_min: float = Field(1e-3, gt=0)
+    lambda_max: float = Field(1e3, gt=0)
+    lambda_count: int = Field(13, ge=1, le=100, description="values, evenly spaced in the logarithm")
+    min_validation_groups: int = Field(
+        5, ge=2, description="with fewer groups to validate on, lambda is chosen by leaving one group out of train and val"
+    )
+
+    @model_validator(mode="after")
+    def _grid_rises(self) -> EvaluateParams:
+        if self.lambda_min > self.lambda_max:
+            raise ValueError(f"evaluate.lambda_min: {self.lambda_min} is above evaluate.lambda_max ({self.lambda_max})")
+        return self
 
 
 class ReportParams(_Section):
@@ -83,6 +130,7 @@ class ReportParams(_Section):
 
     title: str = "synthetic-iqa"
     sheet_sources: int = Field(12, ge=1, le=48, description="images of each set's contact sheet")
+    sheet_source: int = Field(2, ge=0, description="the photograph shown in all its classes, by number (2: coffee)")
 
 
 class PathsParams(_Section):
@@ -90,6 +138,7 @@ class PathsParams(_Section):
 
     palettes: str | None = None
     textures: str | None = None
+    natural: str | None = None
     sets: dict[Name, str] = {}
     databases: dict[Name, str] = {}
 
@@ -112,8 +161,11 @@ class Params(_Section):
     trained: list[Name] = Field(min_length=1)
     untrained: list[Literal["random_init", "floor"]]
     encoders: list[Name] = Field(min_length=1)
+    embedded: list[Literal["photos"]]
+    ingested: list[Name]
     databases: list[Name] = Field(min_length=1)
     sources: SourcesParams
+    statistics: StatisticsParams
     distort: DistortParams
     train: TrainParams
     probe: ProbeParams
@@ -128,22 +180,34 @@ class Params(_Section):
         for key, names, known in (
             ("trained", self.trained, self.sets),
             ("encoders", self.encoders, [*self.trained, *self.untrained]),
+            ("embedded", self.embedded, self.sets),
+            ("ingested", self.ingested, [*self.run.paths.databases]),
+            ("databases", self.databases, [*self.embedded, *self.ingested]),
         ):
             for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"{key}: {name!r} is named twice")
                 if name not in known:
-                    raise ValueError(f"{key}: {name!r} is not one of {', '.join(known)}")
+                    raise ValueError(f"{key}: {name!r} is not one of {', '.join(known) or 'none (run.paths is empty)'}")
         for name in self.sets:
+            if self.sets.count(name) > 1:
+                raise ValueError(f"sets: {name!r} is named twice")
             if name not in EMBEDDED_SETS and name not in self.run.paths.sets:
                 raise ValueError(f"sets: {name!r} is neither {', '.join(EMBEDDED_SETS)} nor a folder in run.paths.sets")
+        for key in ("palettes", "textures"):
+            if getattr(self.sources, key) == "folder" and getattr(self.run.paths, key) is None:
+                raise ValueError(f"sources.{key}: folder, and run.paths.{key} names none")
         if self.probe.sources >= self.sources.count:
-            raise ValueError(
-                f"probe.sources: {self.probe.sources} of {self.sources.count} sources (sources.count) leave none to train on"
-            )
+            of = f"{self.probe.sources} of {self.sources.count} sources (sources.count)"
+            raise ValueError(f"probe.sources: {of} leave none to train on")
+        largest = self.sources.r_max or self.sources.size
+        if self.sources.r_min >= largest:
+            raise ValueError(f"sources.r_min: {self.sources.r_min} is not below the largest radius, {largest}")
         return self
 
 
 def load(path: Path) -> Params:
-    """Read params.yaml (YAML 1.2, as DVC reads it). :class:`ParamsError` has one line: file, key, value, what is allowed."""
+    """Read params.yaml (YAML 1.2, as DVC reads it). :class:`ParamsError` is one line: file, key, value, allowed."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -153,8 +217,10 @@ def load(path: Path) -> Params:
         raise ParamsError(f"{path}: missing; `synthetic-iqa profile small` puts one in place") from None
     except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error})") from None
     try:
-        return Params.model_validate_json(json.dumps(content))
+        return Params.model_validate_json(json.dumps(content, default=str))  # default: a bare date reads as its text
     except ValidationError as error:
         raise ParamsError(f"{path}: {_first(error)}") from None
 
@@ -170,6 +236,7 @@ def _first(error: ValidationError) -> str:
         text = f"{key}: missing"
     elif first["type"] == "value_error":
         text = first["msg"].removeprefix("Value error, ")
+        text = text if text.startswith(key) else f"{key}: {text}"
     else:
         text = f"{key} = {json.dumps(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
     return text + (f" (and {more} more)" if more else "")

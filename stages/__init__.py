@@ -8,17 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.artifacts import ArtifactError
-from pipeline.engine import Engine, EngineError
-from pipeline.images import ImageError
-from pipeline.params import Params, ParamsError, RunParams, load
+from pipeline import Refusal
+from pipeline.engine import Engine
+from pipeline.params import RunParams, load
 
 DATA, METRICS, REPORT, LOCKS = Path("data"), Path("metrics"), Path("report"), Path("data/.locks")
-REFUSALS = (ParamsError, ArtifactError, EngineError, ImageError)
 
 
 def entry(run: Callable[..., None], *names: str) -> None:
-    """Read params.yaml and the arguments called ``names``, and run the stage; a refusal ends it with one line and exit code 2."""
+    """Read params.yaml and the arguments called ``names``, and run the stage; a refusal is one line and exit code 2."""
     stage = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=run.__doc__)
     for name in names:
@@ -26,7 +24,7 @@ def entry(run: Callable[..., None], *names: str) -> None:
     arguments = parser.parse_args()
     try:
         run(load(Path("params.yaml")), *(getattr(arguments, name) for name in names))
-    except REFUSALS as error:
+    except Refusal as error:
         for line in (f"{stage}: {error}", *getattr(error, "__notes__", ())):
             print(line, file=sys.stderr)
         raise SystemExit(2) from None

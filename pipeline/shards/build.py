@@ -1,12 +1,11 @@
 """The tasks that fill shards: a block of sources, and a block of sources times 126 classes.
 
-What draws and what distorts is passed in, so that this noun knows neither. Both tasks are picklable, keep what is already
-right, and end with the same bytes whatever the engine and the number of workers.
+What draws and what distorts is passed in, so that this noun knows neither. Both tasks are picklable, keep what is
+already right, and end with the same bytes whatever the engine and the number of workers.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline import artifacts, images
-from pipeline.artifacts import ShardMeta
+from pipeline.artifacts import ArtifactError, ShardMeta
 from pipeline.seeding import generator
 from pipeline.shards import plan, tables, writer
 from pipeline.shards.reader import ShardSet
@@ -80,11 +79,11 @@ def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
         text = writer.record(recipe)
         row = {
             "source": source,
-            "id": str(recipe.get("id", plan.source_key(source))),
+            "id": str(recipe.get("name", plan.source_key(source))),
             "shard": shard,
             "width": image.shape[1],
             "height": image.shape[0],
-            "sha256": hashlib.sha256(np.ascontiguousarray(image)).hexdigest(),
+            "sha256": pixel_sha256(image),
             "phash": images.perceptual_hash(image),
             "recipe": text.decode(),
         }
@@ -115,13 +114,17 @@ def build_distorted(task: DistortTask) -> list[ShardMeta]:
     parts = plan.layout(task.block, task.shards_per_block, task.seed)
     paths = [task.folder / plan.shard_name("distorted", first + number) for number in range(len(parts))]
     prints = [_distorted_print(task, part) for part in parts]
-    if all(artifacts.is_current(path, print_) for path, print_ in zip(paths, prints, strict=True)):
-        return [artifacts.read_meta(path) for path in paths]
-    samples = {(sample.row["source"], sample.row["label"]): sample for sample in _distorted(task)}
+    current = [artifacts.is_current(path, print_) for path, print_ in zip(paths, prints, strict=True)]
+    samples = {} if all(current) else {(made.row["source"], made.row["label"]): made for made in _distorted(task)}
     return [
-        _commit_part(task, path, print_, [samples[place] for place in part])
-        for path, print_, part in zip(paths, prints, parts, strict=True)
+        artifacts.read_meta(path) if right else _commit_part(task, path, print_, [samples[place] for place in part])
+        for path, print_, part, right in zip(paths, prints, parts, current, strict=True)
     ]
+
+
+def pixel_sha256(image: np.ndarray) -> str:
+    """sha256 (hex) of an image's pixels: uint8, row by row, RGB."""
+    return artifacts.sha256_bytes(np.ascontiguousarray(image).data)
 
 
 def class_generator(seed: int, set_name: str, source: int) -> np.random.Generator:
@@ -147,13 +150,16 @@ def _commit_part(task: DistortTask, path: Path, print_: str, samples: list[write
 
 
 def _distorted(task: DistortTask) -> Iterator[writer.Sample]:
-    """The encoded samples of the block; an error is raised again with the set, the source and the seed in its message."""
+    """The encoded samples of the block; an error is raised again with a note of the set, the source and the seed."""
     read = _open(task.sources, task.sources_print)
     for source, (row, sha256) in zip(task.block.sources, task.rows, strict=True):
         image = read.image(row)
+        if pixel_sha256(image) != sha256:
+            raise ArtifactError(f"{task.sources}: source {source} is not what it was when this run began")
         try:
             for made in task.bank(image, class_generator(task.seed, task.set_name, source)):
-                yield _encoded(task, source, sha256, image if made.label == 0 and task.pristine == "raw" else made.image, made)
+                raw = made.label == 0 and task.pristine == "raw"
+                yield _encoded(task, source, sha256, image if raw else made.image, made)
         except Exception as error:
             error.add_note(f"while distorting set {task.set_name}, source {source}, seed {task.seed}")
             raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.artifacts import ArtifactError
 from pipeline.seeding import generator
 
 CLASSES = 126  # the pristine image and 25 types x 5 levels
@@ -22,7 +23,7 @@ class Block:
 
 
 def blocks(count: int, size: int) -> list[Block]:
-    """``count`` sources in blocks of ``size`` (the last may be shorter): growing ``count`` moves no source between blocks."""
+    """``count`` sources in blocks of ``size``, the last maybe shorter: growing ``count`` moves none between blocks."""
     return [Block(start // size, range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
@@ -49,3 +50,14 @@ def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:
     samples = [(source, label) for source in block.sources for label in range(CLASSES)]
     order = generator(seed, "distort/layout", block.index).permutation(len(samples))
     return [[samples[i] for i in part] for part in np.array_split(order, shards)]
+
+
+def held_out(sources: np.ndarray, count: int) -> np.ndarray:
+    """bool [n]: which samples (given by the number of their source) belong to the last ``count`` sources of the set.
+
+    These are the probe's: no encoder is ever trained on them.
+    """
+    distinct = np.unique(sources)
+    if count >= len(distinct):
+        raise ArtifactError(f"{len(distinct)} sources, of which the probe keeps {count}: none is left to train on")
+    return np.asarray(sources >= distinct[-count])

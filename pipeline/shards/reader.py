@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class ShardSet:
     """The samples of a folder of shards, in the order of the shards and of their tables.
 
-    Opening checks the manifest, the size of every shard and the sha256 of every sample table; :class:`ArtifactError` names
-    the file that is off. Pickles as its folder, so a worker opens its own files.
+    Opening checks the manifest, the size of every shard and the sha256 of every sample table; :class:`ArtifactError`
+    names the file that is off. Pickles as its folder, so a worker opens its own files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +78,8 @@ class ShardSet:
         start = int(self._offsets[index])
         data = self._map(shard)[start : start + int(self._lengths[index])]
         if crc32(data) != int(self._crcs[index]):
-            raise ArtifactError(f"{self.folder / self.shards[shard].name}: sample {self.keys[index]} is damaged (crc32)")
+            name = self.folder / self.shards[shard].name
+            raise ArtifactError(f"{name}: sample {self.keys[index]} is damaged (crc32)")
         return data
 
     def image(self, index: int) -> np.ndarray:
@@ -93,7 +94,7 @@ class ShardSet:
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """int64 permutation of ``count`` samples: each exactly once, another order in every epoch, the same on every machine."""
+    """int64 permutation of ``count`` samples: another order in every epoch, the same on every machine."""
     return generator(seed, "epoch", epoch).permutation(count)
 
 

@@ -34,8 +34,8 @@ class Sample:
 def write_shard(path: Path, samples: Iterable[Sample], codec: str, schema: pa.Schema) -> tuple[list[str], pa.Table]:
     """Write ``samples`` to ``path`` and return their keys and the table.
 
-    Members of a key are written in sorted order, mtime 0, owner 0, mode 0444. The table has ``schema``'s columns from each
-    row, and offset, bytes and crc32 of the image member.
+    Members of a key are written in sorted order, mtime 0, owner 0, mode 0444. The table has ``schema``'s columns from
+    each row, and offset, bytes and crc32 of the image member.
     """
     import pyarrow as pa
 
@@ -59,7 +59,7 @@ def write_companion(shard: Path, table: pa.Table) -> dict[str, Path]:
     return {name: temporary}
 
 
-def crc32(data: bytes | memoryview) -> int:
+def crc32(data: bytes) -> int:
     """crc32 of ``data`` (libdeflate: some 20 times faster than zlib's)."""
     return int(imagecodecs.deflate_crc32(data))
 
@@ -70,7 +70,7 @@ def record(content: dict[str, Any]) -> bytes:
 
 
 def table_schema(columns: Sequence[tuple[str, Any, str]]) -> pa.Schema:
-    """An Arrow schema from (name, type, description): the description goes into the field's metadata and docs/tables.md."""
+    """An Arrow schema from (name, type, description); a description is kept as its field's metadata."""
     import pyarrow as pa
 
     return pa.schema([pa.field(name, kind, metadata={"description": text}) for name, kind, text in columns])

@@ -1,0 +1,166 @@
+"""Ridge of a whole evaluation against scikit-learn's one fit at a time, and a table four times its memory allowance.
+
+    python -m benchmarks.evaluation [--json] [--rows 10125] [--dim 4096] [--splits 10] [--peer-fits 3]
+
+KADID-10k's size: 10,125 images of 4,096 features, 10 splits of 70/10/20 % of 81 groups, 13 lambdas. Single-threaded
+CPU-seconds, so that other work on the machine does not count; scikit-learn's 130 fits are extrapolated from a few,
+whose predictions ours are compared with. About four minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.evaluation.measures import srocc
+from pipeline.evaluation.moments import Scheduler, Sums
+from pipeline.evaluation.protocol import Protocol, evaluate
+from pipeline.evaluation.ridge import fit, predict
+from pipeline.evaluation.source import open_sources
+from pipeline.evaluation.splits import random_splits
+from pipeline.features import FeatureTable, feature_table, read_features
+
+LAMBDAS = np.geomspace(1e-3, 1e3, 13)
+ALLOWANCE = 2**27  # bytes: 128 MiB, for a table of 512 MiB
+
+
+def write_table(path: Path, rows: int, dim: int, groups: int) -> None:
+    """A feature table of ReLU-like unit halves, block by block, with opinions that a tenth of the features tell."""
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=dim) * (rng.random(dim) < 0.1)
+    writer = None
+    for start in range(0, rows, 1024):
+        count = min(1024, rows - start)
+        halves = np.maximum(rng.standard_normal((count, 2, dim // 2), dtype=np.float32), 0)
+        x = (halves / np.linalg.norm(halves, axis=2, keepdims=True)).reshape(count, dim)
+        numbers = range(start, start + count)
+        database = pa.table(
+            {
+                "image_id": [f"image{i:07d}" for i in numbers],
+                "group": [f"group{i % groups:04d}" for i in numbers],
+                "reference_id": pa.nulls(count, pa.string()),
+                "is_reference": [False] * count,
+                "mos": x @ direction + 0.1 * rng.normal(size=count),
+                "higher_is_better": [True] * count,
+                **{name: pa.nulls(count, pa.int16()) for name in ("type", "level")},
+                **{name: pa.nulls(count, pa.string()) for name in ("official_split", "stratum")},
+            }
+        )
+        block = feature_table(database, x, encoder="synthetic", database_name="synthetic", metadata={"dim": dim})
+        writer = writer or pq.ParquetWriter(path, block.schema, compression="zstd", compression_level=1)
+        writer.write_table(block)
+    assert writer is not None
+    writer.close()
+
+
+def ridge_ratio(table: FeatureTable, splits: int, peer_fits: int) -> dict[str, float]:
+    """CPU-seconds of all splits and lambdas, ours and scikit-learn's, and the largest difference of predictions."""
+    from sklearn.linear_model import Ridge
+
+    y = table.columns["mos"].to_numpy()
+    parts = random_splits(table.columns["group"].to_pylist(), seed=0, database="benchmark", count=splits)
+    start = process_time()
+    sums = Sums(open_sources(table, memory=2**32)["nr"], y, Scheduler("synchronous"))
+    chosen, first = [], np.empty(0)
+    for split in parts:
+        model = fit(sums, split.train, LAMBDAS, standardise=False)
+        on_val = predict(sums.source, split.val, model)
+        best = max(range(len(LAMBDAS)), key=lambda i: srocc(on_val[:, i], y[split.val]))
+        on_test = predict(sums.source, split.test, model.at(best))
+        chosen.append(srocc(on_test[:, 0], y[split.test]))
+        first = predict(sums.source, split.test, model) if split.index == 0 else first
+    ours = process_time() - start
+    train, test = (sums.source.take(part) for part in (parts[0].train, parts[0].test))
+    seconds, difference = [], 0.0
+    for index in np.linspace(0, len(LAMBDAS) - 1, peer_fits).astype(int):
+        start = process_time()
+        found = Ridge(alpha=LAMBDAS[index]).fit(train, y[parts[0].train]).predict(test)
+        seconds.append(process_time() - start)
+        difference = max(difference, float(np.max(np.abs(found - first[:, index]))))
+    peer = float(np.median(seconds)) * splits * len(LAMBDAS)
+    return {
+        "ridge_cpu_seconds": ours,
+        "sklearn_cpu_seconds_one_fit": float(np.median(seconds)),
+        "sklearn_cpu_seconds_extrapolated": peer,
+        "ridge_cpu_ratio": peer / ours,
+        "ridge_largest_difference": difference,
+        "ridge_median_srocc": float(np.median(chosen)),
+    }
+
+
+def memory_of_a_large_table(folder: Path) -> dict[str, float]:
+    """Evaluate a table of four times the allowance in a process of its own; peak memory above what its imports take."""
+    path = folder / "large.parquet"
+    dim = 1024
+    write_table(path, 4 * ALLOWANCE // (4 * dim), dim, groups=200)
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--child", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return dict(json.loads(output.stdout.splitlines()[-1]))
+
+
+def child(path: Path) -> dict[str, float]:
+    """What :func:`memory_of_a_large_table` runs."""
+    import dask.delayed  # noqa: F401  (imports are not the table's memory)
+    import scipy.linalg
+    import scipy.optimize
+    import scipy.stats  # noqa: F401
+
+    before, start = _resident("VmRSS"), process_time()
+    _, metrics = evaluate(read_features(path), Protocol("random", splits=2, memory=ALLOWANCE), scheduler=Scheduler())
+    return {
+        "memory_allowance_mb": ALLOWANCE / 2**20,
+        "memory_table_mb": metrics["images"] * metrics["dim"] * 4 / 2**20,
+        "memory_peak_mb": (_resident("VmHWM") - before) / 2**20,
+        "memory_cpu_seconds": process_time() - start,
+    }
+
+
+def _resident(which: str) -> int:
+    """Resident set of this process in bytes, now (VmRSS) or at its highest (VmHWM); rusage would count the parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(which))
+
+
+def main() -> None:
+    """Run, print a table and, with ``--json``, one JSON object on the last line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", type=int, default=10_125)
+    parser.add_argument("--dim", type=int, default=4096)
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--peer-fits", type=int, default=3)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(child(arguments.child)))
+        return
+    from threadpoolctl import threadpool_limits
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "features.parquet"
+        write_table(path, arguments.rows, arguments.dim, groups=81)
+        with threadpool_limits(1):
+            figures = ridge_ratio(read_features(path), arguments.splits, arguments.peer_fits)
+        path.unlink()
+        figures |= memory_of_a_large_table(Path(name))
+    print(f"{arguments.rows} x {arguments.dim}, {arguments.splits} splits, {len(LAMBDAS)} lambdas, one thread")
+    for key, value in figures.items():
+        print(f"  {key:<36} {value:14.4g}")
+    print(f"  scikit-learn: {arguments.peer_fits} fits measured, {arguments.splits * len(LAMBDAS)} extrapolated")
+    if arguments.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Time of one 512 x 512 dead-leaves image, r in [1, 512], beside a back-to-front painter; and of 5,000 into files.
+
+    python -m benchmarks.sources [--json] [--sources 1000]
+
+One thread, CPU time, medians. ``plain_ms`` and ``textured_ms`` are whole images (geometry, colours, rendering, no file
+encoding). The painter is what one writes with Pillow: as many ellipses as our geometry drew, the last drawn first, with
+integer boxes and centres in the window only (its law is biased, its work is the same). ``deadleaves`` (PyPI) is timed
+where it is installed. ``sources_5000_s`` makes ``--sources`` textured images, encodes them as QOI and writes them into
+tars of 250 with two processes; the wall time is scaled to 5,000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+
+from pipeline import images, sources  # noqa: E402
+from pipeline.seeding import generator  # noqa: E402
+from pipeline.sources import dead_leaves  # noqa: E402
+
+SIDE, R_MIN, R_MAX = 512, 1.0, 512.0
+
+
+def cpu_ms(function: Callable[[int], object], repeats: int) -> float:
+    """Median CPU time of ``function(index)`` in milliseconds, after one call to warm up."""
+    function(0)
+    times = []
+    for index in range(repeats):
+        start = time.process_time()
+        function(index)
+        times.append(time.process_time() - start)
+    return 1000 * statistics.median(times)
+
+
+def pillow_painter(index: int) -> np.ndarray:
+    """Back to front with ``ImageDraw.ellipse``: the naive way, at the number of leaves that the exact law needs."""
+    from PIL import Image, ImageDraw
+
+    draws = np.random.default_rng(index)
+    count = 63_000  # the median number of leaves until 512 x 512 is covered, r in [1, 512]
+    low, high = R_MIN**-2, R_MAX**-2
+    radius = 1 / np.sqrt(low - draws.random(count) * (low - high))
+    x, y = draws.random(count) * SIDE, draws.random(count) * SIDE
+    boxes = np.rint(np.stack([x - radius, y - radius, x + radius, y + radius], 1)).astype(int).tolist()
+    colours = draws.integers(0, 256, (count, 3)).tolist()
+    canvas = Image.new("RGB", (SIDE, SIDE))
+    ellipse = ImageDraw.Draw(canvas).ellipse
+    for box, colour in zip(boxes, colours, strict=True):
+        ellipse(box, fill=tuple(colour))
+    return np.asarray(canvas)
+
+
+def deadleaves_package() -> float | None:
+    """CPU ms of the PyPI package at r in [8, 512] (it needs about 19 s an image at r_min 1); None if not installed."""
+    try:
+        from deadleaves import LeafGeometryGenerator
+    except ImportError:
+        return None
+
+    def one(_: int) -> object:
+        law = {"area": {"powerlaw": {"low": 8.0**2, "high": R_MAX**2, "k": 2.0}}}
+        return LeafGeometryGenerator("circular", law, (SIDE, SIDE)).generate_segmentation()
+
+    return cpu_ms(one, 1)
+
+
+def write_block(task: tuple[sources.Maker, range, str]) -> int:
+    """Make images, encode them and put them into one tar; returns its size."""
+    maker, indices, path = task
+    with tarfile.open(path, "w") as archive:
+        for index in indices:
+            data = images.encode(maker.make(index)[0], "qoi")
+            member = tarfile.TarInfo(f"{index:06d}.qoi")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return Path(path).stat().st_size
+
+
+def files(count: int) -> tuple[float, float]:
+    """Wall seconds for ``count`` textured sources into tars with two processes, and gigabytes written."""
+    maker = sources.maker("textured_dead_leaves", seed=0, count=count, height=SIDE, width=SIDE)
+    with tempfile.TemporaryDirectory() as folder, get_context("spawn").Pool(2) as pool:
+        tasks = [(maker, range(k, min(k + 50, count)), f"{folder}/{k}.tar") for k in range(0, count, 50)]
+        start = time.perf_counter()
+        size = sum(pool.imap_unordered(write_block, tasks))
+        return time.perf_counter() - start, size / 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    parser.add_argument("--sources", type=int, default=1000, help="textured sources really written (0: skip)")
+    parser.add_argument("--repeats", type=int, default=60)
+    arguments = parser.parse_args()
+    sources.compile_kernels()
+    found: dict[str, float | None] = {}
+    makers = {n: sources.maker(n, seed=0, count=arguments.repeats) for n in ("dead_leaves", "textured_dead_leaves")}
+    found["plain_ms"] = cpu_ms(lambda index: makers["dead_leaves"].make(index), arguments.repeats)
+    found["textured_ms"] = cpu_ms(lambda index: makers["textured_dead_leaves"].make(index), arguments.repeats)
+    found["geometry_ms"] = cpu_ms(
+        lambda index: dead_leaves.geometry(generator(0, "bench", index), SIDE, SIDE, R_MIN, R_MAX), arguments.repeats
+    )
+    found["pillow_ms"] = cpu_ms(pillow_painter, 7)
+    found["pillow_over_plain"] = found["pillow_ms"] / found["plain_ms"]
+    found["deadleaves_r8_ms"] = deadleaves_package()
+    if arguments.sources:
+        seconds, gigabytes = files(arguments.sources)
+        found["sources_made"] = arguments.sources
+        found["sources_5000_s"] = seconds * 5000 / arguments.sources
+        found["sources_5000_gb"] = gigabytes * 5000 / arguments.sources
+    for name, value in found.items():
+        print(f"{name:20} {'not installed' if value is None else f'{value:10.2f}'}")
+    if arguments.json:
+        print(json.dumps({name: None if value is None else round(value, 3) for name, value in found.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""From a manifest and a folder to the database table: every image found, decoded, hashed; every fault named."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import artifacts, images
+from pipeline.databases.manifest import OWN_MANIFEST, Images, Manifest
+from pipeline.databases.scores import Score, read_scores
+from pipeline.databases.table import database_table, duplicates, refuse
+from pipeline.engine import Engine
+
+_CHUNK = 64  # images of one task: half a second of decoding
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What an image file turned out to be; ``fault`` is why it was refused, or empty."""
+
+    sha256: str = ""
+    phash: int = 0
+    width: int = 0
+    height: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where the bytes of one image are; ``offset`` and ``size`` for a member of a tar."""
+
+    name: str
+    path: str
+    offset: int | None = None
+    size: int | None = None
+
+
+def ingest_folder(
+    manifest: Manifest, folder: Path, *, engine: Engine | None = None, max_pixels: int = images.MAX_PIXELS
+) -> pa.Table:
+    """The database table of ``folder`` (schema: :data:`pipeline.databases.table.DATABASE`), ordered by image_id.
+
+    Raises :class:`IngestError` with every fault at once: scores without images, images without scores, missing
+    references, undecodable images, equal images, and what :func:`read_scores` refuses.
+    """
+    folder = Path(folder)
+    scores = read_scores(manifest, folder)
+    assert manifest.images is not None
+    found = _listing(folder / manifest.images.folder, manifest.images)
+    references = sorted({score.reference for score in scores if score.reference is not None})
+    shared = manifest.references_folder in (None, manifest.images.folder)
+    others = found if shared else _listing(folder / str(manifest.references_folder), manifest.images)
+    key = _key(manifest.images)
+    paths = {score.image: found[key(score.image)] for score in scores if key(score.image) in found}
+    reference_paths = {name: others[key(name)] for name in references if key(name) in others}
+    used = {*paths.values(), *(reference_paths.values() if shared else ())}
+    extra = sorted(name for name, path in found.items() if path not in used and not _unscored(name, manifest.images))
+    pieces = [Piece(name, str(path)) for name, path in {**paths, **reference_paths}.items()]
+    seen = inspect(pieces, engine or Engine(), max_pixels)
+    there = [score for score in scores if score.image in paths]
+    rows = [_row(manifest, score, seen[score.image], paths[score.image], folder) for score in there]
+    rows += _reference_rows(manifest, scores, seen, reference_paths, folder)
+    refuse(
+        manifest,
+        {
+            "scores without images": [score.image for score in scores if score.image not in paths],
+            "images without scores": extra,
+            "references that are not there": [name for name in references if name not in reference_paths],
+            "images that are both scored and a reference": sorted(set(paths) & set(reference_paths)),
+            "images that can't be decoded": [f"{name} ({r.fault})" for name, r in seen.items() if r.fault],
+            "sets of equal images": duplicates(manifest, [row for row in rows if row["sha256"]]),
+        },
+    )
+    return database_table(manifest, rows)
+
+
+def inspect(pieces: Sequence[Piece], engine: Engine, max_pixels: int) -> dict[str, Inspected]:
+    """Decode and hash ``pieces``; what can't be decoded comes back with its fault."""
+    tasks = [(list(pieces[i : i + _CHUNK]), max_pixels) for i in range(0, len(pieces), _CHUNK)]
+    found = [result for chunk in engine.map(inspect_chunk, tasks, describe="ingest") for result in chunk]
+    return dict(zip((piece.name for piece in pieces), found, strict=True))
+
+
+def inspect_chunk(task: tuple[list[Piece], int]) -> list[Inspected]:
+    """One task of :func:`inspect`."""
+    return [_inspect(piece, task[1]) for piece in task[0]]
+
+
+def _inspect(piece: Piece, max_pixels: int) -> Inspected:
+    try:
+        with open(piece.path, "rb") as file:
+            file.seek(piece.offset or 0)
+            data = file.read(-1 if piece.size is None else piece.size)
+        image = images.decode(data, name=Path(piece.path).name, max_pixels=max_pixels)
+    except (images.ImageError, OSError) as error:
+        return Inspected(fault=str(error))
+    height, width = image.shape[:2]
+    return Inspected(artifacts.sha256_bytes(data), images.perceptual_hash(image), width, height)
+
+
+def _listing(folder: Path, declared: Images) -> dict[str, Path]:
+    """Image files below ``folder``: their key (relative path, lower case if the manifest says so) -> path."""
+    if not folder.is_dir():
+        return {}
+    suffixes = {suffix.lower() for suffix in declared.extensions}
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    key = _key(declared)
+    return {key(path.relative_to(folder).as_posix()): path for path in files if path.name != OWN_MANIFEST}
+
+
+def _key(declared: Images):  # type: ignore[no-untyped-def]
+    return str.lower if declared.ignore_case else str
+
+
+def _unscored(name: str, declared: Images) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in declared.unscored)
+
+
+def _row(manifest: Manifest, score: Score, seen: Inspected, path: Path, folder: Path) -> dict[str, object]:
+    return {
+        "image_id": score.image,
+        "path": path.relative_to(folder).as_posix(),
+        "sha256": seen.sha256,
+        "phash": seen.phash,
+        "group": score.group,
+        "reference_id": score.reference,
+        "is_reference": False,
+        "mos": score.mos,
+        "mos_std": score.mos_std,
+        "higher_is_better": manifest.higher_is_better,
+        "type": score.type,
+        "level": score.level,
+        "official_split": score.official_split,
+        "stratum": score.stratum,
+        "width": seen.width,
+        "height": seen.height,
+    }
+
+
+def _reference_rows(
+    manifest: Manifest, scores: Sequence[Score], seen: dict[str, Inspected], paths: dict[str, Path], folder: Path
+) -> list[dict[str, object]]:
+    group_of = {score.reference: score.group for score in scores if score.reference is not None}
+    rows = []
+    for name, path in paths.items():
+        row = _row(
+            manifest, Score(name, 0.0, None, None, group_of[name], None, None, None, None), seen[name], path, folder
+        )
+        rows.append({**row, "is_reference": True, "mos": None})
+    return rows

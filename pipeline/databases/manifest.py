@@ -1,0 +1,179 @@
+"""What a database's manifest may say: its files, score column, direction, groups, strata, official split and protocol.
+
+Manifests of known databases are in ``manifests/databases``; for one's own, ``database.yaml`` lies with the images.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline import Refusal
+
+OWN_MANIFEST = "database.yaml"
+
+
+class ManifestError(Refusal, ValueError):
+    """A manifest that is missing or refused; the message names the file, the key and what is wrong."""
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scores(_Part):
+    """The score file and its columns. ``columns`` names them, in order, for a file without a header."""
+
+    file: str
+    delimiter: Literal[",", ";", "\t", "whitespace"] = ","
+    columns: tuple[str, ...] | None = None
+    image: str
+    mos: str
+    mos_std: str | None = None
+    reference: str | None = None
+    group: str | None = None
+    stratum: str | None = None
+    official_split: str | None = None
+
+
+class Images(_Part):
+    """Where the images are, below the database's folder. ``unscored`` are glob patterns of files that are known to
+    have no score (training examples of the viewers); anything else without a score is an error.
+    """
+
+    folder: str = "."
+    extensions: tuple[str, ...] = Field(min_length=1)
+    ignore_case: bool = False
+    unscored: tuple[str, ...] = ()
+
+
+class Group(_Part):
+    """What is never on two sides of a split: ``image``, ``reference``, ``column`` (of the score file), ``source`` (of
+    members) or ``block``: ``size`` contiguous numbers; ``pattern`` has the named groups ``number`` (from 1) and,
+    optionally, ``subset``.
+    """
+
+    kind: Literal["image", "reference", "column", "block", "source"]
+    pattern: Pattern | None = None
+    size: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _block_is_whole(self) -> Group:
+        if self.kind == "block" and (self.size is None or self.pattern is None or "(?P<number>" not in self.pattern):
+            raise ValueError("a block needs `size` and a `pattern` with the named group number")
+        return self
+
+
+class Manifest(_Part):
+    """One human-scored database. ``kind``: ``folder`` (images and a score file) or ``members`` (members of tar shards,
+    scored by the class of their distortion).
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
+    title: str
+    citation: str
+    note: str = ""
+    kind: Literal["folder", "members"]
+    higher_is_better: bool
+    range: tuple[float, float]
+    scores: Scores | None = None
+    class_means: str | None = None
+    images: Images | None = None
+    references_folder: str | None = None
+    reference_pattern: Pattern | None = Field(None, description="pattern on the image's name: named group reference")
+    reference_suffix: str = Field(
+        "", description="what follows the group of reference_pattern in the reference's file name"
+    )
+    group: Group
+    type_level: Pattern | None = Field(
+        None, description="pattern on the image's name: named groups type and, optionally, level"
+    )
+    stratum: Literal["none", "column", "type"] = "none"
+    official_parts: dict[str, Literal["train", "val", "test", "unused"]] = {}
+    official_shares_groups: bool = False
+    duplicates: Literal["refuse", "within_group"] = "refuse"
+    protocol: Literal["random", "leave_one_group_out", "official"] = "random"
+    stratified: bool = Field(False, description="random splits take their shares inside each stratum")
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Manifest:
+        if self.range[0] >= self.range[1]:
+            raise ValueError(f"range: {self.range[0]} is not below {self.range[1]}")
+        if self.kind == "members":
+            if self.class_means is None or self.group.kind != "source":
+                raise ValueError("kind members needs class_means and group.kind source")
+            return self
+        if self.scores is None or self.images is None:
+            raise ValueError("kind folder needs scores and images")
+        needs = {
+            "group.kind column": (self.group.kind == "column", self.scores.group),
+            "group.kind reference": (self.group.kind == "reference", self.scores.reference or self.reference_pattern),
+            "stratum column": (self.stratum == "column", self.scores.stratum),
+            "stratum type": (self.stratum == "type", self.type_level),
+            "official_parts": (bool(self.official_parts), self.scores.official_split),
+            "protocol official": (self.protocol == "official", self.scores.official_split),
+        }
+        for what, (wanted, given) in needs.items():
+            if wanted and given is None:
+                raise ValueError(f"{what}: the column or pattern it needs is not declared")
+        if self.group.kind == "source":
+            raise ValueError("group.kind source is for members")
+        return self
+
+
+def manifest_names() -> list[str]:
+    """The databases that have a manifest in ``manifests/databases``."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_manifest(name: str, folder: Path | None = None) -> Manifest:
+    """The manifest of ``name``: ours, or ``database.yaml`` of the user's ``folder``; else :class:`ManifestError`."""
+    if name in manifest_names():
+        return _parse(_folder() / f"{name}.yaml", name)
+    own = None if folder is None else Path(folder) / OWN_MANIFEST
+    if own is None or not own.is_file():
+        raise ManifestError(
+            f"{name}: no manifest of that name (known: {', '.join(manifest_names())}) and no {OWN_MANIFEST} in "
+            f"{folder or 'its folder, which run.paths.databases does not give'}"
+        )
+    return _parse(own, name)
+
+
+def _parse(path: Path | Traversable, name: str) -> Manifest:
+    import yaml
+
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except ValidationError as error:
+        # an unknown key comes first: it is why another is missing
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        key = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(
+            f"{path}: {key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}"
+        ) from None
+    if manifest.name != name:
+        raise ManifestError(f"{path}: name is {manifest.name!r}, expected {name!r}")
+    return manifest
+
+
+def _folder() -> Traversable:
+    return files("manifests") / "databases"

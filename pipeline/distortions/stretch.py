@@ -1,0 +1,66 @@
+"""The global stretch (docs/distortions.md) and the rounding to bytes: what happens around every distortion.
+
+The stretch takes the least value over all pixels and channels to 0 and the greatest to 1. A constant array has no
+range: it is left as it is, in units of 1 = 255, on the way in and on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from pipeline.distortions.arrays import Bytes, Floats
+from pipeline.distortions.kernels import quantise
+
+
+def round_bytes(unit: Floats) -> Bytes:
+    """Values in [0, 1] to bytes, half upwards; outside is clipped."""
+    return np.asarray(np.floor(np.clip(unit, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
+
+
+def table_bytes(values: Floats, present: np.ndarray) -> Bytes:
+    """Bytes of a table of unit values, stretched over the entries that are ``present``."""
+    used = values[present]
+    low, high = used.min(), used.max()
+    return round_bytes((values - low) / (high - low) if high > low else values)
+
+
+def look_up(image: Bytes, table: Bytes) -> Bytes:
+    """``table[image]`` for bytes."""
+    out: Bytes = np.empty_like(image)
+    cv2.LUT(image, table, dst=out)
+    return out
+
+
+def stretch_bytes(image: Bytes) -> Bytes:
+    """The stretch of a byte image; the same array if it already spans 0..255."""
+    low, high = int(image.min()), int(image.max())
+    if low == high or (low == 0 and high == 255):
+        return image
+    return look_up(image, round_bytes((np.arange(256.0) - low) / (high - low)))
+
+
+def stretch_values(values: Floats, first: float, span: float, shape: tuple[int, ...]) -> Bytes:
+    """The stretch of values that are ``first + span * unit`` (for instance raw bytes), to bytes of ``shape``.
+
+    Not-a-number is left out of the range and becomes 0.
+    """
+    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    if not high > low:
+        return round_bytes(np.nan_to_num((values - first) / span)).reshape(shape)
+    out = np.empty(shape, np.uint8)
+    quantise(values.reshape(-1), low, 255.0 / (high - low), out.reshape(-1))
+    return out
+
+
+def stretch_clipped(make: Callable[[np.float32, np.float32], tuple[float, float]]) -> None:
+    """Run ``make(low, scale)``, which writes bytes of values in [0, 1] and returns their range; again if that is not
+    full.
+
+    Results that were clipped to [0, 1] nearly always touch both ends, so the first run usually is the last.
+    """
+    low, high = make(np.float32(0.0), np.float32(255.0))
+    if high > low and (low > 0.0 or high < 1.0):
+        make(np.float32(low), np.float32(255.0 / (high - low)))

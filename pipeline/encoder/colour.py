@@ -1,0 +1,100 @@
+"""The five colour spaces of paper 1, section 3.3, on batches and on the device: float [n, 3, h, w] in [0, 1] to the
+same.
+
+The ranges are those of the usual 8-bit forms divided by 255. LAB has its +128 offset: the official code reads Pillow's
+LAB bytes without it, which turns neutral grey into full-range salt and pepper in a and b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+_WHITE = (0.95047, 1.0, 1.08883)  # D65, 2 degrees
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_TAPS = 3  # on each side: 7 in all
+_SIGMA = 7 / 6
+_EPSILON = 1e-3 / 255  # the official 1e-3 of 8-bit levels: a flat crop becomes 0 and not 0 / 0
+
+
+def rgb(images: Tensor) -> Tensor:
+    """sRGB as it is."""
+    return images
+
+
+def grey(images: Tensor) -> Tensor:
+    """Luma 0.299 R + 0.587 G + 0.114 B (BT.601) in three equal channels."""
+    luma = (images * images.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return luma.expand(-1, 3, -1, -1)
+
+
+def lab(images: Tensor) -> Tensor:
+    """CIE Lab (sRGB, D65) as L / 100, (a + 128) / 255, (b + 128) / 255, clipped to [0, 1]: neutral grey has a = b =
+    0.502.
+    """
+    linear = torch.where(images > 0.04045, ((images + 0.055) / 1.055).clamp_min(0).pow(2.4), images / 12.92)
+    xyz = torch.einsum("ij,njhw->nihw", images.new_tensor(_XYZ), linear) / images.new_tensor(_WHITE).view(1, 3, 1, 1)
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6).pow(1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = f.unbind(1)
+    channels = ((116 * y - 16) / 100, (500 * (x - y) + 128) / 255, (200 * (y - z) + 128) / 255)
+    return torch.stack(channels, 1).clamp(0, 1)
+
+
+def hsv(images: Tensor) -> Tensor:
+    """Hue (a turn = 1), saturation and value; hue and saturation of a grey pixel are 0."""
+    value, _ = images.max(1)
+    chroma = value - images.min(1).values
+    safe = torch.where(chroma > 0, chroma, 1)
+    red, green, blue = images.unbind(1)
+    hue = torch.where(value == blue, 4 + (red - green) / safe, 0.0)
+    hue = torch.where(value == green, 2 + (blue - red) / safe, hue)
+    hue = torch.where(value == red, (green - blue) / safe, hue)
+    hue = torch.where(chroma > 0, (hue / 6) % 1.0, 0.0)
+    saturation = torch.where(value > 0, chroma / torch.where(value > 0, value, 1), 0.0)
+    return torch.stack((hue, saturation, value), 1)
+
+
+def mean_subtracted(images: Tensor) -> Tensor:
+    """x minus its Gaussian local mean (7 taps, sigma 7/6, edges mirrored with the edge pixel), min-max to [0, 1].
+
+    The stretch is per image and channel, (y - min) / (max - min + 1e-3 / 255). There is no division by a local
+    deviation.
+    """
+    offsets = torch.arange(-_TAPS, _TAPS + 1, dtype=images.dtype, device=images.device)
+    taps = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    taps = (taps / taps.sum()).view(1, 1, 1, -1).repeat(images.shape[1], 1, 1, 1)
+    mean = F.conv2d(_mirror(images, 3), taps, groups=images.shape[1])
+    mean = F.conv2d(_mirror(mean, 2), taps.transpose(2, 3), groups=images.shape[1])
+    band = images - mean
+    low, high = band.amin((2, 3), keepdim=True), band.amax((2, 3), keepdim=True)
+    return (band - low) / (high - low + _EPSILON)
+
+
+SPACES: dict[str, Callable[[Tensor], Tensor]] = {
+    "rgb": rgb,
+    "lab": lab,
+    "hsv": hsv,
+    "grey": grey,
+    "ms": mean_subtracted,
+}
+
+
+def convert(images: Tensor, spaces: Tensor) -> Tensor:
+    """Each image of a batch in its own space: ``spaces`` int64 [n] indexes :data:`SPACES` in order."""
+    converted = torch.empty_like(images)
+    for index, space in enumerate(SPACES.values()):
+        rows = torch.nonzero(spaces == index).squeeze(1)
+        if len(rows):
+            converted[rows] = space(images[rows])
+    return converted
+
+
+def _mirror(images: Tensor, axis: int) -> Tensor:
+    """Pad ``axis`` by the taps with its own mirror image, the edge pixel repeated (c b a | a b c ... x y z | z y x)."""
+    size = images.shape[axis]
+    places = torch.arange(-_TAPS, size + _TAPS, device=images.device) % (2 * size)
+    return images.index_select(axis, torch.where(places < size, places, 2 * size - 1 - places))

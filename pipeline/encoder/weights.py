@@ -1,0 +1,71 @@
+"""An encoder on disk: encoder.safetensors (the trunk, torchvision's key names) and encoder.json (what it is, made
+from what).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import ArtifactError, read_json, sha256_bytes, write_bytes, write_json
+from pipeline.encoder.extractor import Extractor, TrunkExtractor
+from pipeline.encoder.network import BLOCKS, ResNet
+
+WEIGHTS, CARD = "encoder.safetensors", "encoder.json"
+
+
+def save(folder: Path, trunk: ResNet, name: str, provenance: Mapping[str, object]) -> str:
+    """Write a trunk (float32) under ``folder``; returns the sha256 of the weights file. Equal weights give equal bytes.
+
+    encoder.json: kind "resnet", name, architecture, depth, width, dim (of a feature: 2 D), sha256, and ``provenance``
+    (JSON-able: what it was trained on, with what). It is written last: a folder with a card is whole.
+    """
+    from safetensors.torch import save as serialise
+
+    state = {key: value.detach().cpu().contiguous() for key, value in sorted(trunk.state_dict().items())}
+    data = serialise(state)
+    digest = sha256_bytes(data)
+    (folder / CARD).unlink(missing_ok=True)
+    write_bytes(folder / WEIGHTS, data)
+    card = {"architecture": trunk.architecture, "depth": trunk.depth, "width": trunk.width, "dim": 2 * trunk.dim}
+    about = {"kind": "resnet", "name": name, "sha256": digest, "provenance": dict(provenance)}
+    write_json(folder / CARD, {**about, **card})
+    return digest
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """encoder.json of ``folder``; :class:`ArtifactError` if it is missing or broken."""
+    card = read_json(Path(folder) / CARD)
+    if not isinstance(card, dict) or "kind" not in card:
+        raise ArtifactError(f"{Path(folder) / CARD}: not an encoder's card (no kind)")
+    return card
+
+
+def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
+    """The trunk in ``folder`` and its card. :class:`ArtifactError` if the weights are not those of the card."""
+    from safetensors.torch import load as parse
+
+    folder = Path(folder)
+    card = read_card(folder)
+    if card["kind"] != "resnet" or card.get("depth") not in BLOCKS:
+        raise ArtifactError(f"{folder / CARD}: kind {card['kind']!r}, depth {card.get('depth')!r} is no trunk of ours")
+    try:
+        data = (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder / WEIGHTS}: missing") from None
+    digest = sha256_bytes(data)
+    if digest != card.get("sha256"):
+        raise ArtifactError(f"{folder / WEIGHTS}: sha256 {digest:.12}..., {CARD} has {card.get('sha256')!s:.12}...")
+    trunk = ResNet(card["depth"], card["width"])
+    try:
+        trunk.load_state_dict(parse(data))
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder / WEIGHTS}: not a {card.get('architecture')} ({error})") from None
+    return trunk, card
+
+
+def load(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> Extractor:
+    """The extractor of an encoder folder. ``precision``: fp32 (the default, what is promised) or bf16."""
+    trunk, card = load_trunk(folder)
+    return TrunkExtractor(trunk, name=card["name"], sha256=card["sha256"], device=device, precision=precision)

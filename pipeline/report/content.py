@@ -1,0 +1,192 @@
+"""What the page shows, read from where the stages left it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifacts import ArtifactError, read_json, read_table
+from pipeline.databases import Manifest, load_manifest
+from pipeline.distortions import Sample
+from pipeline.params import Params
+from pipeline.report import sheets
+from pipeline.report.published import Published, load
+from pipeline.report.sheets import Sheet
+from pipeline.shards.reader import ShardSet
+
+LIBRARIES = (
+    "imagecodecs", "numba", "numpy", "opencv-contrib-python-headless", "pillow", "pyarrow", "scikit-image",
+    "scikit-learn", "scipy", "synthetic-iqa", "torch",
+)  # fmt: skip
+SIDE = 216  # pixels of a thumbnail's longer side: sharp on a desktop page, some 7 kB
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """A source set: counts, bytes on disk (shards), sizes of its images, and its contact sheet."""
+
+    name: str
+    sources: int
+    source_bytes: int
+    images: int
+    image_bytes: int
+    sizes: str
+    sheet: Sheet
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder's card, its loss at each step (None if it was not trained), and its probe: set -> accuracies."""
+
+    name: str
+    card: Mapping[str, Any]
+    steps: np.ndarray | None
+    loss: np.ndarray | None
+    probe: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of one encoder on one database, and the test predictions of each mode: (prediction, mos), float64."""
+
+    encoder: str
+    database: str
+    metrics: Mapping[str, Any]
+    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def modes(self) -> list[str]:
+        """Those of nr and fr that were evaluated."""
+        return [mode for mode in ("nr", "fr") if mode in self.metrics]
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page is made from."""
+
+    params: Params
+    versions: Mapping[str, str]
+    sets: tuple[SetFacts, ...]
+    distortions: Sheet
+    encoders: tuple[Encoder, ...]
+    databases: Mapping[str, Manifest]
+    evaluations: tuple[Evaluation, ...]
+    published: tuple[Published, ...]
+    statistics: Mapping[str, Mapping[str, Any]]
+    statistics_figure: str
+
+
+def collect(params: Params, data: Path, metrics: Path) -> Content:
+    """Read everything below ``data`` and ``metrics``; :class:`ArtifactError` names what is missing or broken.
+
+    What the run's machine adds (times, paths, workers) is not read: equal results give an equal page.
+    """
+    return Content(
+        params=params,
+        versions={name: version(name) for name in LIBRARIES},
+        sets=tuple(_set(name, params, data) for name in params.sets),
+        distortions=_distortions(params, data),
+        encoders=tuple(_encoder(name, data, metrics) for name in params.encoders),
+        databases={name: _manifest(name, params) for name in params.databases},
+        evaluations=tuple(_evaluation(e, d, data, metrics) for d in params.databases for e in params.encoders),
+        published=tuple(load()),
+        statistics=read_json(metrics / "statistics.json"),
+        statistics_figure=_figure(data / "statistics.svg"),
+    )
+
+
+def loss_tables(content: Content) -> dict[str, str]:
+    """The loss of each trained encoder at each step as CSV (step, loss), by the encoder's name: for ``dvc plots``."""
+    found = {}
+    for encoder in content.encoders:
+        if encoder.steps is not None and encoder.loss is not None:
+            rows = (f"{step},{loss:.6g}\n" for step, loss in zip(encoder.steps, encoder.loss, strict=True))
+            found[encoder.name] = "step,loss\n" + "".join(rows)
+    return found
+
+
+def _figure(path: Path) -> str:
+    """An SVG file as text, from its first tag on."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: not a readable figure ({error})") from None
+    return text[text.index("<svg") :] if "<svg" in text else ""
+
+
+def _manifest(name: str, params: Params) -> Manifest:
+    folder = params.run.paths.databases.get(name)
+    return load_manifest(name, None if folder is None else Path(folder))
+
+
+def _set(name: str, params: Params, data: Path) -> SetFacts:
+    sources, distorted = ShardSet(data / "sources" / name), ShardSet(data / "distorted" / name)
+    chosen = range(min(len(sources), params.report.sheet_sources))
+    pictures = ((str(sources.table["id"][i].as_py()), sources.image(i)) for i in chosen)
+    sheet = sheets.plain_sheet(sheets.readable(name), pictures, side=SIDE)
+    (low, high), counts = np.sort(sources.shapes.prod(axis=1))[[0, -1]], sources.shapes
+    height, width = counts[np.argmax(counts.prod(axis=1))]
+    sizes = f"{width} × {height}" if low == high else f"up to {width} × {height}"
+    return SetFacts(
+        name,
+        len(sources),
+        int(sources.manifest["bytes"]),
+        len(distorted),
+        int(distorted.manifest["bytes"]),
+        sizes,
+        sheet,
+    )
+
+
+def _distortions(params: Params, data: Path) -> Sheet:
+    name = "photos" if "photos" in params.sets else params.sets[0]
+    distorted, sources = ShardSet(data / "distorted" / name), ShardSet(data / "sources" / name)
+    source = min(params.report.sheet_source, len(sources) - 1)
+    rows = {int(distorted.labels[row]): int(row) for row in np.flatnonzero(distorted.sources == source)}
+    kinds, levels = distorted.table["type"].to_numpy(), distorted.table["level"].to_numpy()
+
+    def samples() -> Iterator[Sample]:
+        for label in sorted(rows):  # 0, the pristine image, first
+            row = rows[label]
+            yield Sample(label, int(kinds[row]), int(levels[row]), distorted.image(row))
+
+    title = f"{sources.table['id'][source].as_py()} of {sheets.readable(name)}"
+    return sheets.distortion_sheet(title, samples(), sheets.type_names(), side=SIDE)
+
+
+def _encoder(name: str, data: Path, metrics: Path) -> Encoder:
+    folder = data / "models" / name
+    history = folder / "history.parquet"
+    steps = loss = None
+    if history.is_file():
+        table = read_table(history, ["step", "loss"])
+        steps, loss = table["step"].to_numpy(), table["loss"].to_numpy()
+    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, _probe(metrics / "probe" / f"{name}.json"))
+
+
+def _probe(path: Path) -> dict[str, dict[str, float]]:
+    content = read_json(path)
+    sets = content.get("sets", content)
+    found = {name: values for name, values in sets.items() if isinstance(values, dict) and "type_accuracy" in values}
+    if not found:
+        raise ArtifactError(f"{path}: no probe of any set (type_accuracy)")
+    return found
+
+
+def _evaluation(encoder: str, database: str, data: Path, metrics: Path) -> Evaluation:
+    content = read_json(metrics / "evaluate" / encoder / f"{database}.json")
+    path = data / "predictions" / encoder / f"{database}.parquet"
+    table = read_table(path, ["mode", "part", "mos", "prediction"])
+    mode, part = np.asarray(table["mode"].to_pylist()), np.asarray(table["part"].to_pylist())
+    mos, prediction = table["mos"].to_numpy(), table["prediction"].to_numpy()
+    predictions = {}
+    for name in ("nr", "fr"):
+        rows = (mode == name) & (part == "test")
+        if rows.any():
+            predictions[name] = (prediction[rows], mos[rows])
+    return Evaluation(encoder, database, content, predictions)

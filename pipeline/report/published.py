@@ -1,0 +1,81 @@
+"""The papers' figures (manifests/published.csv), chosen and named so that ours can stand beside them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+COLUMNS = ("source", "table", "setting", "method", "database", "metric", "value")
+PAPER = "Image Quality Assessment using Synthetic Images"  # whose tables are shown whole
+SETTINGS = {"nr": "NR within-database", "fr": "FR within-database"}
+_ORDER = ("LIVE", "CSIQ", "TID2013", "KADID", "KonIQ", "CLIVE", "FLIVE", "SPAQ")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One figure as its source prints it."""
+
+    source: str
+    table: str
+    setting: str
+    method: str
+    database: str
+    metric: str
+    value: float
+
+
+def load() -> list[Published]:
+    """All rows of manifests/published.csv, in its order; ``ValueError`` names a row that can't be read."""
+    found = []
+    with (files("manifests") / "published.csv").open(encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"published.csv: columns {reader.fieldnames} are not {', '.join(COLUMNS)}")
+        for line, row in enumerate(reader, 2):
+            try:
+                texts = {name: row[name] for name in COLUMNS[:-1]}
+                found.append(Published(**texts, value=float(row["value"])))
+            except (TypeError, ValueError):
+                raise ValueError(f"published.csv, line {line}: {row} is not a figure") from None
+    return found
+
+
+def known_as(database: str) -> str:
+    """Our name of a database as the papers write it (kadid10k: KADID); the name itself where no paper has it."""
+    plain = re.sub(r"\d+k$", "", database.lower())
+    return next((name for name in _ORDER if name.lower() == plain), database)
+
+
+def in_order(databases: Iterable[str]) -> list[str]:
+    """Ours that no paper has first, then the papers' databases in their usual order."""
+    names = list(dict.fromkeys(databases))
+    return [name for name in names if name not in _ORDER] + [name for name in _ORDER if name in names]
+
+
+def by_method(rows: Iterable[Published], mode: str) -> dict[str, dict[str, Mapping[str, float]]]:
+    """The main paper's figures of ``mode`` (nr or fr): method -> database -> {"SROCC": ..., "PLCC": ...}.
+
+    Where two of its tables have a figure the first one's is taken.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        if PAPER in row.source and row.setting == SETTINGS[mode]:
+            found.setdefault(row.method, {}).setdefault(row.database, {}).setdefault(row.metric, row.value)
+    return {method: dict(databases) for method, databases in found.items()}
+
+
+def elsewhere(rows: Iterable[Published], mode: str, databases: Iterable[str]) -> list[Published]:
+    """SROCC of other sources on ``databases`` (the papers' names) within one database, best first."""
+    wanted = set(databases)
+    chosen = [
+        row
+        for row in rows
+        if row.database in wanted
+        and row.metric == "SROCC"
+        and row.setting == SETTINGS[mode]
+        and PAPER not in row.source
+    ]
+    return sorted(chosen, key=lambda row: (row.database, -row.value, row.source, row.method))

@@ -1,0 +1,128 @@
+"""Where the images of a user's folder lie, in an order that depends on a seed and on nothing else.
+
+A place is a file or a member of an uncompressed tar. Its id is the file's name without folder and ending (Danbooru's
+post number), its key blake2b-8 of seed and id: choosing the smallest keys gives the same images from a tree, from tars
+and from a list, whatever the file system lists first; fewer images are a part of more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.sources.listing import SourceError, is_image_name
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """One image that may be chosen, ordered by key, then path. ``offset`` and ``size`` are set for tar members."""
+
+    key: str
+    path: str
+    id: str
+    file: str
+    offset: int = -1
+    size: int = -1
+
+    def read(self, root: Path, limit: int) -> bytes:
+        """Its bytes; ``OSError`` if it cannot be read, ``ValueError`` if it is over ``limit`` bytes or cut short."""
+        with open(root / self.file, "rb") as file:
+            size = os.fstat(file.fileno()).st_size if self.offset < 0 else self.size
+            if size > limit:
+                raise ValueError(f"{size} bytes, over the cap of {limit}")
+            if self.offset >= 0:
+                file.seek(self.offset)
+            data = file.read(size)
+        if len(data) != size:
+            raise ValueError(f"cut short: {len(data)} of {size} bytes")
+        return data
+
+
+def keyed(seed: int, name: str) -> str:
+    """The 16 hex digits that order an id under a seed."""
+    return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).hexdigest()
+
+
+def base_of(source: Path) -> Path:
+    """The folder that the paths of ``source`` (a folder, a tar, a list) are relative to."""
+    return source if source.is_dir() else source.parent
+
+
+def candidates(source: Path, seed: int) -> Iterator[Candidate]:
+    """Every image of a folder tree (with the tars in it), of a .tar, or of a .txt or .jsonl list, in any order.
+
+    A list has one relative path a line (.txt; # begins a comment) or a JSON string or object with ``path`` (.jsonl).
+    ``SourceError`` if ``source`` is none of these or a tar or list cannot be read.
+    """
+    if source.is_dir():
+        found = _tree(source)
+    elif source.suffix == ".tar":
+        found = _tar(source, source.name)
+    elif source.suffix in (".txt", ".jsonl"):
+        found = _list(source)
+    else:
+        raise SourceError(f"sources: {source} is neither a folder nor a .tar, .txt or .jsonl file")
+    for path, file, offset, size in found:
+        name = PurePosixPath(path).stem
+        yield Candidate(keyed(seed, name), path, name, file, offset, size)
+
+
+def smallest(source: Path, seed: int, count: int, after: Candidate | None) -> list[Candidate]:
+    """The ``count`` smallest candidates that come after ``after``, in order: one pass, memory for ``count``."""
+    later = (c for c in candidates(source, seed) if after is None or (c.key, c.path) > (after.key, after.path))
+    return heapq.nsmallest(count, later)
+
+
+_Place = tuple[str, str, int, int]
+
+
+def _tree(root: Path) -> Iterator[_Place]:
+    for base, _, names in os.walk(root):
+        for name in names:
+            path = Path(base, name)
+            relative = path.relative_to(root).as_posix()
+            if name.endswith(".tar"):
+                yield from _tar(path, relative)
+            elif is_image_name(name):
+                yield relative, relative, -1, -1
+
+
+def _tar(path: Path, relative: str) -> Iterator[_Place]:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if member.isreg() and is_image_name(member.name):
+                    yield f"{relative}/{member.name}", relative, member.offset_data, member.size
+                archive.members = []  # type: ignore[attr-defined]  # else a tar of a million members stays in memory
+    except (tarfile.TarError, OSError) as error:
+        raise SourceError(f"sources: {path} cannot be read as an uncompressed tar ({error})") from None
+
+
+def _list(path: Path) -> Iterator[_Place]:
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            entry = line.strip()
+            if not entry or entry.startswith("#"):
+                continue
+            if path.suffix == ".jsonl":
+                entry = _json_path(path, number, entry)
+            if entry.startswith("/") or ".." in PurePosixPath(entry).parts:
+                raise SourceError(f"sources: {path}, line {number}: {entry!r} leads out of the list's folder")
+            yield entry, entry, -1, -1
+
+
+def _json_path(path: Path, number: int, line: str) -> str:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    entry = value.get("path") if isinstance(value, dict) else value
+    if not isinstance(entry, str):
+        raise SourceError(f"sources: {path}, line {number}: neither a JSON string nor an object with a path")
+    return entry

@@ -1,0 +1,148 @@
+"""Choose images of a user's folder: the smallest keys that pass, refused ones counted by reason.
+
+Only local paths are read, and what is kept of an image is its id, path and hashes. A choice depends on the seed and on
+the images, not on listing order, engine or workers; taking an accepted image away replaces exactly that one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.sources.candidates import Candidate, base_of, smallest
+from pipeline.sources.listing import SourceError
+from pipeline.sources.metadata import PostRules, refusals
+from pipeline.sources.vetting import LIMIT, ImageRules, vet
+
+FORMAT = 1
+"""Raised whenever the pixels that a file gives change."""
+
+BLOCK = 32
+"""Images of one task while choosing."""
+
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+Recipe = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An accepted image: where it is and the facts that ``vetting.Vetted.facts`` gives."""
+
+    candidate: Candidate
+    facts: Recipe
+
+
+@dataclass(frozen=True)
+class FolderMaker:
+    """The chosen images of a folder, by index (ascending key). ``reasons`` counts what was refused on the way."""
+
+    base: Path
+    seed: int
+    rules: ImageRules
+    chosen: tuple[Chosen, ...]
+    reasons: tuple[tuple[str, int], ...]
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.chosen)
+
+    def make(self, index: int) -> tuple[np.ndarray, Recipe]:
+        """Image ``index`` and its recipe; ``SourceError`` if its file is not what it was when it was chosen."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"sources: image {index} of {self.count}")
+        candidate, facts = self.chosen[index].candidate, self.chosen[index].facts
+        try:
+            vetted = vet(candidate.read(self.base, LIMIT), self.rules)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"sources: {candidate.path} cannot be read any more ({error})") from None
+        if vetted.image is None or vetted.facts() != facts:
+            raise SourceError(f"sources: {candidate.path} has changed since it was chosen")
+        recipe = {"kind": "folder", "index": index, "id": candidate.id, "path": candidate.path, "key": candidate.key}
+        return vetted.image, recipe | facts
+
+    def inputs(self, indices: range | None = None) -> Recipe:
+        """Rules and hashes of the files of ``indices`` (all if None), in order."""
+        indices = range(self.count) if indices is None else indices
+        files = [self.chosen[index].facts["sha256"] for index in indices]
+        return {"format": FORMAT, "kind": "folder", "rules": asdict(self.rules), "files": files}
+
+
+def choose(
+    source: Path,
+    *,
+    seed: int,
+    count: int,
+    rules: ImageRules | None = None,
+    posts: PostRules | None = None,
+    mapper: Mapper = map,
+) -> FolderMaker:
+    """The ``count`` images of ``source`` with the smallest keys that pass ``rules`` and ``posts``.
+
+    ``source``: a folder, a .tar, or a .txt or .jsonl list. ``mapper(function, tasks)`` decodes blocks of candidates,
+    in any process, and returns the results in order. Further reasons beside those of ``vetting.vet`` and
+    ``metadata.refusals``: ``missing``, ``too large``, ``duplicate`` (equal pixels). Fewer than ``count`` accepted is a
+    ``SourceError`` that lists the reasons.
+    """
+    rules, base = rules or ImageRules(), base_of(source)
+    reasons: Counter[str] = Counter()
+    chosen: list[Chosen] = []
+    seen: set[str] = set()
+    for candidate, reason, facts in _judged(source, base, seed, count, rules, posts or PostRules(), mapper):
+        if not reason and facts["pixels_sha256"] in seen:
+            reason = "duplicate"
+        if reason:
+            reasons[reason] += 1
+            continue
+        seen.add(facts["pixels_sha256"])
+        chosen.append(Chosen(candidate, facts))
+        if len(chosen) == count:
+            return FolderMaker(base, seed, rules, tuple(chosen), tuple(sorted(reasons.items())))
+    listed = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items())) or "no more images"
+    raise SourceError(f"sources: {source} gives {len(chosen)} of the {count} images asked for; refused: {listed}")
+
+
+_Judged = tuple[Candidate, str, Recipe]
+
+
+def _judged(
+    source: Path, base: Path, seed: int, count: int, rules: ImageRules, posts: PostRules, mapper: Mapper
+) -> Iterator[_Judged]:
+    """Candidates in order of their keys with the reason against each: waves, so that memory grows with ``count``."""
+    last: Candidate | None = None
+    wave = count + max(BLOCK, count // 8)
+    while True:
+        found = smallest(source, seed, wave, last)
+        if not found:
+            return
+        refused = refusals((c.id for c in found), posts)
+        open_ones = [c for c in found if c.id not in refused]
+        tasks = [(base, rules, open_ones[k : k + BLOCK]) for k in range(0, len(open_ones), BLOCK)]
+        verdicts = {c.path: verdict for block in mapper(examine, tasks) for c, verdict in block}
+        for candidate in found:
+            yield candidate, *verdicts.get(candidate.path, (refused.get(candidate.id, ""), {}))
+        last, wave = found[-1], 2 * wave
+
+
+def examine(task: tuple[Path, ImageRules, list[Candidate]]) -> list[tuple[Candidate, tuple[str, Recipe]]]:
+    """Judge a block of candidates: (reason, facts) for each, the reason empty for one that passes."""
+    base, rules, block = task
+    return [(candidate, _verdict(base, rules, candidate)) for candidate in block]
+
+
+def _verdict(base: Path, rules: ImageRules, candidate: Candidate) -> tuple[str, Recipe]:
+    try:
+        data = candidate.read(base, LIMIT)
+    except FileNotFoundError:
+        return "missing", {}
+    except OSError:
+        return "unreadable", {}
+    except ValueError as error:
+        return ("broken" if "cut short" in str(error) else "too large"), {}
+    vetted = vet(data, rules)
+    return vetted.reason, (vetted.facts() if vetted.image is not None else {})

@@ -1,0 +1,106 @@
+"""Leaves that are no discs: ellipses and convex polygons inside the disc of radius r. Beyond the paper, off by default.
+
+The hitting law of the surrounding discs holds: a leaf whose disc meets the window and whose form does not is simply
+never seen. r is the larger half axis of an ellipse and the circumradius of a polygon.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+
+from pipeline.sources import raster
+from pipeline.sources.law import FIXED
+
+DRAWS = 10
+"""Uniform numbers a leaf uses for its form."""
+
+_MOST = 8
+_THINNEST = 0.3
+_JITTER = 0.6
+"""Polygons have 3 to 8 corners, moved by up to 0.3 of their spacing; ellipses a ratio of axes of 0.3 to 1."""
+
+
+def draw(uniform: np.ndarray, shape: str) -> np.ndarray:
+    """Float64 [n, 25]: the forms that ``uniform`` (float64 [n, 10] in [0, 1)) stands for, in units of 2^-16.
+
+    An ellipse: 0, cosine and sine of its direction, ratio of its axes. A polygon of k edges: k, then for each edge the
+    normal (x, y) and its distance from the centre, in radii.
+    """
+    forms = np.zeros((len(uniform), 1 + 3 * _MOST))
+    turn = 2 * np.pi * uniform[:, 0]
+    if shape == "ellipse":
+        forms[:, 1:4] = np.stack([np.cos(turn), np.sin(turn), _THINNEST + (1 - _THINNEST) * uniform[:, 1]], axis=1)
+        return np.asarray(np.rint(forms * FIXED) / FIXED)
+    corners = 3 + np.floor(uniform[:, 1] * (_MOST - 2)).astype(np.int64)
+    numbers = np.arange(_MOST)
+    places = numbers + _JITTER * (uniform[:, 2:] - 0.5)
+    following = np.where(numbers + 1 == corners[:, None], places[:, :1] + corners[:, None], np.roll(places, -1, axis=1))
+    middle = turn[:, None] + np.pi * (places + following) / corners[:, None]
+    half = np.pi * (following - places) / corners[:, None]
+    forms[:, 1:] = np.stack([np.cos(middle), np.sin(middle), np.cos(half)], axis=2).reshape(len(uniform), -1)
+    forms = np.rint(forms * FIXED) / FIXED
+    forms[:, 0] = corners
+    return np.asarray(forms)
+
+
+@njit(types.boolean(*[types.float64] * 3, types.float64[::1]), cache=True, nogil=True)
+def contains(dx, dy, r, form):  # type: ignore[no-untyped-def]
+    """Does the form of radius ``r`` contain the point (``dx``, ``dy``) from its centre? All in 1/65,536 pixel."""
+    edges = int(form[0])
+    if edges == 0:
+        along, across = dx * form[1] + dy * form[2], dy * form[1] - dx * form[2]
+        return (along * form[3]) * (along * form[3]) + across * across <= (r * form[3]) * (r * form[3])
+    for k in range(edges):
+        if dx * form[3 * k + 1] + dy * form[3 * k + 2] > r * form[3 * k + 3]:
+            return False
+    return True
+
+
+@njit(
+    types.int64(*[types.int64] * 3, types.float64[::1], types.uint64[:, ::1], types.int32[:, ::1], types.int32),
+    cache=True,
+    nogil=True,
+)
+def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
+    height, width = labels.shape
+    taken = 0
+    for i in range(max(0, (y - r + 32767) >> 16), min(height - 1, (y + r - 32768) >> 16) + 1):
+        for j in range(max(0, (x - r + 32767) >> 16), min(width - 1, (x + r - 32768) >> 16) + 1):
+            bit = np.uint64(1) << np.uint64(8 * (i & 7) + (j & 7))
+            if tiles[i >> 3, j >> 3] & bit:
+                if contains(float((j << 16) + 32768 - x), float((i << 16) + 32768 - y), float(r), form):
+                    tiles[i >> 3, j >> 3] ^= bit
+                    labels[i, j] = label
+                    taken += 1
+    return taken
+
+
+@njit(
+    raster.COUNTS(
+        types.int64[:, ::1],
+        types.float64[:, ::1],
+        types.uint64[:, ::1],
+        types.int32[:, ::1],
+        types.int64[:, ::1],
+        types.int64,
+        types.int64,
+    ),
+    cache=True,
+    nogil=True,
+)
+def lay(drawn, forms, tiles, labels, leaves, remaining, count):  # type: ignore[no-untyped-def]
+    """As ``raster.lay``, for leaves with a form each (float64 [n, 25])."""
+    seen = 0
+    used = 0
+    for k in range(drawn.shape[1]):
+        if remaining == 0:
+            break
+        used += 1
+        taken = _form(drawn[0, k], drawn[1, k], drawn[2, k], forms[k], tiles, labels, np.int32(count + seen))
+        if taken:
+            leaves[seen, 0], leaves[seen, 1], leaves[seen, 2] = drawn[0, k], drawn[1, k], drawn[2, k]
+            leaves[seen, 3] = k
+            seen += 1
+            remaining -= taken
+    return remaining, count + seen, used

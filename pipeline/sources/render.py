@@ -1,0 +1,65 @@
+"""From a geometry to an image: every leaf one colour, plain or under a texture (the paper's sec. 3.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.sources.dead_leaves import Geometry
+from pipeline.sources.textures import Atlas, Placement
+
+
+def colours(generator: np.random.Generator, photograph: np.ndarray, leaves: int) -> np.ndarray:
+    """Uint8 [leaves, 3]: for each leaf the joint RGB triple of a random pixel of ``photograph`` (uint8 H x W x 3)."""
+    pixels = photograph.reshape(-1, 3)
+    return pixels[generator.integers(0, len(pixels), size=leaves)]
+
+
+def plain(geometry: Geometry, colour: np.ndarray, *, supersample: int = 1) -> np.ndarray:
+    """Uint8 H x W x 3: each pixel the colour (uint8 [n, 3]) of its leaf.
+
+    With ``supersample`` s the geometry has s x s labels a pixel and edges are averaged (rounded half up).
+    """
+    from pipeline.sources import shading
+
+    if supersample == 1:
+        image = np.empty((*geometry.labels.shape, 3), np.uint8)
+        shading.paint(geometry.labels, colour, image)
+        return image
+    nothing = np.zeros((len(colour), 8), np.int64)
+    image = _canvas(geometry, supersample)
+    weighted = colour.astype(np.int32) * np.int32(256)
+    shading.blend_fine(geometry.labels, supersample, weighted, nothing, np.zeros(1, np.uint8), 0, image)
+    return image
+
+
+def textured(
+    geometry: Geometry,
+    colour: np.ndarray,
+    atlas: Atlas,
+    placement: Placement,
+    *,
+    alpha: float = 0.5,
+    supersample: int = 1,
+) -> np.ndarray:
+    """Uint8 H x W x 3: (1 - alpha) colour + alpha texture, rounded, the grey texture added to each channel.
+
+    ``alpha`` in [0, 1] is taken in steps of 1 / 256. ``placement`` says which part of which texture each leaf shows,
+    in pixels of the image; with ``supersample`` the texture is blended after the downscale, so it keeps its sharpness.
+    """
+    from pipeline.sources import shading
+
+    weight = round(256 * alpha)
+    image = _canvas(geometry, supersample)
+    if supersample == 1:
+        rows = np.empty((len(colour), 8), np.int32)
+        shading.leaf_rows(placement.places, placement.boxes, colour, weight, rows)
+        shading.blend(geometry.labels, rows, placement.places, atlas.pixels, weight, image)
+        return image
+    weighted = colour.astype(np.int32) * np.int32(256 - weight)
+    shading.blend_fine(geometry.labels, supersample, weighted, placement.places, atlas.pixels, weight, image)
+    return image
+
+
+def _canvas(geometry: Geometry, supersample: int) -> np.ndarray:
+    height, width = (side // supersample for side in geometry.labels.shape)
+    return np.empty((height, width, 3), np.uint8)

@@ -1,0 +1,130 @@
+"""Compiled kernels that turn a label map into an image: plain colours, or colours under a texture per leaf."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+
+_LABELS = types.int32[:, ::1]
+_WORDS = types.uint64[::1]
+_COLOURS = types.int32[:, ::1]
+_PLACES = types.int64[:, ::1]
+_IMAGE = types.uint8[:, :, ::1]
+
+
+@njit(types.void(_LABELS, types.uint8[:, ::1], _IMAGE), cache=True, nogil=True)
+def paint(labels, colours, image):  # type: ignore[no-untyped-def]
+    """``image[i, j] = colours[labels[i, j]]``."""
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            leaf = labels[i, j]
+            image[i, j, 0] = colours[leaf, 0]
+            image[i, j, 1] = colours[leaf, 1]
+            image[i, j, 2] = colours[leaf, 2]
+
+
+@njit(types.int64(types.int64, types.int64), cache=True, nogil=True)
+def _mirror(place, size):  # type: ignore[no-untyped-def]
+    place %= 2 * size
+    return place if place < size else 2 * size - 1 - place
+
+
+@njit(types.int64(types.int64[::1], types.int64, types.int64), cache=True, nogil=True)
+def _mirrored(leaf, i, j):  # type: ignore[no-untyped-def]
+    base, height, width, start_y, step_y, start_x, step_x, turned = leaf
+    down, along = (j, i) if turned else (i, j)
+    return base + _mirror(start_y + step_y * down, height) * width + _mirror(start_x + step_x * along, width)
+
+
+@njit(types.void(_WORDS, _PLACES, _PLACES, _PLACES), cache=True, nogil=True)
+def locate(words, boxes, shapes, places):  # type: ignore[no-untyped-def]
+    """Where each leaf's piece of texture lies: rows of ``textures.Placement.places``.
+
+    ``words`` uint64 [n]: 16 bits for the texture, 3 for the symmetry, 22 for the offset down, 22 along. ``boxes`` int64
+    [n, 4]: first row, rows, first column, columns of the leaf inside the window. ``shapes``: those of the atlas.
+    """
+    for leaf in range(words.size):
+        word = words[leaf]
+        texture = (np.int64(word >> np.uint64(48)) * shapes.shape[0]) >> 16
+        symmetry = np.int64(word >> np.uint64(45)) & 7
+        turned = symmetry >> 2
+        places[leaf, 0] = shapes[texture, 0]
+        places[leaf, 7] = turned
+        for axis in range(2):
+            first, count = boxes[leaf, 2 * (axis ^ turned)], boxes[leaf, 2 * (axis ^ turned) + 1]
+            size = shapes[texture, 1 + axis]
+            free = size - count + 1 if count <= size else 2 * size
+            offset = ((np.int64(word >> np.uint64(22 * (1 - axis))) & 0x3FFFFF) * free) >> 22
+            back = (symmetry >> axis) & 1
+            places[leaf, 1 + axis] = size
+            places[leaf, 3 + 2 * axis] = offset + first + count - 1 if back else offset - first
+            places[leaf, 4 + 2 * axis] = -1 if back else 1
+
+
+@njit(types.void(_PLACES, _PLACES, types.uint8[:, ::1], types.int64, _COLOURS), cache=True, nogil=True)
+def leaf_rows(places, boxes, colours, weight, rows):  # type: ignore[no-untyped-def]
+    """All that ``blend`` needs of a leaf in half a cache line, int32 [n, 8].
+
+    Atlas index of pixel (0, 0), its steps along i and j, 1 if the leaf is larger than its texture, and its colour times
+    256 - ``weight``.
+    """
+    for leaf in range(places.shape[0]):
+        base, height, width, start_y, step_y, start_x, step_x, turned = places[leaf]
+        down, along = step_y * width, step_x
+        rows[leaf, 0] = base + start_y * width + start_x
+        rows[leaf, 1], rows[leaf, 2] = (along, down) if turned else (down, along)
+        tall, wide = boxes[leaf, 1], boxes[leaf, 3]
+        rows[leaf, 3] = (wide if turned else tall) > height or (tall if turned else wide) > width
+        for channel in range(3):
+            rows[leaf, 4 + channel] = np.int64(colours[leaf, channel]) * (256 - weight)
+
+
+@njit(types.void(_LABELS, _COLOURS, _PLACES, types.uint8[::1], types.int64, _IMAGE), cache=True, nogil=True)
+def blend(labels, rows, places, atlas, weight, image):  # type: ignore[no-untyped-def]
+    """``image[i, j] = (colour * (256 - weight) + texture * weight + 128) >> 8``, leaf by leaf.
+
+    ``rows`` are those of ``leaf_rows``, ``places`` those of ``textures.Placement``, ``atlas`` all textures.
+    """
+    height, width = labels.shape
+    texture = np.empty(width, np.uint8)
+    for i in range(height):
+        # Two loops: the first does nothing but wait for the atlas (megabytes), so let it wait for many pixels at once.
+        for j in range(width):
+            leaf = labels[i, j]
+            if rows[leaf, 3]:
+                at = _mirrored(places[leaf], i, j)
+            else:
+                at = np.int64(rows[leaf, 0]) + np.int64(rows[leaf, 1]) * i + np.int64(rows[leaf, 2]) * j
+            texture[j] = atlas[at]
+        for j in range(width):
+            leaf = labels[i, j]
+            grey = np.int32(texture[j]) * np.int32(weight) + np.int32(128)
+            image[i, j, 0] = np.uint8((rows[leaf, 4] + grey) >> 8)
+            image[i, j, 1] = np.uint8((rows[leaf, 5] + grey) >> 8)
+            image[i, j, 2] = np.uint8((rows[leaf, 6] + grey) >> 8)
+
+
+@njit(
+    types.void(_LABELS, types.int64, _COLOURS, _PLACES, types.uint8[::1], types.int64, _IMAGE),
+    cache=True,
+    nogil=True,
+)
+def blend_fine(labels, factor, weighted, places, atlas, weight, image):  # type: ignore[no-untyped-def]
+    """The same with ``factor`` x ``factor`` labels a pixel, averaged and rounded once.
+
+    Each leaf's texture is read at the pixel, not at the finer label: edges are smoothed and textures stay as sharp.
+    """
+    samples = factor * factor
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            red, green, blue = 0, 0, 0
+            for di in range(factor):
+                for dj in range(factor):
+                    leaf = labels[factor * i + di, factor * j + dj]
+                    grey = np.int64(atlas[_mirrored(places[leaf], i, j)]) * weight if weight else np.int64(0)
+                    red += weighted[leaf, 0] + grey
+                    green += weighted[leaf, 1] + grey
+                    blue += weighted[leaf, 2] + grey
+            image[i, j, 0] = np.uint8((red + 128 * samples) // (256 * samples))
+            image[i, j, 1] = np.uint8((green + 128 * samples) // (256 * samples))
+            image[i, j, 2] = np.uint8((blue + 128 * samples) // (256 * samples))

@@ -1,0 +1,116 @@
+"""Grey textures: the embedded ones, or a folder of images (Brodatz or any other); and where each leaf takes its piece.
+
+Embedded: scikit-image's brick, grass and gravel (CC0, 512 x 512, in the wheel) and the materials of ``materials``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import images
+from pipeline.artifacts import sha256_bytes
+from pipeline.sources.dead_leaves import Geometry
+from pipeline.sources.listing import SourceError, image_files
+
+PACKAGED = ("brick", "grass", "gravel")
+SMALLEST, LARGEST, MOST = 256, 1024, 1024
+"""Pixels of the shorter side below which a texture is enlarged, of the longer above which it is reduced; files read."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """All textures one after another: ``pixels`` uint8 [sum H W], ``shapes`` int64 [T, 3] of first index, H, W."""
+
+    names: tuple[str, ...]
+    pixels: np.ndarray
+    shapes: np.ndarray
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the pixels, sizes and names: what enters a fingerprint."""
+        return sha256_bytes(repr((self.names, self.shapes.tolist(), sha256_bytes(self.pixels.data))).encode())
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What each leaf shows: ``places`` int64 [n, 8], and ``boxes`` int64 [n, 4], the leaf's box inside the window.
+
+    A row of ``places`` is (first index, H, W, start_y, step_y, start_x, step_x, turned): pixel (i, j) shows row
+    start_y + step_y a and column start_x + step_x b of the texture, (a, b) = (j, i) if turned else (i, j), mirrored at
+    the texture's borders. A leaf that fits into the texture is placed so that no border is met. A row of ``boxes`` is
+    (first row, rows, first column, columns), in pixels of the image.
+    """
+
+    places: np.ndarray
+    boxes: np.ndarray
+
+
+def place(generator: np.random.Generator, geometry: Geometry, atlas: Atlas, *, supersample: int = 1) -> Placement:
+    """A random texture, one of the 8 symmetries of the square and a random offset for each leaf: one word a leaf."""
+    from pipeline.sources import shading
+
+    leaves, (height, width) = geometry.leaves, geometry.labels.shape
+    words = generator.integers(0, 2**64 - 1, size=len(leaves), dtype=np.uint64, endpoint=True)
+    rows = _extent(leaves["y"], leaves["r"], height, supersample)
+    columns = _extent(leaves["x"], leaves["r"], width, supersample)
+    boxes = np.stack([*rows, *columns], axis=1)
+    places = np.empty((len(leaves), 8), np.int64)
+    shading.locate(words, boxes, atlas.shapes, places)
+    return Placement(places, boxes)
+
+
+def _extent(centre: np.ndarray, radius: np.ndarray, size: int, supersample: int) -> tuple[np.ndarray, np.ndarray]:
+    """First pixel and number of pixels of each leaf's box inside the window, along one axis, in image pixels."""
+    first = np.maximum(np.floor(centre - radius), 0).astype(np.int64) // supersample
+    last = np.minimum(np.ceil(centre + radius), size - 1).astype(np.int64) // supersample
+    return first, last - first + 1
+
+
+def _atlas(named: list[tuple[str, np.ndarray]]) -> Atlas:
+    sizes = np.array([texture.size for _, texture in named], np.int64)
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    shapes = np.stack([first, [t.shape[0] for _, t in named], [t.shape[1] for _, t in named]], axis=1).astype(np.int64)
+    return Atlas(tuple(name for name, _ in named), np.concatenate([t.ravel() for _, t in named]), shapes)
+
+
+@lru_cache(maxsize=1)
+def embedded() -> Atlas:
+    """Scikit-image's three textures and our own materials, all 512 x 512; the same in every process."""
+    from pipeline.sources import materials
+
+    packaged = [(name, _grey(images.read(Path(str(files("skimage") / "data" / f"{name}.png"))))) for name in PACKAGED]
+    return _atlas(packaged + [(name, materials.make(name)) for name in materials.NAMES])
+
+
+@lru_cache(maxsize=2)
+def folder(root: Path) -> Atlas:
+    """Every image under ``root`` (in order of its relative path) as a grey texture.
+
+    At most 1,024 files; shorter sides below 256 are enlarged, longer ones above 1,024 reduced. ``SourceError`` if there
+    is none, too many, or one that cannot be read.
+    """
+    paths = image_files(root)
+    if not paths or len(paths) > MOST:
+        raise SourceError(f"textures: {root} has {len(paths)} images, allowed 1 to {MOST}")
+    return _atlas([(path.relative_to(root).as_posix(), _fitted(_grey(images.read(path)))) for path in paths])
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    luma = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.asarray(np.floor(luma + 0.5), np.uint8)
+
+
+def _fitted(texture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    scale = max(SMALLEST / min(texture.shape), 1.0) if max(texture.shape) <= LARGEST else LARGEST / max(texture.shape)
+    scale = max(scale, SMALLEST / min(texture.shape))
+    if scale == 1.0:
+        return texture
+    size = (round(texture.shape[1] * scale), round(texture.shape[0] * scale))
+    return np.asarray(cv2.resize(texture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))

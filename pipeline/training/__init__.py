@@ -1,0 +1,3 @@
+"""Training the encoder: views, loss, schedule, trainer and checkpoint; calibration of untrained encoders; the linear
+probe.
+"""

@@ -1,0 +1,51 @@
+"""The untrained encoder: random weights whose batch norms know the images, so that its features are not degenerate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.encoder.extractor import as_input
+from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
+from pipeline.encoder.scales import half_scale
+
+
+def random_trunk(depth: int, width: int, seed: int) -> ResNet:
+    """The trunk that training with ``seed`` starts from; its batch norms (mean 0, variance 1) are to be calibrated."""
+    trunk = ResNet(depth, width)
+    initialise(trunk, weight_generator(seed))
+    return trunk
+
+
+def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int = 16) -> None:
+    """Set the batch norms' running statistics, in place, to those of ``images`` (uint8 [h, w, 3]) at full and half
+    scale.
+
+    Every batch weighs the same (the cumulative mean of the batches' statistics). Images of one size make batches of
+    ``batch``; the order of ``images`` decides which, nothing is random.
+    """
+    if not images:
+        raise ValueError("calibrate: no images")
+    norms = [module for module in trunk.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the cumulative mean
+    channels_last(trunk).train()
+    same: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
+    for image in images:
+        same.setdefault(image.shape, []).append(image)
+    with torch.no_grad():
+        for group in same.values():
+            for start in range(0, len(group), batch):
+                pixels = as_input(torch.from_numpy(np.stack(group[start : start + batch])))
+                for scale in (pixels, half_scale(pixels)):
+                    if len(scale) > 1 or max(scale.shape[2:]) > 32:  # one place on the last map has no variance
+                        trunk(scale)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    trunk.eval()

@@ -1,0 +1,146 @@
+"""Batches made ahead of the step in a background thread, from images that stay decoded in memory when they fit."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.seeding import generator
+from pipeline.training import views
+from pipeline.training.batches import Batches, Data
+
+AHEAD = 4  # batches: on one GPU a batch of 512 images of 256 is 500 MB, so 2 GB of host memory
+POLL = 0.2  # seconds between looks at whether the other side is still there
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One rank's part of a step: what :func:`views.render` takes, the labels, and the images' places for messages."""
+
+    step: int
+    full: Tensor
+    half: Tensor
+    draws: views.Draws
+    labels: Tensor  # int64 [n]
+    places: NDArray[np.int64]
+
+
+class Images:
+    """Decoded images by place: ``rows[place]`` is the row in ``data``. ``keep`` holds each after its first reading."""
+
+    def __init__(self, data: Data, rows: NDArray[np.int64], keep: bool) -> None:
+        self._data, self._rows, self._keep = data, rows, keep
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+
+    def __getitem__(self, place: int) -> NDArray[np.uint8]:
+        image = self._kept.get(place)
+        if image is None:
+            image = self._data.image(int(self._rows[place]))
+            if self._keep:
+                self._kept[place] = image
+        return image
+
+
+class Feed:
+    """Iterate over the batches of the steps ``first`` .. ``last - 1``; :attr:`waited` counts the seconds spent waiting.
+
+    The choices of a step come from (seed, step) for the whole batch and are then split by rank, so that neither the
+    number of ranks nor a resume moves them. ``readers`` threads decode (the codecs release the interpreter lock).
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batches: Batches,
+        *,
+        crop: int,
+        first: int,
+        last: int,
+        rank: int = 0,
+        ranks: int = 1,
+        readers: int = 1,
+        pin: bool = False,
+    ) -> None:
+        self.waited = 0.0
+        self._images, self._batches, self._crop, self._pin = images, batches, crop, pin
+        self._first, self._last = first, last
+        part = batches.size // ranks
+        self._rows = slice(rank * part, (rank + 1) * part)
+        self._pool = ThreadPoolExecutor(readers, "decode") if readers > 1 else None
+        self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="feed", daemon=True)
+
+    def __enter__(self) -> Feed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._pool:
+            self._pool.shutdown()
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            start = time.perf_counter()
+            entry = self._queue.get()
+            self.waited += time.perf_counter() - start
+            if entry is None:
+                return
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry
+
+    def _fill(self) -> None:
+        try:
+            for step, places in self._batches.steps(self._first, self._last):
+                if not self._put(self._make(step, places)):
+                    return
+            self._put(None)
+        except BaseException as error:  # whatever it is, it belongs to the step that waits for it
+            self._put(error)
+
+    def _put(self, entry: Batch | BaseException | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(entry, timeout=POLL)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _make(self, step: int, places: NDArray[np.int64]) -> Batch:
+        draws = views.draw(generator(self._batches.seed, "train/views", step), len(places)).part(self._rows)
+        places = places[self._rows]
+        full = torch.empty((len(places), self._crop, self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
+        half = torch.empty((len(places), 2 * self._crop, 2 * self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
+        full_bytes, half_bytes = full.numpy(), half.numpy()
+
+        def fill(row: int) -> None:
+            full_bytes[row], half_bytes[row] = views.cut(self._images[int(places[row])], self._crop, draws, row)
+
+        for _ in self._pool.map(fill, range(len(places))) if self._pool else map(fill, range(len(places))):
+            pass
+        return Batch(step, full, half, draws, torch.from_numpy(self._batches.labels[places]), places)
+
+
+def fits_in_memory(count: int, pixels: int) -> bool:
+    """Whether ``count`` images of ``pixels`` pixels take less than half of the memory that is free now."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return count * pixels * 3 < free // 2

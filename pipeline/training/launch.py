@@ -1,0 +1,75 @@
+"""Devices and ranks: which there are, what precision they are good at, and starting one process for each GPU."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")  # on a CPU without them bf16 is emulated, and slower than fp32
+
+
+def devices(wanted: str) -> tuple[str, int]:
+    """("cpu" or "cuda", how many ranks): ``wanted`` is auto, cpu or cuda. Every visible GPU is a rank."""
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"run.device: {wanted!r} is not one of auto, cpu, cuda")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("run.device: cuda is asked for and torch sees no GPU")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return "cpu", 1
+    return "cuda", torch.cuda.device_count()
+
+
+def resolve_precision(wanted: str, device: str) -> str:
+    """fp32 or bf16. ``auto`` is bf16 where the hardware has it, by its flags and not by a clock: a machine always
+    says the same.
+    """
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    try:
+        flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+    except (OSError, StopIteration):
+        return "fp32"
+    return "bf16" if any(flag in flags.split() for flag in BF16_FLAGS) else "fp32"
+
+
+def world() -> tuple[int, int]:
+    """(rank, ranks) of this process: (0, 1) unless torch.distributed runs."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def launch(function: Callable[..., None], ranks: int, device: str, *arguments: Any) -> None:
+    """Run ``function(*arguments)`` (top level, picklable) in ``ranks`` processes of one torch.distributed group on
+    this machine.
+
+    NCCL on GPUs, gloo on the CPU; they meet in a file, so no port is taken. A rank that fails stops the others, and its
+    error is raised here.
+    """
+    with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
+        meeting = f"file://{folder}/meeting"
+        spawn(_rank, (ranks, device, meeting, function, arguments), nprocs=ranks)  # type: ignore[no-untyped-call]
+
+
+def _rank(
+    rank: int, ranks: int, device: str, meeting: str, function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    if device == "cuda":
+        torch.cuda.set_device(rank)
+    else:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks))
+    backend = "nccl" if device == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=ranks)
+    try:
+        function(*arguments)
+    finally:
+        dist.destroy_process_group()

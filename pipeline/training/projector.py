@@ -1,0 +1,56 @@
+"""What is trained: the trunk, 2x2 patch pooling, and the projector that is thrown away afterwards."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.encoder.network import ResNet, initialise
+
+PATCHES = 4  # 2 x 2 of each crop
+
+
+class Projector(nn.Sequential):
+    """g of eq. (1): ``layers`` times linear, batch norm, ReLU of ``width``, then linear and batch norm to ``outputs``.
+
+    No biases: the batch norms have them. Paper 1 has two hidden layers of 2,048, CONTRIQUE's code one.
+    """
+
+    def __init__(self, inputs: int, layers: int, width: int, outputs: int) -> None:
+        modules: list[nn.Module] = []
+        for _ in range(layers):
+            modules += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+            inputs = width
+        super().__init__(*modules, nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs))
+
+
+class Model(nn.Module):
+    """Trunk and projector."""
+
+    def __init__(self, trunk: ResNet, projector: Projector) -> None:
+        super().__init__()
+        self.trunk, self.projector = trunk, projector
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """float [n, 3, M, M] -> embeddings [4 n, K], the four patches of a crop one after the other.
+
+        Patches are places of the trunk's last map, averaged to 2 x 2 (not squares of pixels), L2-normalised.
+        """
+        patches = F.adaptive_avg_pool2d(self.trunk(crops), 2)
+        rows = patches.permute(0, 2, 3, 1).reshape(-1, patches.shape[1])
+        embeddings: Tensor = self.projector(F.normalize(rows.float(), dim=1))
+        return embeddings
+
+
+def build(depth: int, width: int, layers: int, hidden: int, outputs: int, chance: torch.Generator) -> Model:
+    """A model whose weights are drawn from ``chance`` (a CPU generator), the trunk's first."""
+    trunk = ResNet(depth, width)
+    initialise(trunk, chance)
+    projector = Projector(trunk.dim, layers, hidden, outputs)
+    for module in projector:
+        if isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5  # torch's own default for a linear layer
+            with torch.no_grad():
+                module.weight.uniform_(-bound, bound, generator=chance)
+    return Model(trunk, projector)

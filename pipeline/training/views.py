@@ -1,0 +1,80 @@
+"""The two views of an image: a crop at full scale and one at half scale, flipped or not, each in a drawn colour space.
+
+Both views of all images go through the encoder as one batch, the full ones first. So it does not matter which of the
+two is called the first view (the official code draws it, because it makes a forward pass, with its own batch
+statistics, for each). The host only cuts squares of bytes; the rest is batched on the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.encoder.colour import SPACES, convert
+from pipeline.encoder.extractor import as_input
+from pipeline.encoder.scales import half_scale
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random choices of a batch of n images. Row 0 is the full scale, row 1 the half scale."""
+
+    places: NDArray[np.float64]  # [2, n, 2] in [0, 1): where the crop lies, down and across
+    flips: NDArray[np.bool_]  # [2, n]
+    spaces: NDArray[np.int64]  # [2, n], an index into SPACES
+
+    def part(self, rows: slice) -> Draws:
+        """Those of some of the images."""
+        return Draws(self.places[:, rows], self.flips[:, rows], self.spaces[:, rows])
+
+
+def draw(generator: np.random.Generator, count: int) -> Draws:
+    """The choices of ``count`` images; the colour space is uniform over the five, independently for each view."""
+    places = generator.random((2, count, 2))
+    flips = generator.random((2, count)) < 0.5
+    return Draws(places, flips, generator.integers(len(SPACES), size=(2, count)))
+
+
+def cut(image: NDArray[np.uint8], crop: int, draws: Draws, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What the views of ``image`` are made of: [crop, crop, 3] at full scale and [2 crop, 2 crop, 3] to be halved.
+
+    The second lies on even pixels, so that it halves to a crop of the halved image. An image that is too small for a
+    crop is continued by its own mirror image (the official code puts black around it, in every half view of 512 x 384
+    pixels).
+    """
+    height, width = image.shape[:2]
+    down, across = draws.places[0, row]
+    full = _square(image, _offset(height, crop, down), _offset(width, crop, across), crop)
+    down, across = draws.places[1, row]
+    top, left = _offset((height + 1) // 2, crop, down), _offset((width + 1) // 2, crop, across)
+    return full, _square(image, 2 * top, 2 * left, 2 * crop)
+
+
+def render(full: Tensor, half: Tensor, draws: Draws) -> Tensor:
+    """uint8 [n, M, M, 3] and [n, 2 M, 2 M, 3] -> the encoder's input, float32 [2 n, 3, M, M] in [0, 1], on their
+    device.
+    """
+    crops = torch.cat((as_input(full), half_scale(as_input(half))))
+    flips = torch.from_numpy(draws.flips.reshape(-1)).to(crops.device, non_blocking=True)
+    crops = torch.where(flips.view(-1, 1, 1, 1), crops.flip(3), crops)
+    spaces = torch.from_numpy(draws.spaces.reshape(-1)).to(crops.device, non_blocking=True)
+    return convert(crops, spaces).contiguous(memory_format=torch.channels_last)
+
+
+def _offset(size: int, crop: int, place: float) -> int:
+    """Where a crop starts; centred, and so negative, if the image is smaller."""
+    return int(place * (size - crop + 1)) if size >= crop else -((crop - size) // 2)
+
+
+def _square(image: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    inside = image[max(top, 0) : top + side, max(left, 0) : left + side]
+    if inside.shape[:2] == (side, side):
+        return inside
+    down = (max(-top, 0), max(top + side - height, 0))
+    across = (max(-left, 0), max(left + side - width, 0))
+    return np.pad(inside, (down, across, (0, 0)), mode="symmetric")

@@ -1,0 +1,35 @@
+"""evaluate@{encoder}-{database}: predictions of opinions, and how they agree (data/predictions/, metrics/evaluate/)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline import artifacts
+from pipeline.databases import load_manifest
+from pipeline.evaluation import Protocol, evaluate
+from pipeline.features import read_features, weights_sha256
+from pipeline.params import Params
+from stages import DATA, METRICS, entry
+
+
+def run(params: Params, encoder: str, database: str) -> None:
+    """Fit the ridge of every split, predict its test part, measure the agreement."""
+    knobs, manifest = params.evaluate, load_manifest(database)
+    weights = weights_sha256(DATA / "models" / encoder)
+    table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights)
+    protocol = Protocol(
+        name=manifest.protocol if knobs.protocol == "manifest" else knobs.protocol,
+        lambdas=tuple(np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()),
+        splits=knobs.splits,
+        seed=params.seed,
+        min_groups=knobs.min_validation_groups,
+        stratified=manifest.stratified,
+        shares_groups=manifest.official_shares_groups,
+    )
+    predictions, metrics = evaluate(table, protocol)
+    artifacts.write_table(DATA / "predictions" / encoder / f"{database}.parquet", predictions)
+    artifacts.write_json(METRICS / "evaluate" / encoder / f"{database}.json", metrics)
+
+
+if __name__ == "__main__":
+    entry(run, "encoder", "database")

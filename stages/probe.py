@@ -1,0 +1,40 @@
+"""probe@{encoder}: how well a linear map of the features tells type and class (metrics/probe/{encoder}.json)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pipeline import artifacts
+from pipeline.engine import progress
+from pipeline.features import load_extractor
+from pipeline.params import Params
+from pipeline.shards.plan import held_out
+from pipeline.shards.reader import ShardSet
+from pipeline.training.launch import devices
+from pipeline.training.probe import probe
+from stages import DATA, METRICS, cores, entry
+
+CHUNK = 126  # images decoded at a time: the classes of one source
+
+
+def run(params: Params, encoder: str) -> None:
+    """Probe an encoder on the held-out sources of every trained set."""
+    torch.set_num_threads(params.run.threads or cores())
+    device, _ = devices(params.run.device)
+    extractor = load_extractor(DATA / "models" / encoder, device=device, precision=params.features.precision)
+    found = {}
+    for name in params.trained:
+        shards = ShardSet(DATA / "distorted" / name)
+        rows = np.flatnonzero(held_out(shards.sources, params.probe.sources))
+        chunks = np.array_split(rows, -(-len(rows) // CHUNK))
+        parts = (extractor.extract([shards.image(int(row)) for row in chunk]) for chunk in chunks)
+        features = np.concatenate(list(progress(parts, total=len(chunks), describe=f"probe {encoder} {name}")))
+        labels, sources = shards.labels[rows], shards.sources[rows]
+        found[name] = probe(features, labels, sources, folds=params.probe.folds, ridge=params.probe.ridge)
+    about = {"encoder": encoder, "weights_sha256": extractor.sha256, "sets": found}
+    artifacts.write_json(METRICS / "probe" / f"{encoder}.json", about)
+
+
+if __name__ == "__main__":
+    entry(run, "encoder")

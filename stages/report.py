@@ -1,0 +1,22 @@
+"""report: the page (report/index.html), and the loss curves as data for `dvc plots` (report/loss/)."""
+
+from __future__ import annotations
+
+from pipeline import artifacts
+from pipeline.params import Params
+from pipeline.report import content, page
+from stages import DATA, METRICS, REPORT, entry
+
+
+def run(params: Params) -> None:
+    """Write the page from what the other stages left."""
+    found = content.collect(params, DATA, METRICS)
+    for path in (REPORT / "loss").glob("*.csv"):  # of an encoder that is no longer listed
+        path.unlink()
+    for name, text in content.loss_tables(found).items():
+        artifacts.write_bytes(REPORT / "loss" / f"{name}.csv", text.encode())
+    artifacts.write_bytes(REPORT / "index.html", page.build(found).encode())
+
+
+if __name__ == "__main__":
+    entry(run)

@@ -1,0 +1,44 @@
+"""One thread for every library, set before any of them is imported: the tests share their cores and want equal bits."""
+
+import os
+
+for _name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "NUMEXPR_NUM", "POLARS_MAX", "RAYON_NUM"):
+    os.environ[f"{_name}_THREADS"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("RAY_ADDRESS", None)
+
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+
+import cv2  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+cv2.setNumThreads(0)
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
+
+_HEAD = """
+import sys, ray
+ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False,
+         object_store_memory=256 * 2**20)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of one Ray cluster for all tests: joining it takes 2 s, starting one 5 to 10."""
+    command = [sys.executable, "-c", _HEAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdin is not None and head.stdout is not None
+        address = head.stdout.readline().strip()
+        assert address, "the Ray cluster did not start"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_AUTH_MODE", "token")  # the head made ~/.ray/auth_token; who joins must say that it has it
+            yield address
+        head.stdin.close()
+        head.wait(timeout=60)

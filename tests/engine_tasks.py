@@ -1,0 +1,73 @@
+"""Functions that the engine's tests run in workers: top level, so that every engine can pickle them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pipeline.engine import Engine
+
+
+def square(number: int) -> int:
+    """``number`` squared, the later tasks first."""
+    time.sleep(0.02 if number % 5 == 0 else 0)
+    return number * number
+
+
+class Unlucky(ValueError):
+    """An error of the tests' own, so that nothing else can be mistaken for it."""
+
+
+def fail_on_three(number: int) -> int:
+    """``number``, but for 3: an error with a note."""
+    if number == 3:
+        error = Unlucky("three")
+        error.add_note("while testing")
+        raise error
+    return number
+
+
+def record_and_fail(task: tuple[int, str]) -> int:
+    """Leave a file for each attempt, and fail on task 0."""
+    number, folder = task
+    Path(folder, f"{number}-{time.monotonic_ns()}").touch()
+    if number == 0:
+        raise Unlucky("at once")
+    time.sleep(0.05)
+    return number
+
+
+def die_once(task: tuple[int, str]) -> int:
+    """Task 2 kills its worker, the first time."""
+    number, flag = task
+    if number == 2 and not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * 10
+
+
+def die_always(number: int) -> int:
+    """Task 1 kills its worker each time."""
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def tick(path: str) -> None:
+    """Append a byte to a file every 20 ms, for a minute."""
+    for _ in range(3000):
+        with open(path, "ab") as file:
+            file.write(b".")
+        time.sleep(0.02)
+
+
+def main(engine: str, folder: str) -> None:
+    """Four tasks that tick on two workers: to be killed."""
+    Engine(engine, 2).map(tick, [f"{folder}/{number}" for number in range(4)], describe="tick")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,50 @@
+"""Small feature tables for the tests of evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import artifacts
+from pipeline.features import FeatureTable, feature_table, read_features
+
+
+def database_of(
+    y: Sequence[float] | np.ndarray,
+    *,
+    groups: Sequence[str] | None = None,
+    strata: Sequence[str | None] | None = None,
+    official: Sequence[str | None] | None = None,
+    references: Sequence[str | None] | None = None,
+    is_reference: Sequence[bool] | None = None,
+) -> pa.Table:
+    n = len(y)
+    flags = list(is_reference) if is_reference is not None else [False] * n
+    return pa.table(
+        {
+            "image_id": [f"image{i:05d}" for i in range(n)],
+            "group": list(groups) if groups is not None else [f"group{i % 10}" for i in range(n)],
+            "reference_id": pa.array(list(references) if references is not None else [None] * n, pa.string()),
+            "is_reference": flags,
+            "mos": pa.array([None if flag else float(v) for flag, v in zip(flags, y, strict=True)], pa.float64()),
+            "higher_is_better": [True] * n,
+            "type": pa.array([None] * n, pa.int16()),
+            "level": pa.array([None] * n, pa.int16()),
+            "official_split": pa.array(list(official) if official is not None else [None] * n, pa.string()),
+            "stratum": pa.array(list(strata) if strata is not None else [None] * n, pa.string()),
+        }
+    )
+
+
+def write_features(path: Path, x: np.ndarray, y: np.ndarray, *, standardise: bool = False, **columns) -> FeatureTable:
+    metadata = {"weights_sha256": "ab" * 32, "standardise": standardise, "non_finite": []}
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    metadata["non_finite"] = [f"image{i:05d}" for i in bad]
+    table = feature_table(
+        database_of(y, **columns), x.astype(np.float32), encoder="toy", database_name="toys", metadata=metadata
+    )
+    artifacts.write_table(path, table, byte_stream_split=("feature",))
+    return read_features(path)

@@ -1,0 +1,134 @@
+"""Ridge: equal to scikit-learn's in both forms for all lambdas, whatever the blocks and the scheduler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.moments import Scheduler, Sums
+from pipeline.evaluation.ridge import fit, fit_dual, fit_primal, predict
+from pipeline.evaluation.shifted import shifted_solutions
+from pipeline.evaluation.source import Source, open_sources
+from tests.evaluation.tables import write_features
+
+LAMBDAS = np.geomspace(1e-3, 1e3, 13)
+
+
+def source_of(path: Path, x: np.ndarray, y: np.ndarray, memory: int = 2**31) -> Source:
+    return open_sources(write_features(path, x, y), memory=memory)["nr"]
+
+
+def unit_halves(rng: np.random.Generator, rows: int, half: int) -> np.ndarray:
+    """ReLU-like features, each half L2-normalised, as an encoder's are: a mean far from zero, small variances."""
+    parts = np.maximum(rng.normal(0.6, 0.5, (2, rows, half)), 0)
+    return np.concatenate(list(parts / np.linalg.norm(parts, axis=2, keepdims=True)), axis=1).astype(np.float32)
+
+
+def peer(x: np.ndarray, y: np.ndarray, new: np.ndarray, standardise: bool) -> np.ndarray:
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    x, new = x.astype(np.float64), new.astype(np.float64)
+    if standardise:
+        scaler = StandardScaler().fit(x)
+        x, new = scaler.transform(x), scaler.transform(new)
+    return np.stack([Ridge(alpha=value).fit(x, y).predict(new) for value in LAMBDAS], axis=1)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize(("rows", "half"), [(2500, 64), (300, 256)], ids=["primal", "dual"])
+def test_equal_to_scikit_learn_for_all_lambdas(tmp_path: Path, rows: int, half: int, standardise: bool) -> None:
+    rng = np.random.default_rng(1)
+    x = unit_halves(rng, rows, half)
+    y = 50 + 20 * (x @ rng.normal(size=2 * half)) + rng.normal(size=rows)
+    train, test = np.arange(0, rows, 2), np.arange(1, rows, 2)
+    sums = Sums(source_of(tmp_path / "f.parquet", x, y), y)
+    model = fit(sums, train, LAMBDAS, standardise=standardise)
+    found = predict(sums.source, test, model)
+    assert np.max(np.abs(found - peer(x[train], y[train], x[test], standardise))) < 1e-8
+
+
+def test_both_forms_give_the_same_predictions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    x, y = unit_halves(rng, 400, 64), rng.normal(size=400)
+    sums = Sums(source_of(tmp_path / "f.parquet", x, y), y)
+    rows = np.arange(200)
+    primal = fit_primal(sums.of(rows), LAMBDAS, shift=sums.shift, standardise=False)
+    dual = fit_dual(x[rows].astype(np.float64), y[rows], LAMBDAS, standardise=False)
+    assert np.max(np.abs(primal.predict(x) - dual.predict(x))) < 1e-9
+
+
+def test_sums_of_a_part_are_the_whole_less_the_rest(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    x, y = unit_halves(rng, 3000, 32), rng.normal(size=3000)
+    sums = Sums(source_of(tmp_path / "f.parquet", x, y), y)
+    rows = np.sort(rng.permutation(3000)[:2500])
+    found, direct = sums.of(rows), sums._direct(rows)
+    assert found.n == direct.n == 2500
+    np.testing.assert_allclose(np.tril(found.xx), np.tril(direct.xx), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.diag(direct.xx), np.sum((x[rows] - sums.shift) ** 2, axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found.xy, direct.xy, rtol=0, atol=1e-11)
+
+
+def test_bits_do_not_depend_on_memory_or_threads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    x, y = unit_halves(rng, 3000, 16), rng.normal(size=3000)
+    rows, fits = np.arange(0, 3000, 3), []
+    for memory, scheduler in ((2**31, Scheduler("synchronous")), (0, Scheduler("threads", 3))):
+        source = source_of(tmp_path / "f.parquet", x, y, memory)
+        assert (source.held is None) == (memory == 0)
+        fits.append(fit(Sums(source, y, scheduler), rows, LAMBDAS, standardise=False))
+    assert np.array_equal(fits[0].coef, fits[1].coef)
+    assert np.array_equal(fits[0].intercept, fits[1].intercept)
+
+
+@pytest.mark.slow
+def test_a_distributed_scheduler_gives_the_same_bits(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    rng = np.random.default_rng(5)
+    x, y = unit_halves(rng, 2100, 16), rng.normal(size=2100)
+    source = source_of(tmp_path / "f.parquet", x, y, 0)
+    rows = np.arange(2100)
+    here = fit(Sums(source, y), rows, LAMBDAS, standardise=False)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        there = Sums(source, y, Scheduler(address=cluster.scheduler_address))
+        assert np.array_equal(fit(there, rows, LAMBDAS, standardise=False).coef, here.coef)
+
+
+@pytest.mark.parametrize("spread", [0, 3, 8], ids=["equal", "three_decades", "eight_decades"])
+@pytest.mark.parametrize("size", [1, 2, 3, 40, 300])
+def test_shifted_systems_are_solved_for_every_lambda(size: int, spread: int) -> None:
+    rng = np.random.default_rng(size)
+    basis = np.linalg.qr(rng.normal(size=(size, size)))[0]
+    matrix = np.asfortranarray(basis * np.geomspace(100, 100 * 10.0**-spread, size) @ basis.T)
+    right = rng.normal(size=size)
+    lower = np.tril(matrix)
+    lambdas = rng.permutation(LAMBDAS)
+    found = shifted_solutions(np.asfortranarray(lower), right, lambdas)
+    for column, value in enumerate(lambdas):
+        exact = np.linalg.solve(matrix + value * np.eye(size), right)
+        np.testing.assert_allclose(found[:, column], exact, atol=1e-10 * np.abs(exact).max())
+
+
+def test_a_matrix_of_low_rank_and_a_zero_right_side_are_harmless() -> None:
+    matrix, right = np.zeros((5, 5), order="F"), np.arange(5.0)
+    np.testing.assert_allclose(shifted_solutions(matrix, right, LAMBDAS), right[:, None] / LAMBDAS)
+    assert not shifted_solutions(matrix, 0 * right, LAMBDAS).any()
+
+
+def test_a_lambda_below_the_rounding_is_refused() -> None:
+    ones = np.ones((40, 40), order="F") * 1e8
+    with pytest.raises(ArithmeticError, match="lambda 1e-12 is below"):
+        shifted_solutions(ones, np.arange(40.0), np.array([1e-12]))
+
+
+def test_a_constant_feature_is_harmless_when_scaled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    x = np.c_[rng.normal(size=(100, 3)), np.full(100, 7.3)].astype(np.float32)
+    y = x[:, 0] + rng.normal(size=100)
+    model = fit(Sums(source_of(tmp_path / "f.parquet", x, y), y), np.arange(100), LAMBDAS, standardise=True)
+    assert np.isfinite(model.coef).all()
+    assert np.max(np.abs(model.predict(x) - peer(x, y, x, True))) < 1e-8

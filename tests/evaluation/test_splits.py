@@ -1,0 +1,126 @@
+"""Splits: by group, of the declared shares, and whatever leaks is refused by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.evaluation.splits import (
+    PARTS,
+    Split,
+    SplitError,
+    checked,
+    imported_splits,
+    leave_one_group_out,
+    official_split,
+    random_splits,
+    shared_groups,
+)
+
+
+def groups_of(split: Split, groups: list[str]) -> list[set[str]]:
+    return [{groups[i] for i in getattr(split, part)} for part in PARTS]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=3, max_size=40), st.integers(0, 2**31), st.booleans())
+def test_parts_never_share_a_group_or_an_image(sizes: list[int], seed: int, leave_out: bool) -> None:
+    groups = [f"g{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    splits = leave_one_group_out(groups) if leave_out else random_splits(groups, seed=seed, database="d", count=3)
+    for split in splits:
+        train, val, test = groups_of(split, groups)
+        assert not (train & val or train & test or val & test)
+        assert train | val | test == set(groups)
+        rows = np.concatenate([split.train, split.val, split.test])
+        assert sorted(rows) == list(range(len(groups)))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(81, (57, 8, 16)), (25, (18, 2, 5)), (29, (20, 3, 6)), (30, (21, 3, 6))]
+)
+def test_shares_of_the_known_databases(count: int, expected: tuple[int, int, int]) -> None:
+    split = random_splits([str(i) for i in range(count)], seed=1, database="d", count=1)[0]
+    assert tuple(len(getattr(split, part)) for part in PARTS) == expected
+
+
+def test_splits_depend_on_seed_database_and_number_only() -> None:
+    groups = [str(i) for i in range(50)]
+    first = random_splits(groups, seed=1, database="d", count=10)
+    again = random_splits(groups[::-1], seed=1, database="d", count=5)
+    for a, b in zip(first, again, strict=False):
+        assert groups_of(a, groups) == groups_of(b, groups[::-1])
+    assert groups_of(first[0], groups) != groups_of(first[1], groups)
+    assert groups_of(first[0], groups) != groups_of(random_splits(groups, seed=2, database="d")[0], groups)
+    assert groups_of(first[0], groups) != groups_of(random_splits(groups, seed=1, database="e")[0], groups)
+
+
+def test_strata_keep_their_shares() -> None:
+    groups = [f"{'ab'[i >= 10]}{i}" for i in range(40)]
+    split = random_splits(groups, seed=0, database="d", count=1, strata=[g[0] for g in groups])[0]
+    assert [[sum(groups[i][0] == s for i in getattr(split, p)) for p in PARTS] for s in "ab"] == [[7, 1, 2], [21, 3, 6]]
+
+
+def test_strata_that_can_not_be_kept_are_refused() -> None:
+    with pytest.raises(SplitError, match="group x is in the strata a and b"):
+        random_splits(["x", "x", "y", "z"], seed=0, database="d", strata=["a", "b", "a", "a"])
+    with pytest.raises(SplitError, match=r"fewer than 3 groups.*b \(1\)"):
+        random_splits(list("vwxyz"), seed=0, database="d", strata=["a", "a", "a", "a", "b"])
+
+
+def test_too_few_groups_are_refused() -> None:
+    with pytest.raises(SplitError, match="2 groups"):
+        random_splits(["a", "b"], seed=0, database="d")
+    with pytest.raises(SplitError, match="2 groups"):
+        leave_one_group_out(["a", "b"])
+
+
+def test_official_split_draws_validation_from_training_groups() -> None:
+    groups = [f"g{i // 5}" for i in range(100)]
+    parts = ["test" if i < 20 else "train" for i in range(100)]
+    split = official_split(parts, groups, seed=0, database="d")
+    train, val, test = groups_of(split, groups)
+    assert (len(train), len(val), len(test)) == (14, 2, 4)
+    assert list(split.test) == list(range(20))
+    given_val = official_split(["val" if i > 90 else p for i, p in enumerate(parts)], range(100), seed=0, database="d")
+    assert list(given_val.val) == list(range(91, 100))
+
+
+def test_official_split_that_shares_groups_needs_the_declaration() -> None:
+    groups, parts = [f"g{i // 5}" for i in range(100)], ["test" if i % 5 == 0 else "train" for i in range(100)]
+    with pytest.raises(SplitError, match="groups g0, .* are in train and test"):
+        official_split(parts, groups, seed=0, database="d")
+    split = official_split(parts, groups, seed=0, database="d", shares_groups=True)
+    assert shared_groups(split, groups) == 20
+    train, val, _ = groups_of(split, groups)
+    assert not train & val
+    with pytest.raises(SplitError, match="official_split has None"):
+        official_split([None, *parts[1:]], groups, seed=0, database="d")
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"train": [0, 1], "test": [2, -1]}, "positions -1 are outside"),
+        ({"train": [0, 9], "test": [2]}, "positions 9 are outside"),
+        ({"train": [0, 0], "test": [2]}, "repeated"),
+        ({"train": [0, 1], "test": [1]}, "rows 1 are in train and test"),
+        ({"train": [0, 2], "test": [3]}, "groups b are in train and test"),
+        ({"train": [0, 2]}, "no test part"),
+    ],
+)
+def test_imported_splits_that_leak_are_refused(part: dict[str, list[int]], message: str) -> None:
+    with pytest.raises(SplitError, match=message):
+        imported_splits([part], ["a", "a", "b", "b"])
+
+
+def test_imported_splits_are_taken_as_they_are() -> None:
+    split = imported_splits([{"train": [1, 0], "test": [3, 2]}], ["a", "a", "b", "b"])[0]
+    assert (list(split.train), list(split.val), list(split.test)) == ([0, 1], [], [2, 3])
+
+
+def test_an_empty_part_is_refused() -> None:
+    empty, full = np.empty(0, np.int64), np.arange(3)
+    with pytest.raises(SplitError, match="neither may be empty"):
+        checked(Split(0, full, empty, empty), list("abc"))

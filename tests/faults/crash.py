@@ -1,0 +1,96 @@
+"""A build with a trap in it: when block 1 comes to a named point, the worker or the driver is killed, once.
+
+``python -m tests.faults.crash FOLDER ENGINE ADDRESS POINT VICTIM`` distorts ``FOLDER/sources``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import artifacts
+from pipeline.engine import Engine
+from pipeline.shards import writer
+from pipeline.shards.build import DistortTask, build_distorted
+from tests.shards import stand_in
+
+IN_A_TASK = ("before the write", "in the middle", "after the table's rename", "before the rename", "after the rename")
+IN_THE_MANIFEST = "in the middle of the manifest"
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A task, and what is to happen in it."""
+
+    task: DistortTask
+    point: str
+    flag: Path  # written when the trap fires, with the pid of the worker: it fires once
+    victim: int | None  # the driver's pid, or None for the worker itself
+
+
+def build(trap: Trap) -> list[artifacts.ShardMeta]:
+    """``build_distorted`` with the trap set, if it is block 1's turn and the trap has not fired."""
+    if trap.task.block.index == 1 and not trap.flag.exists():
+        set_trap(trap.point, lambda: fire(trap.flag, trap.victim))
+    return build_distorted(trap.task)
+
+
+def fire(flag: Path, victim: int | None) -> None:
+    """Kill, and if it was another process: go no further."""
+    flag.write_text(str(os.getpid()))
+    os.kill(victim or os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+
+
+def set_trap(point: str, act: Callable[[], None]) -> None:
+    """Make this process call ``act`` when it comes to ``point``."""
+    replace, add, write_bytes, count = os.replace, writer._add, Path.write_bytes, [0]
+
+    def replacing(source: Any, target: Any) -> None:
+        name = Path(target).name
+        if point == "before the rename" and name.endswith(".tar"):
+            act()
+        replace(source, target)
+        if (point == "after the rename" and name.endswith(".tar")) or (
+            point == "after the table's rename" and name.endswith(".parquet")
+        ):
+            act()
+
+    def adding(*arguments: Any) -> int:
+        count[0] += 1
+        if (point, count[0]) in (("before the write", 1), ("in the middle", 100)):
+            arguments[0].fileobj.flush()
+            act()
+        return add(*arguments)
+
+    def writing(path: Path, data: bytes) -> int:
+        if point == IN_THE_MANIFEST and path.name.startswith("manifest.json"):
+            write_bytes(path, data[: len(data) // 2])
+            act()
+        return write_bytes(path, data)
+
+    os.replace, writer._add, Path.write_bytes = replacing, adding, writing  # type: ignore[assignment, method-assign]
+
+
+def main(folder: Path, engine: Engine, point: str, victim: str) -> None:
+    """The distort stage with the trap."""
+    flag = folder / "fired"
+    pid = os.getpid() if victim == "driver" and engine.name != "serial" else None
+    tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted")
+    done = engine.map(build, [Trap(task, point, flag, pid) for task in tasks], describe="distort")
+    if point == IN_THE_MANIFEST:
+        set_trap(point, lambda: fire(flag, None))
+    stand_in.commit(folder / "distorted", done)
+
+
+if __name__ == "__main__":
+    from tests.faults import crash  # not __main__: workers have to find the functions by their module's name
+
+    where, name, address, *rest = sys.argv[1:]
+    crash.main(Path(where), Engine(name, 2, address or None), *rest)

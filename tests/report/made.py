@@ -1,0 +1,164 @@
+"""A small run on disk, in the stages' own formats: what the report is made from, without training anything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import artifacts
+from pipeline.evaluation import PREDICTIONS, measure
+from pipeline.params import Params
+from pipeline.report.sheets import TypeName
+from pipeline.shards import build, plan
+from pipeline.shards.reader import ShardSet
+from pipeline.sources import statistics, statistics_figure
+
+TYPES = {number: TypeName(f"type_{number}", "group", "parameter", tuple("12345")) for number in range(1, 26)}
+PARAMS: dict[str, Any] = {
+    "seed": 1,
+    "sets": ["dead_leaves", "photos"],
+    "trained": ["dead_leaves"],
+    "untrained": ["random_init", "floor"],
+    "encoders": ["dead_leaves", "random_init", "floor"],
+    "databases": ["photos"],
+    "embedded": ["photos"],
+    "ingested": [],
+    **{key: {} for key in ("distort", "train", "ingest", "features", "evaluate", "run")},
+    "sources": {"count": 3},
+    "probe": {"sources": 2},
+    "report": {"title": "a <made> run", "sheet_source": 1},
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One distorted image as a bank gives it."""
+
+    label: int
+    type: int
+    level: int
+    image: np.ndarray
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Sources of smooth noise, 40 x 56."""
+
+    count: int = 3
+
+    def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        grey = np.random.default_rng(index).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        return np.kron(grey, np.ones((8, 8, 1), np.uint8)), {"name": f"source <{index}>"}
+
+
+def bank(image: np.ndarray, generator: np.random.Generator) -> Iterator[Made]:
+    """The pristine image, and noise that grows with type and level (type 1 level 1 is the pristine image)."""
+    for label in range(126):
+        kind, level = ((label - 1) // 5 + 1, (label - 1) % 5 + 1) if label else (0, 0)
+        spread = 0 if label < 2 else kind + level
+        noise = generator.normal(0, 1, image.shape) * spread
+        yield Made(label, kind, level, np.clip(image + noise, 0, 255).astype(np.uint8), {})
+
+
+def sources(data: Path, name: str, maker: Any = None) -> ShardSet:
+    """data/sources/{name}, two sources a shard."""
+    maker, folder = maker or Noise(), data / "sources" / name
+    tasks = [build.SourceTask(maker, block, folder, "qoi", {}) for block in plan.blocks(maker.count, 2)]
+    metas = [build.build_sources(task) for task in tasks]
+    artifacts.commit_manifest(folder, metas, plan.SOURCE_PATTERN, {"codec": "qoi"})
+    return ShardSet(folder)
+
+
+def shards(data: Path, name: str, maker: Any = None, made: Any = bank) -> None:
+    """data/sources/{name} and data/distorted/{name}."""
+    drawn, out = sources(data, name, maker), data / "distorted" / name
+    rows = tuple((i, str(sha)) for i, sha in enumerate(drawn.table["sha256"].to_pylist()))
+    metas = []
+    for block in plan.blocks(len(drawn), 2):
+        mine = tuple(rows[i] for i in block.sources)
+        task = build.DistortTask(
+            bank=made, set_name=name, sources=drawn.folder, sources_print=drawn.fingerprint, rows=mine, block=block,
+            shards_per_block=1, folder=out, codec="qoi", pristine="stretched", seed=1, parts={},
+        )  # fmt: skip
+        metas += build.build_distorted(task)
+    artifacts.commit_manifest(out, metas, plan.DISTORTED_PATTERN, {"codec": "qoi"})
+
+
+def encoder(data: Path, metrics: Path, name: str, sets: list[str], skill: float, *, steps: int = 0) -> None:
+    """An encoder's card, history (if ``steps``) and probe."""
+    card = {"kind": "resnet", "architecture": "resnet18", "width": 32, "dim": 512, "sha256": name.encode().hex()}
+    artifacts.write_json(
+        data / "models" / name / "encoder.json", card if name != "floor" else {"kind": "floor", "dim": 19}
+    )
+    if steps:
+        loss = 6.3 * np.exp(-np.arange(steps) / steps)
+        artifacts.write_table(
+            data / "models" / name / "history.parquet",
+            pa.table({"step": np.arange(steps), "loss": loss, "crops_per_s": np.random.default_rng().random(steps)}),
+        )
+    found = {
+        "type_accuracy": skill, "class_accuracy": skill / 3, "type_chance": 0.04, "class_chance": 1 / 126,
+        "images": 252, "sources": 2,
+    }  # fmt: skip
+    artifacts.write_json(metrics / "probe" / f"{name}.json", {"encoder": name, "sets": {one: found for one in sets}})
+
+
+def evaluation(data: Path, metrics: Path, name: str, database: str, noise: float, *, splits: int = 5) -> None:
+    """An encoder's predictions and metrics on a database, NR and FR, with the measures of the real evaluation."""
+    draw = np.random.default_rng(len(name))
+    found: dict[str, Any] = {"encoder": name, "database": database, "protocol": "leave_one_group_out", "dim": 512}
+    rows, found["splits"] = [], []
+    for mode in ("nr", "fr"):
+        measured = []
+        for split in range(splits):
+            mos = draw.uniform(1, 5, 125)
+            prediction = 3 + 0.8 * (mos - 3) + draw.normal(0, noise * (2 if mode == "nr" else 1), 125)
+            measured.append(measure(prediction, mos))
+            found["splits"].append({"mode": mode, "split": split, **measured[-1].as_dict()})
+            for image, (score, guess) in enumerate(zip(mos, prediction, strict=True)):
+                row = {
+                    "encoder": name,
+                    "database": database,
+                    "mode": mode,
+                    "split": split,
+                    "part": "test",
+                    "mos": score,
+                }
+                rows.append(
+                    {**row, "prediction": guess, "image_id": f"{split}-{image}", "group": str(split), "lambda": 1.0}
+                )
+        keys = ("srocc", "plcc", "plcc_raw", "krocc", "rmse")
+        found[mode] = {key: float(np.median([getattr(m, key) for m in measured])) for key in keys}
+        values = [m.srocc for m in measured]
+        found[mode] |= {"srocc_min": min(values), "srocc_max": max(values)}
+    found |= {"images": 125 * splits, "groups": splits}
+    artifacts.write_json(metrics / "evaluate" / name / f"{database}.json", found)
+    table = pa.Table.from_pylist(rows, schema=PREDICTIONS)
+    artifacts.write_table(data / "predictions" / name / f"{database}.parquet", table)
+
+
+def run(folder: Path) -> Params:
+    """The whole small run below ``folder`` (data/ and metrics/); returns its parameters."""
+    params = Params.model_validate(PARAMS)
+    data, metrics = folder / "data", folder / "metrics"
+    for name in params.sets:
+        shards(data, name)
+    for name, skill, noise in (("dead_leaves", 0.6, 0.4), ("random_init", 0.3, 0.9), ("floor", 0.2, 1.1)):
+        encoder(data, metrics, name, ["dead_leaves"], skill, steps=300 if name in params.trained else 0)
+        evaluation(data, metrics, name, "photos", noise)
+    likeness(data, metrics, params.sets)
+    return params
+
+
+def likeness(data: Path, metrics: Path, sets: list[str]) -> None:
+    """The statistics of the sets, measured on what :func:`shards` wrote, and their figure."""
+    measured = {}
+    for name in sets:
+        images = ShardSet(data / "sources" / name)
+        measured[name] = statistics.measure(images.image(row) for row in range(len(images)))
+    artifacts.write_json(metrics / "statistics.json", statistics.compare(measured))
+    artifacts.write_bytes(data / "statistics.svg", statistics_figure.svg(measured))

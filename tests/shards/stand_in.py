@@ -1,0 +1,129 @@
+"""A small maker, a small bank and the two stages that use them: what the shard builders are given in the tests.
+
+``python -m tests.shards.stand_in FOLDER ENGINE WORKERS PAUSE`` runs both stages, to be killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import artifacts
+from pipeline.engine import Engine
+from pipeline.seeding import generator
+from pipeline.shards import plan
+from pipeline.shards.build import DistortTask, SourceTask, build_distorted, build_sources
+from pipeline.shards.reader import ShardSet
+
+SERIAL = Engine()
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Sources of noise; every other one is two rows higher."""
+
+    count: int
+    size: int = 16
+
+    def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Image and recipe of source ``index``."""
+        height = self.size + 2 * (index % 2)
+        image = generator(7, "test/sources", index).integers(0, 256, (height, self.size, 3), dtype=np.uint8)
+        return image, {"id": f"noise-{index}", "seed": 7}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One of the 126 images of a source."""
+
+    label: int
+    type: int
+    level: int
+    image: np.ndarray
+    record: dict[str, Any]
+
+
+def bank(image: np.ndarray, random: np.random.Generator, pause: float = 0) -> Iterator[Made]:
+    """126 images, each a shift of the source by its own generator's draw."""
+    for label, child in enumerate(random.spawn(plan.CLASSES)):
+        shift = int(child.integers(1, 255)) if label else 0
+        time.sleep(pause)
+        kind, level = (label - 1) // 5 + 1 if label else 0, (label - 1) % 5 + 1 if label else 0
+        yield Made(label, kind, level, image + np.uint8(shift), {"parameter": shift})
+
+
+def source_stage(folder: Path, engine: Engine = SERIAL, *, count: int = 5, size: int = 16, codec: str = "qoi") -> None:
+    """As the sources stage does it: two sources a shard."""
+    maker, blocks = Maker(count, size), plan.blocks(count, 2)
+    tasks = [SourceTask(maker, block, folder, codec, {"size": size}) for block in blocks]
+    shards = engine.map(build_sources, tasks, describe="sources")
+    artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, {"set": "noise", "codec": codec})
+
+
+def distort_tasks(
+    sources: Path,
+    folder: Path,
+    *,
+    pause: float = 0,
+    shards: int = 2,
+    seed: int = 11,
+    codec: str = "qoi",
+    pristine: str = "stretched",
+) -> list[DistortTask]:
+    """As the distort stage does it: two sources a block."""
+    source_set = ShardSet(sources)
+    hashes = source_set.table["sha256"].to_pylist()
+    return [
+        DistortTask(
+            bank=partial(bank, pause=pause),
+            set_name="noise",
+            sources=sources,
+            sources_print=source_set.fingerprint,
+            rows=tuple((source, hashes[source]) for source in block.sources),
+            block=block,
+            shards_per_block=shards,
+            folder=folder,
+            codec=codec,
+            pristine=pristine,
+            seed=seed,
+            parts={"bank": 1},
+        )
+        for block in plan.blocks(len(source_set), 2)
+    ]
+
+
+def commit(folder: Path, done: list[list[artifacts.ShardMeta]]) -> None:
+    """The manifest of the distort stage."""
+    shards = [meta for metas in done for meta in metas]
+    artifacts.commit_manifest(folder, shards, plan.DISTORTED_PATTERN, {"set": "noise", "codec": "qoi"})
+
+
+def distort_stage(sources: Path, folder: Path, engine: Engine = SERIAL, **knobs: Any) -> None:
+    """Distort the sources of ``sources`` into ``folder``."""
+    tasks = distort_tasks(sources, folder, **knobs)
+    commit(folder, engine.map(build_distorted, tasks, describe="distort"))
+
+
+def both(folder: Path, engine: Engine = SERIAL, pause: float = 0, **knobs: Any) -> Path:
+    """Both stages; returns the folder of the distorted shards."""
+    source_stage(folder / "sources", engine, **knobs)
+    distort_stage(folder / "sources", folder / "distorted", engine, pause=pause)
+    return folder / "distorted"
+
+
+def content(folder: Path) -> dict[str, str]:
+    """sha256 of every file in ``folder`` and below, by its relative name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+if __name__ == "__main__":
+    both(Path(sys.argv[1]), Engine(sys.argv[2], int(sys.argv[3])), float(sys.argv[4]))

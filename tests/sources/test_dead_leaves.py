@@ -1,0 +1,134 @@
+"""The kernel against the numpy reference, and what every geometry must be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.seeding import generator
+from pipeline.sources import dead_leaves, forms, reference
+from pipeline.sources.law import FIXED, HittingLaw
+
+CASES = [
+    (512, 512, 1.0, 512.0, 3.0),
+    (300, 201, 1.0, 300.0, 3.0),
+    (70, 130, 0.7, 40.0, 2.5),
+    (33, 129, 2.0, 900.0, 1.0),
+    (50, 50, 1.0, 50.0, 2.0),
+    (41, 57, 1.5, 64.0, 4.2),
+    (64, 64, 3.0, 3.0, 3.0),
+    (1, 9, 1.0, 4.0, 3.0),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kernel_and_numpy_reference_give_identical_labels_and_leaves(case: tuple) -> None:
+    ours, oracle = (module.geometry(generator(5, "test", 1), *case) for module in (dead_leaves, reference))
+    assert np.array_equal(ours.labels, oracle.labels)
+    assert np.array_equal(ours.leaves, oracle.leaves)
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "polygon"])
+def test_other_shapes_equal_the_reference_and_lie_inside_their_discs(shape: str) -> None:
+    case = (90, 140, 2.0, 140.0, 3.0, shape)
+    ours, oracle = (module.geometry(generator(5, "test", 2), *case) for module in (dead_leaves, reference))
+    assert np.array_equal(ours.labels, oracle.labels) and np.array_equal(ours.leaves, oracle.leaves)
+    rows, columns = np.indices(ours.labels.shape)
+    mine = ours.leaves[ours.labels]
+    reach = np.hypot(columns + 0.5 - mine["x"], rows + 0.5 - mine["y"]) / mine["r"]
+    assert reach.max() < 1.001 and len(ours.leaves) > len(
+        dead_leaves.geometry(generator(5, "test", 2), *case[:5]).leaves
+    )
+
+
+def test_forms_are_inscribed() -> None:
+    """Corners of polygons and ends of the long axes lie on the circle; a square has the area 2 r^2."""
+    form = forms.draw(np.random.default_rng(0).random((500, forms.DRAWS)), "ellipse")
+    assert form[:, 3].min() > 0.29 and form[:, 3].max() <= 1
+    square = np.full((1, forms.DRAWS), 0.5)
+    square[0, 1] = 0.2  # 3 + floor(0.2 * 6) = 4 corners, none moved
+    form = forms.draw(square, "polygon")[0]
+    assert form[0] == 4
+    y, x = np.mgrid[-100:100:1.0, -100:100:1.0] + 0.5
+    inside = np.array([forms.contains(a, b, 90.0, form) for a, b in zip(x.ravel(), y.ravel(), strict=True)])
+    assert inside.sum() == pytest.approx(2 * 90**2, rel=0.02)
+
+
+@pytest.mark.parametrize("case", CASES[1:])
+def test_every_pixel_is_covered_by_a_visible_leaf_that_contains_it(case: tuple) -> None:
+    geometry = dead_leaves.geometry(generator(6, "test"), *case)
+    labels, leaves = geometry.labels, geometry.leaves
+    assert labels.dtype == np.int32 and labels.shape == case[:2]
+    assert np.array_equal(np.unique(labels), np.arange(len(leaves)))
+    rows, columns = np.indices(labels.shape)
+    mine = leaves[labels]
+    assert ((columns + 0.5 - mine["x"]) ** 2 + (rows + 0.5 - mine["y"]) ** 2 <= mine["r"] ** 2).all()
+    assert (np.diff(leaves["rank"]) > 0).all()
+
+
+def test_a_pixel_shows_the_first_leaf_that_contains_it() -> None:
+    geometry = dead_leaves.geometry(generator(7, "test"), 40, 56, 2.0, 56.0)
+    y, x = np.indices(geometry.labels.shape) + 0.5
+    for number, leaf in reversed(list(enumerate(geometry.leaves))):
+        first = (x - leaf["x"]) ** 2 + (y - leaf["y"]) ** 2 <= leaf["r"] ** 2
+        assert (geometry.labels[first] <= number).all()
+
+
+def test_centres_and_radii_are_real_and_rounded_to_a_65536th() -> None:
+    leaves = dead_leaves.geometry(generator(8, "test"), 128, 128).leaves
+    for name in ("x", "y", "r"):
+        fixed = leaves[name] * FIXED
+        assert np.array_equal(fixed, np.round(fixed))
+        assert (leaves[name] != np.round(leaves[name])).mean() > 0.99
+
+
+def test_leaves_centred_outside_the_window_are_seen() -> None:
+    leaves = dead_leaves.geometry(generator(9, "test"), 64, 64, 4.0, 200.0).leaves
+    outside = (leaves["x"] < 0) | (leaves["x"] > 64) | (leaves["y"] < 0) | (leaves["y"] > 64)
+    assert outside.any() and not outside.all()
+
+
+def test_the_batch_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = dead_leaves.geometry(generator(10, "test"), 90, 90)
+    monkeypatch.setattr(dead_leaves, "BATCH", 100)
+    second = dead_leaves.geometry(generator(10, "test"), 90, 90)
+    assert np.array_equal(first.labels, second.labels) and np.array_equal(first.leaves, second.leaves)
+
+
+def test_part_weights_are_the_areas_of_the_dilated_window() -> None:
+    weights = HittingLaw(512, 512, 1.0, 512.0).weights()
+    assert weights[0] == pytest.approx(0.9846, abs=5e-4) and weights.sum() == pytest.approx(1)
+    single = HittingLaw(100, 60, 7.0, 7.0).weights()
+    assert single * (6000 + 14 * 160 + np.pi * 49) == pytest.approx([6000, 14 * 160, np.pi * 49])
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 2.5, 3.0, 4.0])
+def test_drawn_radii_follow_the_mixture(exponent: float) -> None:
+    """The density of a drawn radius is (WH + 2 r (W + H) + pi r^2) r^-s: a chi-square over 20 bins."""
+    from pipeline.sources import raster
+
+    law, count = HittingLaw(40, 60, 1.0, 80.0, exponent), 200_000
+    drawn = np.empty((3, count), np.int64)
+    raster.draw(dead_leaves.words_of(generator(11, "test"), count), law.table(), drawn)
+    fine = np.exp(np.linspace(0, np.log(80), 200_001))
+    density = (2400 + 200 * fine + np.pi * fine**2) * fine ** (1 - exponent)
+    mass = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    edges = np.interp(np.linspace(0, 1, 21), mass / mass[-1], fine)
+    observed, _ = np.histogram(drawn[2] / FIXED, np.r_[0, edges[1:-1], 100])
+    assert ((observed - count / 20) ** 2 / (count / 20)).sum() < 43.8  # chi-square(19) at p = 0.001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 5), "size 0 x 5"),
+        ((5, 20_000), "size 5 x 20000"),
+        ((5, 5, 0.0, 5.0), "r_min 0.0"),
+        ((5, 5, 6.0, 5.0), "r_min 6.0, r_max 5.0"),
+        ((5, 5, 1.0, 5.0, float("nan")), "exponent nan"),
+        ((5, 5, 1.0, 5.0, 3.0, "star"), "shape 'star'"),
+    ],
+)
+def test_impossible_values_are_named(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dead_leaves.geometry(generator(0, "test"), *arguments)

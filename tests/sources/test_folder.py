@@ -1,0 +1,229 @@
+"""A folder as a set: the same choice from any layout and engine, one replaced for one removed, every reason reached."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import images, sources
+from pipeline.engine import Engine
+from pipeline.sources import candidates, vetting
+from pipeline.sources.folder import FolderMaker, choose
+from pipeline.sources.listing import SourceError
+from pipeline.sources.metadata import PostRules
+from pipeline.sources.vetting import ImageRules, vet
+from tests.sources import fixtures
+
+SMALL = ImageRules(smallest=64)
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fixtures.danbooru(tmp_path_factory.mktemp("danbooru"), range(1, 61))
+
+
+def ids(maker: FolderMaker) -> list[str]:
+    return [entry.candidate.id for entry in maker.chosen]
+
+
+def test_a_choice_is_the_same_from_a_tree_a_tar_and_lists(posts: Path, tmp_path: Path) -> None:
+    expected = ids(choose(posts, seed=4, count=12))
+    assert ids(choose(fixtures.tarred(posts / "512px", tmp_path / "posts.tar"), seed=4, count=12)) == expected
+    paths = [path.relative_to(posts).as_posix() for path in posts.rglob("*.jpg")]
+    random.Random(1).shuffle(paths)
+    (posts / "list.txt").write_text("# chosen by hand\n" + "\n".join(paths))
+    (posts / "list.jsonl").write_text("\n".join(json.dumps({"path": path}) for path in paths))
+    for name in ("list.txt", "list.jsonl"):
+        assert ids(choose(posts / name, seed=4, count=12)) == expected
+    assert ids(choose(posts, seed=5, count=12)) != expected
+
+
+def test_listing_order_does_not_matter(posts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = choose(posts, seed=4, count=12)
+    walk = os.walk
+
+    def shuffled(root: Path) -> Iterator[tuple]:
+        for base, folders, names in walk(root):
+            random.Random(base).shuffle(folders)
+            yield base, folders, random.Random(base).sample(names, len(names))
+
+    monkeypatch.setattr(candidates.os, "walk", shuffled)
+    assert choose(posts, seed=4, count=12) == expected
+
+
+@pytest.mark.parametrize("engine", [Engine("serial"), Engine("processes", 2), Engine("processes", 3)])
+def test_engine_and_workers_do_not_matter(posts: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources.folder.BLOCK", 5)
+    found = choose(posts, seed=4, count=12, mapper=lambda function, tasks: engine.map(function, tasks, describe="t"))
+    assert found == choose(posts, seed=4, count=12)
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_choice(posts: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources.folder.BLOCK", 5)
+    engine = Engine("ray", 2, ray_cluster)
+    found = choose(posts, seed=4, count=12, mapper=lambda function, tasks: engine.map(function, tasks, describe="t"))
+    assert found == choose(posts, seed=4, count=12)
+
+
+def test_fewer_are_a_part_of_more_and_removing_one_replaces_one(posts: Path, tmp_path: Path) -> None:
+    many = ids(choose(posts, seed=4, count=30))
+    assert ids(choose(posts, seed=4, count=12)) == many[:12]
+    copy = tmp_path / "copy"
+    for path in posts.rglob("*.jpg"):
+        (copy / path.name).parent.mkdir(exist_ok=True)
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / f"{many[3]}.jpg").unlink()
+    (copy / f"{many[6]}.jpg").write_bytes(b"damaged")
+    found = choose(copy, seed=4, count=12)
+    assert ids(found) == [name for k, name in enumerate(many[:14]) if k not in (3, 6)]
+    assert found.reasons == (("broken", 1),)
+
+
+def test_every_reason_of_an_image_is_reached(tmp_path: Path) -> None:
+    for name, (_, content) in fixtures.refused().items():
+        (tmp_path / name).write_bytes(content)
+    good = images.encode(fixtures.picture(1), "png")
+    (tmp_path / "good.png").write_bytes(good)
+    (tmp_path / "same.qoi").write_bytes(images.encode(fixtures.picture(1), "qoi"))
+    (tmp_path / "a_folder.png").mkdir()
+    (tmp_path / "list.txt").write_text("\n".join([*sorted(os.listdir(tmp_path)), "gone.png"]))
+    with pytest.raises(SourceError, match="gives 1 of the 2 images asked for") as error:
+        choose(tmp_path / "list.txt", seed=0, count=2, rules=ImageRules(max_pixels=2**20))
+    assert str(error.value).split("refused: ")[1] == (
+        "animated 1, blank 1, broken 3, colour mode 1, duplicate 1, missing 1, profile 1, small 2, too large 1, "
+        "transparent 1, unreadable 1"
+    )
+
+
+@pytest.mark.parametrize("name", fixtures.refused())
+def test_reason(name: str) -> None:
+    reason, content = fixtures.refused()[name]
+    found = vet(content, ImageRules(max_pixels=2**20))
+    assert (found.reason, found.image) == (reason, None)
+
+
+def test_too_many_pixels_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = images.encode(fixtures.picture(1), "png")
+    assert vet(data, ImageRules(max_pixels=1000)).reason == "too large"
+    (tmp_path / "a.png").write_bytes(data)
+    monkeypatch.setattr("pipeline.sources.folder.LIMIT", 100)
+    with pytest.raises(SourceError, match="too large 1"):
+        choose(tmp_path, seed=0, count=1)
+
+
+def test_grey_images_are_kept_or_refused_by_rule() -> None:
+    grey = np.repeat(fixtures.picture(1)[..., :1], 3, axis=2)
+    data = fixtures.jpeg(grey, "L")
+    kept = vet(data, ImageRules())
+    assert kept.actions == ("grey",) and kept.mode == "L"
+    assert vet(data, ImageRules(grey=False)).reason == "grey"
+
+
+def test_uniform_borders_are_cut_and_long_sides_reduced_never_enlarged() -> None:
+    inner = fixtures.picture(6, 300, 600)
+    boxed = np.full((420, 640, 3), (10, 0, 80), np.uint8)
+    boxed[50:350, 20:620] = inner
+    found = vet(images.encode(boxed, "png"), ImageRules(largest=None))
+    assert np.array_equal(found.image, inner) and found.actions == ("trimmed",)
+    reduced = vet(images.encode(boxed, "png"), ImageRules())
+    assert reduced.image.shape == (256, 512, 3) and reduced.actions == ("trimmed", "reduced")
+    assert vet(images.encode(boxed, "png"), ImageRules(largest=None, trim=False)).image.shape == boxed.shape
+    assert vet(images.encode(inner, "png"), ImageRules(largest=2000)).image.shape == inner.shape
+
+
+def test_alpha_is_laid_over_white_and_foreign_profiles_converted() -> None:
+    image = fixtures.picture(7)
+    alpha = np.full(image.shape[:2], 255, np.uint8)
+    alpha[:60] = 0
+    found = vet(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), ImageRules(smallest=200))
+    assert found.mode == "RGBA" and found.actions == ("over white", "trimmed")
+    assert np.array_equal(found.image, image[60:])
+    swapped = vet(fixtures.wide_gamut(image), ImageRules())
+    assert "to sRGB" in swapped.actions
+    assert np.abs(swapped.image.astype(int) - image[..., ::-1]).max() <= 8
+
+
+@pytest.mark.parametrize("schema", ["2020", "2021"])
+def test_metadata_of_both_schemas_filter_by_rating_tag_and_state(tmp_path: Path, schema: str) -> None:
+    root = fixtures.danbooru(tmp_path, range(1, 41), schema=schema)
+    (tmp_path / "posts2.json").write_text("")
+    (tmp_path / "excluded.txt").write_text("12\n13\n")
+    fixtures.danbooru(tmp_path / "more", range(900, 901))
+    (tmp_path / "more" / "metadata" / "posts.json").unlink()
+    rules = PostRules(
+        metadata=(tmp_path / "posts2.json", root / "metadata" / "posts.json"),
+        exclude_tags=("photo",),
+        exclude_ids=tmp_path / "excluded.txt",
+    )
+    allowed = {k for k in range(1, 41) if k % 5 and k % 10 != 1 and k not in (7, 8, 12, 13)}
+    found = choose(root, seed=1, count=len(allowed), posts=rules)
+    assert {int(name) for name in ids(found)} == allowed
+    with pytest.raises(SourceError) as error:
+        choose(root, seed=1, count=len(allowed) + 1, posts=rules)
+    assert str(error.value).endswith("banned 1, deleted 1, excluded id 2, no metadata 1, rating 8, tag 4")
+
+
+def test_what_is_safe_depends_on_the_release() -> None:
+    assert PostRules(release=2020).allowed() == ("s",) and PostRules(release=2022).allowed() == ("g",)
+    assert PostRules(release=2022, ratings=("general", "sensitive")).allowed() == ("g", "s")
+
+
+def test_an_image_is_its_file_and_a_changed_file_is_refused(posts: Path, tmp_path: Path) -> None:
+    maker = sources.maker("danbooru", seed=4, count=3, folder=posts, image_rules=SMALL)
+    image, recipe = pickle.loads(pickle.dumps(maker)).make(1)
+    assert np.array_equal(image, images.read(posts / recipe["path"]))
+    assert json.loads(json.dumps(recipe)) == recipe and recipe["id"] == maker.chosen[1].candidate.id
+    assert maker.inputs(range(0, 2))["files"] == maker.inputs()["files"][:2]
+    assert maker.inputs(range(0, 0))["files"] == []
+    (tmp_path / "a.png").write_bytes(images.encode(fixtures.picture(1), "png"))
+    (tmp_path / "b.png").write_bytes(images.encode(fixtures.picture(2), "png"))
+    other = choose(tmp_path, seed=0, count=2)
+    (tmp_path / "a.png").write_bytes(images.encode(fixtures.picture(3), "png"))
+    (tmp_path / "b.png").unlink()
+    for index in range(2):
+        with pytest.raises(SourceError, match="has changed since it was chosen|cannot be read any more"):
+            other.make(index)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: root / "nothing", "is neither a folder nor"),
+        (lambda root: _written(root / "bad.tar", b"x" * 600), "cannot be read as an uncompressed tar"),
+        (lambda root: _written(root / "up.txt", b"../a.png"), "leads out of the list's folder"),
+        (lambda root: _written(root / "bad.jsonl", b"{nonsense"), "line 1: neither a JSON string"),
+        (lambda root: root, "no more images"),
+    ],
+)
+def test_what_cannot_be_listed_is_named(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        choose(make(tmp_path), seed=0, count=1)
+
+
+def test_metadata_that_cannot_be_read_are_named(posts: Path, tmp_path: Path) -> None:
+    bad = _written(tmp_path / "bad.json", b'{"id": 1, "rating":\n')
+    everything = tuple(f"{k}" for k in range(1, 61))
+    assert everything
+    with pytest.raises(SourceError, match="bad.json, line 1: not a JSON object"):
+        choose(posts, seed=4, count=60, posts=PostRules(metadata=(bad,)))
+    with pytest.raises(SourceError, match="none.json is missing"):
+        choose(posts, seed=4, count=1, posts=PostRules(metadata=(tmp_path / "none.json",)))
+
+
+def test_nothing_but_hashes_and_ids_is_kept(posts: Path) -> None:
+    assert len(pickle.dumps(choose(posts, seed=4, count=30))) < 30 * 1000
+    assert vetting.LIMIT == 2**28
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,240 @@
+"""The verbs as people use them: what they write, what they say, and how they fail."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import artifacts, cli, distortions, images, profiles
+from pipeline.params import load
+from tests.report import made
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys) -> Run:
+    """Run a verb in an empty folder; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["synthetic-iqa", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def _photo(path: Path, seed: int = 0, codec: str = "png") -> np.ndarray:
+    grey = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    image = np.kron(grey, np.ones((8, 8, 1), np.uint8))
+    artifacts.write_bytes(path, images.encode(image, codec))
+    return image
+
+
+def test_help_starts_at_once_and_imports_nothing_heavy():
+    code = (
+        "import sys; import pipeline.cli; "
+        "print([m for m in ('numpy', 'torch', 'ray', 'cv2', 'matplotlib', 'pyarrow', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    start = time.monotonic()
+    shown = subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", "--help"], capture_output=True
+    )
+    assert shown.returncode == 0 and time.monotonic() - start < 5  # 0.1 s on an idle core
+    assert all(verb in shown.stdout.decode() for verb in ("profile", "sheet", "distort", "verify"))
+
+
+@pytest.mark.parametrize("name", sorted(profiles.profiles()))
+def test_every_profile_is_put_in_place_and_is_valid(run, name):
+    assert run("profile", name) == (0, f"params.yaml: profile {name}\n", "")
+    assert Path("params.yaml").read_text() == profiles.profiles()[name]
+    if name != "paper":  # asks for the user's folder of Danbooru images
+        load(Path("params.yaml"))
+
+
+def test_an_unknown_profile_lists_the_known(run):
+    code, _, err = run("profile", "huge")
+    assert code == 2 and err.count("\n") == 1
+    assert "huge: no such profile; known are gpu_short, paper, small, tiny" in err
+    assert not Path("params.yaml").exists()
+
+
+def test_a_changed_file_stays_unless_forced_and_its_run_section_stays_always(run):
+    run("profile", "small")
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("engine: ray ", "engine: serial  # mine "))
+    assert run("profile", "tiny") == (0, "params.yaml: profile tiny, with the run: section that was there\n", "")
+    assert load(path).run.engine == "serial" and "# mine" in path.read_text()
+    changed = path.read_text().replace("seed: 1", "seed: 12")
+    path.write_text(changed)
+    code, _, err = run("profile", "small")
+    assert code == 2 and "changed by hand" in err and "--force" in err and path.read_text() == changed
+    assert run("profile", "small", "--force")[0] == 0
+    forced = load(path)
+    assert forced.seed == 1 and forced.run.engine == "serial"
+    assert forced.model_copy(update={"run": None}) == load(_profile(path, "small")).model_copy(update={"run": None})
+
+
+def _profile(beside: Path, name: str) -> Path:
+    path = beside.with_name(f"{name}.yaml")
+    path.write_text(profiles.profiles()[name])
+    return path
+
+
+def test_an_untouched_run_section_follows_the_profile(run):
+    run("profile", "small")
+    assert run("profile", "tiny", "--to", "params.yaml")[1] == "params.yaml: profile tiny\n"
+
+
+def test_distort_writes_what_the_bank_makes_by_name_and_by_number(run, tmp_path):
+    image = _photo(tmp_path / "a.png")
+    assert run("distort", "a.png", "--type", "white_noise", "--level", 3, "--seed", 7, "-o", "by_name.png")[0] == 0
+    assert run("distort", "a.png", "--type", "11", "--level", 3, "--seed", 7, "-o", "by_number.webp")[0] == 0
+    assert run("distort", "a.png", "--type", "11", "--level", 3, "--seed", 8, "-o", "other.png")[0] == 0
+    first = images.read(Path("by_name.png"))
+    np.testing.assert_array_equal(first, images.read(Path("by_number.webp")))
+    assert (first != images.read(Path("other.png"))).any()
+    child = cli.parent_generator(image, 7).spawn(126)[distortions.label(11, 3)]
+    np.testing.assert_array_equal(first, distortions.distort(image, 11, 3, child))
+
+
+def test_distort_takes_a_folder_and_loses_nothing(run, tmp_path):
+    _photo(tmp_path / "in" / "a.png", 1)
+    _photo(tmp_path / "in" / "a.webp", 2, "webp")
+    _photo(tmp_path / "in" / "deep" / "b.qoi", 3, "qoi")
+    (tmp_path / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    (tmp_path / "in" / "none.jpg").write_bytes(b"")
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    artifacts.write_bytes(tmp_path / "in" / "tiny.png", images.encode(np.zeros((5, 5, 3), np.uint8), "png"))
+    code, out, err = run("distort", "in", "--type", "jpeg", "--level", 5, "-o", "out")
+    assert code == 1
+    assert out == "out: 3 written, 3 failed; 1 other files left alone\n"
+    assert sorted(line.split(": ")[1] for line in err.splitlines()) == ["in/broken.png", "in/none.jpg", "in/tiny.png"]
+    written = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file())
+    assert written == ["a.png.png", "a.webp.png", "deep/b.png"]
+    run("distort", "in/a.png", "--type", "jpeg", "--level", 5, "-o", "alone.png")
+    assert Path("alone.png").read_bytes() == Path("out/a.png.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("a.png", "--type", "sepia", "--level", 1, "-o", "x.png"), "--type sepia: not one of 1..25, gaussian_blur"),
+        (("a.png", "--type", "26", "--level", 1, "-o", "x.png"), "--type 26: not one of"),
+        (("a.png", "--type", "1", "--level", 1, "-o", "x.jpg"), "x.jpg: a distorted image is written lossless"),
+        (("a.png", "--type", "1", "--level", 1, "-o", "a.png"), "a.png: is the file that is read"),
+        (("nowhere", "--type", "1", "--level", 1, "-o", "x.png"), "nowhere: no such file or folder"),
+        (("in", "--type", "1", "--level", 1, "-o", "in/out"), "in/out: lies in the folder that is read"),
+        (("in", "--type", "1", "--level", 1, "-o", "a.png"), "a.png: is a file, and a folder was given"),
+        (("in", "--type", "1", "--level", 1, "-o", "out"), "in: no images here"),
+        (("a.png", "--type", "1", "--level", 1, "-o", "o.png", "--codec", "jpeg"), "--codec jpeg: not one of"),
+    ],
+)
+def test_distort_refuses_in_one_line(run, tmp_path, arguments, said):
+    _photo(tmp_path / "a.png")
+    (tmp_path / "in").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run("distort", *arguments)
+    assert code == 2 and not out and err.count("\n") == 1
+    assert said in err and sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("level", [0, 6, "x"])
+def test_distort_refuses_impossible_levels(run, tmp_path, level):
+    _photo(tmp_path / "a.png")
+    code, _, err = run("distort", "a.png", "--type", 1, "--level", level, "-o", "x.png")
+    assert code == 2 and "--level" in err and "Traceback" not in err
+
+
+def test_sheet_of_a_photo_has_all_classes(run, tmp_path):
+    _photo(tmp_path / "a.png")
+    code, out, _ = run("sheet", "a.png", "-o", "sheet.png", "--side", 64)
+    drawn = images.read(Path("sheet.png"))
+    assert code == 0 and out == f"sheet.png: {drawn.shape[1]} x {drawn.shape[0]}\n"
+    assert drawn.shape[0] > 25 * 48 and drawn.shape[1] > 5 * 64
+    first = Path("sheet.png").read_bytes()
+    run("sheet", "a.png", "-o", "sheet.png", "--side", 64)
+    assert Path("sheet.png").read_bytes() == first
+
+
+def test_sheet_of_a_set_shows_its_sources(run, tmp_path):
+    made.sources(tmp_path / "data", "mine")
+    assert run("sheet", "--set", "mine", "-o", "set.webp")[0] == 0
+    assert images.read(Path("set.webp")).shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give a photo or --set NAME"),
+        (("a.png", "--set", "mine"), "give a photo or --set NAME"),
+        (("--set", "mine"), "data/sources/mine/manifest.json: missing"),
+        (("gone.png",), "gone.png: no such file"),
+        (("small.png",), "small.png: image: height and width must be 64"),
+        (("a.png", "-o", "sheet.tiff"), "sheet.tiff: a sheet is written as"),
+        (("a.png", "-o", "a.png"), "a.png: is the file that is read"),
+    ],
+)
+def test_sheet_refuses_in_one_line(run, tmp_path, arguments, said):
+    _photo(tmp_path / "a.png")
+    artifacts.write_bytes(tmp_path / "small.png", images.encode(np.zeros((5, 5, 3), np.uint8), "png"))
+    code, _, err = run("sheet", *arguments)
+    assert code == 2 and err.count("\n") == 1 and said in err
+    assert not Path("sheet.png").exists()
+
+
+@pytest.fixture
+def shards(tmp_path) -> Path:
+    made.shards(tmp_path / "data", "mine")
+    return tmp_path / "data"
+
+
+def test_verify_finds_whole_folders_whole(run, shards):
+    code, out, err = run("verify", "data")
+    assert code == 0 and not err
+    assert out.startswith("4 shards, ") and out.endswith(": as the manifests say\n")
+
+
+def test_verify_names_every_damaged_file(run, shards):
+    folder = shards / "distorted" / "mine"
+    flipped = bytearray((folder / "distorted-00000.tar").read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (folder / "distorted-00000.tar").write_bytes(flipped)
+    with open(folder / "distorted-00001.tar", "r+b") as file:
+        file.truncate(5000)
+    (shards / "sources" / "mine" / "sources-00000.parquet").unlink()
+    (shards / "sources" / "mine" / "sources-00001.tar.meta.json").write_text("{}")
+    code, out, err = run("verify", "data")
+    assert code == 1 and "4 problems" in out
+    assert len(err.splitlines()) == 4
+    assert "distorted-00000.tar: damaged" in err
+    assert "distorted-00001.tar: damaged, its sha256 is not the manifest's (5000 bytes on disk" in err
+    assert "sources-00000.parquet: listed in the manifest and missing" in err
+    assert "sources-00001.tar.meta.json: damaged" in err
+
+
+@pytest.mark.parametrize("content", ["not json", "[]", '{"shards": [{"name": 1}]}', "{}"])
+def test_verify_names_a_broken_manifest(run, shards, content):
+    (shards / "sources" / "mine" / "manifest.json").write_text(content)
+    code, out, err = run("verify", "data/sources/mine", "data/distorted")
+    assert code == 1 and "1 problems" in out
+    assert err.count("\n") == 1 and "data/sources/mine/manifest.json: " in err
+
+
+def test_verify_without_a_manifest_is_refused(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "gone"):
+        code, _, err = run("verify", folder)
+        assert code == 2 and err == f"synthetic-iqa: {folder}: no manifest.json here or below\n"

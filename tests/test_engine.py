@@ -1,0 +1,93 @@
+"""The three engines give the same results in the same order, and the first error of a task comes out as itself."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine import WINDOW, Engine, EngineError, progress
+from tests import engine_tasks
+
+LOCAL = [("serial", 1), ("processes", 1), ("processes", 2), ("processes", 3)]
+
+
+@pytest.mark.parametrize(("name", "workers"), LOCAL)
+def test_results_come_in_the_order_of_the_tasks(name: str, workers: int) -> None:
+    tasks = list(range(17))
+    assert Engine(name, workers).map(engine_tasks.square, tasks, describe="square") == [n * n for n in tasks]
+
+
+def test_ray_on_its_own_gives_the_same_results() -> None:
+    tasks = list(range(17))
+    assert Engine("ray", 2).map(engine_tasks.square, tasks, describe="square") == [n * n for n in tasks]
+
+
+def test_ray_on_a_cluster_gives_the_same_results(ray_cluster: str) -> None:
+    tasks = list(range(17))
+    assert Engine("ray", 2, ray_cluster).map(engine_tasks.square, tasks, describe="square") == [n * n for n in tasks]
+
+
+@pytest.mark.parametrize("name", ["serial", "processes", "ray"])
+def test_a_python_error_comes_out_as_itself_with_its_note(name: str, request: pytest.FixtureRequest) -> None:
+    address = request.getfixturevalue("ray_cluster") if name == "ray" else None
+    with pytest.raises(engine_tasks.Unlucky) as caught:
+        Engine(name, 2, address).map(engine_tasks.fail_on_three, list(range(8)), describe="fail")
+    assert type(caught.value) is engine_tasks.Unlucky and str(caught.value) == "three"
+    assert caught.value.__notes__ == ["while testing"]
+
+
+@pytest.mark.parametrize("name", ["serial", "processes", "ray"])
+def test_an_error_stops_the_run_and_is_not_retried(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    address = request.getfixturevalue("ray_cluster") if name == "ray" else None
+    with pytest.raises(engine_tasks.Unlucky):
+        tasks = [(number, str(tmp_path)) for number in range(60)]
+        Engine(name, 2, address).map(engine_tasks.record_and_fail, tasks, describe="fail")
+    started = sorted(path.name for path in tmp_path.iterdir())
+    assert sum(name.startswith("0-") for name in started) == 1
+    assert len(started) <= 2 * WINDOW + 20  # of 60: what was in flight, and what a slow driver let through
+
+
+@pytest.mark.parametrize("name", ["serial", "processes", "ray"])
+def test_no_task_and_one_task_need_no_pool(name: str) -> None:
+    assert Engine(name, 2).map(engine_tasks.square, [], describe="none") == []
+    assert Engine(name, 2).map(engine_tasks.square, [7], describe="one") == [49]
+    here = Engine(name, 2).map(_thread_of, [0], describe="here")
+    assert here == [threading.get_ident()]
+
+
+def _thread_of(_: int) -> int:
+    return threading.get_ident()
+
+
+def test_what_cannot_be_an_engine_is_refused_by_name() -> None:
+    with pytest.raises(EngineError, match="'slurm' is not one of serial, processes, ray"):
+        Engine("slurm")
+    with pytest.raises(EngineError, match="workers: 0 is not >= 1"):
+        Engine("processes", 0)
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def nobody(**_: object) -> None:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(ray, "init", nobody)
+    with pytest.raises(EngineError, match="no Ray cluster answers at 127.0.0.1:1"):
+        Engine("ray", 2, "127.0.0.1:1").map(engine_tasks.square, [1, 2], describe="square")
+
+
+def test_progress_passes_everything_through_and_is_plain_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 1000, 4))  # every item takes 4 s
+    monkeypatch.setattr("pipeline.engine.time.monotonic", lambda: next(clock))
+    assert list(progress(range(6), total=6, describe="walk")) == list(range(6))
+    assert capsys.readouterr().err.splitlines() == ["walk: 3/6, 12 s", "walk: 6/6, 24 s"]
+
+
+def test_a_short_run_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress(range(3), total=3, describe="walk")) == [0, 1, 2]
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,51 @@
+"""Stand-in images for the trainer's tests: eight kinds that differ at sight, where noise would teach nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.params import TrainParams
+from pipeline.training.trainer import Job
+
+TINY = TrainParams(
+    depth=18, width=8, crop=32, batch=8, epochs=2, warmup=0.5, learning_rate=0.1, projector_width=32, projection=16
+)
+
+
+class StandIn:
+    """``sources`` images of 48 x 56 pixels times ``classes`` kinds: gratings of a frequency that is the label's."""
+
+    def __init__(self, sources: int = 4, classes: int = 8, kill_after: int | None = None) -> None:
+        self.sources = np.repeat(np.arange(sources, dtype=np.int32), classes)
+        self.labels = np.tile(np.arange(classes, dtype=np.int16), sources)
+        self.keys = [f"{s:06d}-{c:03d}" for s, c in zip(self.sources, self.labels, strict=True)]
+        self.fingerprint = "stand-in"
+        self.read = 0
+        self._kill_after = kill_after
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> np.ndarray:
+        """uint8 48 x 56 x 3; after ``kill_after`` readings the process kills itself."""
+        self.read += 1
+        if self._kill_after is not None and self.read > self._kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        chance = np.random.default_rng(int(self.sources[index]))
+        y, x = np.mgrid[:48, :56]
+        wave = np.sin((0.1 + 0.35 * self.labels[index]) * (x + y) + chance.uniform(0, 6))
+        colour = chance.uniform(20, 100, 3)
+        return (127 + wave[..., None] * colour + chance.normal(0, 4, (48, 56, 3))).clip(0, 255).astype(np.uint8)
+
+
+def job(folder: Path, data: StandIn, params: TrainParams = TINY, **changes: object) -> Job:
+    """A run on all of ``data`` into ``folder``, one thread."""
+    settings: dict = {
+        "rows": np.arange(len(data)), "seed": 5, "name": "stand_in", "out": folder / "out",
+        "checkpoints": folder / "checkpoints", "threads": 1, "checkpoint_every": 2,
+    }  # fmt: skip
+    return Job(data=data, params=params, **{**settings, **changes})

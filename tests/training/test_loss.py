@@ -1,0 +1,116 @@
+"""The loss against the literal double loop of eq. (2), and over two processes against one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from pipeline.training.launch import launch
+from pipeline.training.loss import contrastive_loss
+
+
+def literal(embeddings: torch.Tensor, labels: torch.Tensor, tau: float) -> tuple[torch.Tensor, int]:
+    """Paper 1, eq. (2), term by term; the mean over the anchors that have a positive, and how many have none."""
+    unit = embeddings / embeddings.norm(dim=1, keepdim=True)
+    terms = []
+    for i in range(len(unit)):
+        positives = [j for j in range(len(unit)) if j != i and labels[j] == labels[i]]
+        if positives:
+            below = sum(torch.exp(unit[i] @ row / tau) for m, row in enumerate(unit) if m != i)
+            logs = [torch.log(torch.exp(unit[i] @ unit[j] / tau) / below) for j in positives]
+            terms.append(-sum(logs) / len(positives))
+    return torch.stack(terms).mean(), len(unit) - len(terms)
+
+
+@pytest.mark.parametrize(("count", "classes", "chunk"), [(24, 4, 512), (31, 12, 7), (40, 126, 8), (16, 1, 5)])
+def test_loss_and_gradient_are_the_double_loops(count: int, classes: int, chunk: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    embeddings = torch.randn(count, 9, dtype=torch.float64, generator=generator)
+    labels = torch.randint(classes, (count,), generator=generator)
+    labels[1] = labels[0]  # at least one pair
+    ours, theirs = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
+    loss = contrastive_loss(ours, labels, temperature=0.1, classes=classes, chunk=chunk)
+    expected, dropped = literal(theirs, labels, 0.1)
+    loss.value.backward()
+    expected.backward()
+    assert abs(loss.value.item() - expected.item()) < 1e-12 and int(loss.dropped) == dropped
+    assert (ours.grad - theirs.grad).abs().max() < 1e-12
+    if classes == 126:
+        assert dropped > 0
+
+
+def test_gradcheck() -> None:
+    embeddings = torch.randn(11, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3, 0, 4, 4])
+
+    def function(z: torch.Tensor) -> torch.Tensor:
+        return contrastive_loss(z, labels, temperature=0.2, classes=5, chunk=4).value
+
+    assert torch.autograd.gradcheck(function, (embeddings,))
+
+
+def test_equal_embeddings_have_the_loss_of_chance() -> None:
+    loss = contrastive_loss(torch.ones(8, 3), torch.arange(8) % 2, temperature=0.1, classes=2)
+    assert loss.value.item() == pytest.approx(math.log(7), abs=1e-5)
+
+
+def test_a_batch_without_positives_is_zero_and_not_nan() -> None:
+    embeddings = torch.randn(5, 3, requires_grad=True)
+    loss = contrastive_loss(embeddings, torch.arange(5), temperature=0.1, classes=126)
+    loss.value.backward()
+    assert loss.value.item() == 0 and int(loss.dropped) == 5 and embeddings.grad.abs().max() == 0
+
+
+def test_a_small_temperature_does_not_overflow() -> None:
+    embeddings = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    loss = contrastive_loss(embeddings, torch.arange(64) % 8, temperature=0.005, classes=8)
+    assert torch.isfinite(loss.value)
+
+
+def test_similarity_is_fp32_under_autocast() -> None:
+    embeddings = torch.randn(32, 16, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(32) % 4
+    plain = contrastive_loss(embeddings, labels, temperature=0.1, classes=4).value
+    with torch.autocast("cpu", torch.bfloat16):
+        assert contrastive_loss(embeddings, labels, temperature=0.1, classes=4).value.item() == plain.item()
+
+
+def _network() -> torch.nn.Module:
+    torch.manual_seed(0)  # of the test's own network
+    return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5)).double()
+
+
+def _inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.tensor([0, 1, 2, 0, 1, 3, 0, 1, 4, 4, 1, 0])  # row 2 and row 5 have no positive
+    return torch.randn(12, 6, dtype=torch.float64, generator=generator), labels
+
+
+def _rank_gradient(folder: str) -> None:
+    import torch.distributed as dist
+
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    rows, labels = (tensor.chunk(ranks)[rank] for tensor in _inputs())
+    model = DistributedDataParallel(_network())
+    loss = contrastive_loss(model(rows), labels, temperature=0.1, classes=5, chunk=3)
+    loss.value.backward()
+    result = {"loss": loss.mean, "dropped": loss.dropped, "gradients": [p.grad for p in model.parameters()]}
+    torch.save(result, f"{folder}/{rank}.pt")
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_gradient_over_processes_is_that_of_one(tmp_path: Path, ranks: int) -> None:
+    model = _network()
+    rows, labels = _inputs()
+    loss = contrastive_loss(model(rows), labels, temperature=0.1, classes=5)
+    loss.value.backward()
+    launch(_rank_gradient, ranks, "cpu", str(tmp_path))
+    for rank in range(ranks):
+        result = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert result["loss"].item() == pytest.approx(loss.value.item(), abs=1e-12) and int(result["dropped"]) == 2
+        for ours, expected in zip(result["gradients"], model.parameters(), strict=True):
+            assert (ours - expected.grad).abs().max() < 1e-10

@@ -1,0 +1,191 @@
+"""The trainer: it learns, resumes to the bit, stops at NaN, and runs over several processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from stand_in import TINY, StandIn, job
+
+from pipeline import encoder
+from pipeline.artifacts import ArtifactError
+from pipeline.training import checkpoint
+from pipeline.training.trainer import Job, TrainingError, train
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "out" / "encoder.safetensors").read_bytes()
+
+
+def steady(folder: Path) -> dict[str, list[float]]:
+    table = pq.read_table(folder / "out" / "history.parquet").drop_columns(["crops_per_s", "waiting"])
+    return table.to_pydict()
+
+
+def test_outs_and_history(tmp_path: Path) -> None:
+    train(job(tmp_path, StandIn()))
+    table = pq.read_table(tmp_path / "out" / "history.parquet")
+    assert table["step"].to_pylist() == list(range(8)) and table["epoch"].to_pylist() == [0] * 4 + [1] * 4
+    assert table["learning_rate"].to_pylist()[:2] == pytest.approx([0.1 / 3, 0.2 / 3])
+    assert all(field.metadata[b"description"] for field in table.schema)
+    assert set(table["dropped"].to_pylist()) == {0} and min(table["crops_per_s"].to_pylist()) > 0
+    assert 0 <= min(table["waiting"].to_pylist()) and max(table["waiting"].to_pylist()) <= 1
+    card = json.loads((tmp_path / "out" / "encoder.json").read_text())
+    assert card["name"] == "stand_in" and card["dim"] == 128 and card["provenance"]["params"]["crop"] == 32
+    assert encoder.load(tmp_path / "out").extract([StandIn().image(0)]).shape == (1, 128)
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["latest.json", "step-00000008.pt"]
+
+
+def test_the_loss_goes_down(tmp_path: Path) -> None:
+    params = TINY.model_copy(update={"epochs": 12.0, "class_balanced": True, "images_per_class": 2})
+    train(job(tmp_path, StandIn(sources=6), params))
+    losses = steady(tmp_path)["loss"]
+    assert np.mean(losses[-6:]) < np.mean(losses[:6]) - 0.5
+
+
+def test_same_seed_same_weights_whatever_the_cache(tmp_path: Path) -> None:
+    train(job(tmp_path / "a", StandIn()))
+    train(job(tmp_path / "b", StandIn(), cache="none", readers=2, checkpoint_every=3))
+    train(job(tmp_path / "c", StandIn(), seed=6))
+    assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
+    assert steady(tmp_path / "a") == steady(tmp_path / "b")
+
+
+def _run(job: Job) -> None:
+    train(job)
+
+
+def test_killed_and_resumed_is_unbroken_to_the_bit(tmp_path: Path) -> None:
+    train(job(tmp_path / "whole", StandIn()))
+    for reading in (17, 45):  # kills itself while a later batch is being read ahead
+        broken = job(tmp_path / "broken", StandIn(kill_after=reading), cache="none")
+        process = multiprocessing.get_context("spawn").Process(target=_run, args=(broken,))
+        process.start()
+        process.join()
+        assert process.exitcode == -9 and not (tmp_path / "broken" / "out" / "encoder.json").exists()
+    train(job(tmp_path / "broken", StandIn()))
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+    assert steady(tmp_path / "broken") == steady(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("moment", [1, 3, 4, 6, 7])
+def test_stopped_anywhere_and_resumed_is_unbroken(
+    tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(job(tmp_path / "whole", StandIn()))
+    save = checkpoint.save
+
+    def stop(*args: object, step: int, **options: object) -> None:
+        save(*args, step=step, **options)  # type: ignore[arg-type]
+        if step >= moment:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(job(tmp_path / "broken", StandIn(), checkpoint_every=1))
+    monkeypatch.undo()
+    train(job(tmp_path / "broken", StandIn()))
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+
+
+def test_a_finished_run_is_written_out_again_without_training(tmp_path: Path) -> None:
+    train(job(tmp_path, StandIn()))
+    first = weights(tmp_path), (tmp_path / "out" / "history.parquet").read_bytes()
+    data = StandIn()
+    train(job(tmp_path, data))
+    assert data.read == 0
+    assert (weights(tmp_path), (tmp_path / "out" / "history.parquet").read_bytes()) == first
+
+
+def test_other_parameters_start_again(tmp_path: Path) -> None:
+    train(job(tmp_path, StandIn()))
+    data = StandIn()
+    train(job(tmp_path, data, TINY.model_copy(update={"learning_rate": 0.05})))
+    assert data.read == len(data)
+    train(job(tmp_path / "fresh", StandIn(), TINY.model_copy(update={"learning_rate": 0.05})))
+    assert weights(tmp_path) == weights(tmp_path / "fresh")
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
+    train(job(tmp_path, StandIn()))
+    path = tmp_path / "checkpoints" / "step-00000008.pt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="step-00000008.pt: not the bytes"):
+        train(job(tmp_path, StandIn()))
+    path.unlink()
+    with pytest.raises(ArtifactError, match="step-00000008.pt: named in latest.json and missing"):
+        train(job(tmp_path, StandIn()))
+
+
+def test_a_foreign_pickle_is_never_unpickled(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("unpickled",)
+
+    checkpoint.save(tmp_path, {"step": 1, "evil": Evil()}, step=1, identity="x")
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        checkpoint.load(tmp_path, "x")
+
+
+def test_a_loss_that_is_no_number_names_the_step_and_the_images(tmp_path: Path) -> None:
+    params = TINY.model_copy(update={"learning_rate": 10.0, "warmup": 0.0, "weight_decay": 0.99, "epochs": 400.0})
+    data = StandIn()
+    run = job(tmp_path, data, params)
+
+    class Nan(StandIn):
+        pass
+
+    from pipeline.training import trainer
+
+    render = trainer.views.render
+
+    def broken(*args: object) -> torch.Tensor:
+        crops = render(*args)  # type: ignore[arg-type]
+        crops[3] = torch.nan
+        return crops
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.views, "render", broken)
+        with pytest.raises(TrainingError) as caught:
+            train(run)
+    message = str(caught.value)
+    assert "loss nan at step 0" in message and len(re.findall(r"\d{6}-\d{3}", message)) == 8
+    assert not (tmp_path / "out").exists() and not (tmp_path / "checkpoints").exists()
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    train(job(tmp_path, StandIn(), TINY.model_copy(update={"precision": "bf16", "epochs": 1.0})))
+    assert np.isfinite(steady(tmp_path)["loss"]).all()
+    assert json.loads((tmp_path / "out" / "encoder.json").read_text())["provenance"]["precision"] == "bf16"
+
+
+def test_two_processes_train_and_write_once(tmp_path: Path) -> None:
+    train(job(tmp_path, StandIn()), ranks=2)
+    history = steady(tmp_path)
+    assert history["step"] == list(range(8)) and np.isfinite(history["loss"]).all()
+    train(job(tmp_path, StandIn()), ranks=2)  # resumes at the end on both ranks
+    assert steady(tmp_path) == history
+
+
+def test_an_error_of_a_rank_is_raised(tmp_path: Path) -> None:
+    params = TINY.model_copy(update={"batch": 9})
+    with pytest.raises(Exception, match="not a multiple of the 2 ranks"):
+        train(job(tmp_path, StandIn(), params), ranks=2)
+
+
+def test_an_unknown_cache_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cache: 'disk'"):
+        train(job(tmp_path, StandIn(), cache="disk"))

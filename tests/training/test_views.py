@@ -1,0 +1,87 @@
+"""Views: what is cut, halved, flipped and drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.encoder.colour import SPACES
+from pipeline.encoder.extractor import as_input
+from pipeline.encoder.scales import half_scale
+from pipeline.seeding import generator
+from pipeline.training import views
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def rendered(picture: np.ndarray, crop: int, draws: views.Draws) -> torch.Tensor:
+    full, half = (torch.from_numpy(np.ascontiguousarray(square))[None] for square in views.cut(picture, crop, draws, 0))
+    return views.render(full, half, draws)
+
+
+def plain(down: float, across: float, flip: bool = False, space: int = 0) -> views.Draws:
+    places = np.full((2, 1, 2), (down, across))
+    return views.Draws(places, np.full((2, 1), flip), np.full((2, 1), space, dtype=np.int64))
+
+
+@pytest.mark.parametrize("size", [(80, 96), (81, 97), (64, 64), (65, 64)])
+@pytest.mark.parametrize("place", [(0.0, 0.0), (0.999999, 0.999999), (0.4, 0.7)])
+def test_views_are_crops_of_the_image_and_of_its_half(size: tuple[int, int], place: tuple[float, float]) -> None:
+    picture, crop = image(*size), 32
+    views_ = rendered(picture, crop, plain(*place))
+    for view, scale in zip(views_, (as_input(torch.from_numpy(picture)[None]), None), strict=True):
+        scale = half_scale(as_input(torch.from_numpy(picture)[None])) if scale is None else scale
+        top, left = (int(p * (side - crop + 1)) for p, side in zip(place, scale.shape[2:], strict=True))
+        assert torch.allclose(view, scale[0, :, top : top + crop, left : left + crop], atol=1e-6)
+
+
+def test_a_small_image_is_continued_by_its_mirror_image() -> None:
+    picture = image(40, 100)  # half scale: 20 x 50
+    view = rendered(picture, 32, plain(0.5, 0.0))[1]
+    half = half_scale(as_input(torch.from_numpy(picture)[None]))[0].numpy()
+    expected = np.pad(half, ((0, 0), (6, 6), (0, 0)), mode="symmetric")[:, :, :32]
+    assert np.abs(view.numpy() - expected).max() < 1e-6
+
+
+def test_a_flip_is_across() -> None:
+    picture = image(80, 96)
+    straight, flipped = (rendered(picture, 32, plain(0.3, 0.6, flip)) for flip in (False, True))
+    assert torch.equal(flipped, straight.flip(3))
+
+
+@pytest.mark.parametrize("space", range(5))
+def test_each_view_is_in_its_own_space(space: int) -> None:
+    picture = image(80, 96)
+    draws = plain(0.1, 0.2)
+    draws.spaces[1] = space
+    view = rendered(picture, 32, draws)
+    reference = rendered(picture, 32, plain(0.1, 0.2))
+    assert torch.equal(view[0], reference[0])
+    assert torch.allclose(view[1], list(SPACES.values())[space](reference[1:2])[0])
+
+
+def test_draws_depend_on_the_generator_alone_and_split_by_rank() -> None:
+    draws, again = (views.draw(generator(1, "train/views", 9), 64) for _ in range(2))
+    assert np.array_equal(draws.places, again.places) and np.array_equal(draws.spaces, again.spaces)
+    part = draws.part(slice(16, 32))
+    assert np.array_equal(part.flips, draws.flips[:, 16:32]) and part.places.shape == (2, 16, 2)
+
+
+def test_draws_are_uniform() -> None:
+    draws = views.draw(generator(1, "train/views", 0), 20_000)
+    assert np.abs(np.bincount(draws.spaces.reshape(-1)) / 40_000 - 0.2).max() < 0.01
+    assert abs(draws.flips.mean() - 0.5) < 0.01 and abs(draws.places.mean() - 0.5) < 0.01
+    assert abs(np.corrcoef(draws.spaces)[0, 1]) < 0.02  # the two views draw independently
+
+
+def test_the_input_is_channels_last_in_the_unit_range() -> None:
+    draws = views.draw(generator(1, "train/views", 3), 6)
+    full = torch.randint(256, (6, 32, 32, 3), dtype=torch.uint8)
+    half = torch.randint(256, (6, 64, 64, 3), dtype=torch.uint8)
+    crops = views.render(full, half, draws)
+    assert crops.shape == (12, 3, 32, 32) and crops.dtype == torch.float32
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    assert crops.min() >= 0 and crops.max() <= 1
