@@ -30,6 +30,9 @@ lint: .venv/installed
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	# numba's kernels, compiled once for all workers, stages and tests
+	$(BIN)/python -c "from pipeline import sources; sources.compile_kernels()" & \
+	$(BIN)/python -c "from pipeline import distortions; distortions.compile_kernels()" && wait
 	touch .venv/installed
 
 clean:

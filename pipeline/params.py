@@ -6,6 +6,7 @@ What is not known, of the wrong type or impossible is refused by name.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -28,6 +29,25 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class FolderParams(_Section):
+    """What is asked of an image of a user's folder (sources.vetting)."""
+
+    smallest: int = Field(256, ge=64, description="least shorter side, pixels")
+    largest: int | None = Field(512, ge=64, description="longer sides are reduced to this; null: as they are")
+    trim: bool = Field(True, description="cut uniform borders")
+    blank: float = Field(4.0, ge=0, description="least standard deviation of the luma, grey levels")
+    transparent: float = Field(0.5, ge=0, le=1, description="largest share of transparent pixels")
+    grey: bool = Field(True, description="whether images without colour are taken")
+
+
+class PostsParams(_Section):
+    """Which posts of a Danbooru folder may be used, where run.paths.metadata names its JSONL files."""
+
+    release: int = Field(2021, ge=2017, description="year of the dump: s is safe to 2021, g from 2022")
+    ratings: tuple[Literal["g", "s", "q", "e"], ...] = Field((), description="instead of what the release calls safe")
+    exclude_tags: tuple[str, ...] = ()
+
+
 class SourcesParams(_Section):
     """What the sources stage draws or takes. The paper gives the exponent and alpha and leaves the rest open."""
 
@@ -37,11 +57,14 @@ class SourcesParams(_Section):
     r_max: float | None = Field(None, gt=0, description="largest leaf radius, pixels; null: the image's side")
     exponent: float = Field(3.0, gt=1, description="the radius' density is r^-exponent")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the texture in a textured leaf")
+    shape: Literal["disc", "ellipse", "polygon"] = Field("disc", description="of the leaves; the paper's are discs")
     supersample: int = Field(1, ge=1, le=8, description="draw that many times finer, then average")
     palettes: Literal["embedded", "folder"] = Field("embedded", description="photographs that give the colours")
     textures: Literal["embedded", "folder"] = Field("embedded", description="folder: the one in run.paths.textures")
     codec: Literal["qoi", "png", "webp", "jxl"] = "qoi"
     per_shard: Count = Field(16, description="sources in a shard, which is one task")
+    folder: FolderParams = FolderParams()
+    posts: PostsParams = PostsParams()
 
 
 class StatisticsParams(_Section):
@@ -79,6 +102,7 @@ class TrainParams(_Section):
     precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
     class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
+    recalibrate: int = Field(0, ge=0, le=65536, description="training images whose statistics the batch norms get last")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
 
 
@@ -115,7 +139,7 @@ class EvaluateParams(_Section):
     lambda_max: float = Field(1e3, gt=0)
     lambda_count: int = Field(13, ge=1, le=100, description="values, evenly spaced in the logarithm")
     min_validation_groups: int = Field(
-        5, ge=2, description="with fewer groups to validate on, lambda is chosen by leaving one group out of train and val"
+        5, ge=2, description="with fewer, lambda is chosen by leaving one group out of train and val"
     )
 
     @model_validator(mode="after")
@@ -139,6 +163,8 @@ class PathsParams(_Section):
     palettes: str | None = None
     textures: str | None = None
     natural: str | None = None
+    metadata: list[str] = []
+    exclude_ids: str | None = None
     sets: dict[Name, str] = {}
     databases: dict[Name, str] = {}
 
@@ -177,13 +203,14 @@ class Params(_Section):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Params:
-        for key, names, known in (
+        lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
             ("trained", self.trained, self.sets),
             ("encoders", self.encoders, [*self.trained, *self.untrained]),
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),
             ("databases", self.databases, [*self.embedded, *self.ingested]),
-        ):
+        )
+        for key, names, known in lists:
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"{key}: {name!r} is named twice")

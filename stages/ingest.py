@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 
 from pipeline import artifacts
@@ -17,7 +19,7 @@ def run(params: Params, database: str) -> None:
     if manifest.kind == "members":
         table = _from_shards(params, manifest)
     else:
-        folder = params.run.paths.databases[database]
+        folder = Path(params.run.paths.databases[database])
         table = ingest_folder(manifest, folder, engine=engine(params.run), max_pixels=params.ingest.max_pixels)
     artifacts.write_table(DATA / "databases" / f"{database}.parquet", table)
 

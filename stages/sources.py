@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,11 @@ from pipeline import artifacts, sources
 from pipeline.params import Params
 from pipeline.shards import plan
 from pipeline.shards.build import SourceTask, build_sources
+from pipeline.sources.metadata import PostRules
+from pipeline.sources.vetting import ImageRules
 from stages import DATA, LOCKS, engine, entry
+
+DRAWN = {"count", "r_min", "r_max", "exponent", "alpha", "shape", "supersample"}
 
 
 def run(params: Params, set_name: str) -> None:
@@ -18,34 +23,35 @@ def run(params: Params, set_name: str) -> None:
     knobs, folder = params.sources, (DATA / "sources" / set_name).resolve()
     maker = _maker(params, set_name)
     sources.compile_kernels()
-    parts = {"set": set_name, "maker": maker.inputs()}
     tasks = [
-        SourceTask(maker, block, folder, knobs.codec, parts) for block in plan.blocks(maker.count, knobs.per_shard)
+        SourceTask(maker, block, folder, knobs.codec, {"set": set_name, "maker": maker.inputs(block.sources)})
+        for block in plan.blocks(maker.count, knobs.per_shard)
     ]
-    artifacts.require_space(folder, 3 * maker.count * knobs.size**2, f"{maker.count} sources of {set_name}")
+    artifacts.require_space(folder, 3 * maker.count * knobs.size**2, f"the sources of {set_name}")
     with artifacts.folder_lock(folder, LOCKS):
         shards = engine(params.run).map(build_sources, tasks, describe=f"sources {set_name}")
         tables = [artifacts.read_table(folder / name) for shard in shards for name in shard.companions]
         artifacts.write_table(folder / "sources.parquet", pa.concat_tables(tables))
-        about = {"set": set_name, "codec": knobs.codec, "seed": params.seed}
+        about = {"set": set_name, "codec": knobs.codec, "refused": dict(getattr(maker, "reasons", ()))}
         artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about)
 
 
+def _path(path: str | None) -> Path | None:
+    return Path(path).resolve() if path else None
+
+
 def _maker(params: Params, set_name: str) -> sources.Maker:
-    knobs, paths = params.sources, params.run.paths
+    knobs, paths, posts = params.sources, params.run.paths, params.sources.posts.model_dump()
     return sources.maker(
         set_name,
         seed=params.seed,
-        count=knobs.count,
-        height=knobs.size,
-        width=knobs.size,
-        r_min=knobs.r_min,
-        r_max=knobs.r_max,
-        exponent=knobs.exponent,
-        alpha=knobs.alpha,
-        supersample=knobs.supersample,
-        palette_folder=Path(paths.palettes).resolve() if knobs.palettes == "folder" and paths.palettes else None,
-        texture_folder=Path(paths.textures).resolve() if knobs.textures == "folder" and paths.textures else None,
+        **knobs.model_dump(include=DRAWN) | {"height": knobs.size, "width": knobs.size},
+        palette_folder=_path(paths.palettes) if knobs.palettes == "folder" else None,
+        texture_folder=_path(paths.textures) if knobs.textures == "folder" else None,
+        folder=_path(paths.sets.get(set_name)),
+        image_rules=ImageRules(**knobs.folder.model_dump()),
+        post_rules=PostRules(tuple(map(Path, paths.metadata)), exclude_ids=_path(paths.exclude_ids), **posts),
+        mapper=partial(engine(params.run).map, describe=f"choosing {set_name}"),
     )
 
 

@@ -49,7 +49,7 @@ def ingest_members(
         )
     rows = samples.select(COLUMNS).to_pylist()
     refuse(manifest, {"keys that occur twice": sorted(k for k, n in Counter(r["key"] for r in rows).items() if n > 1)})
-    pieces = [Piece(row["key"], str(Path(folder) / row["shard"]), row["offset"], row["bytes"]) for row in rows]
+    pieces = [Piece(r["key"], str(Path(folder) / r["shard"]), r["offset"], r["bytes"]) for r in rows]
     seen = inspect(pieces, engine or Engine(), max_pixels)
     means = class_means(str(manifest.class_means))
     references = {row["source"]: row["key"] for row in rows if row["label"] == 0}

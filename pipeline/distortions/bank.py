@@ -144,7 +144,7 @@ def describe(
         record["hits"] = int(draws[0].size)
     elif entry.name == "jpeg2000":
         record.update(compression.reached(prepared, value, entry.levels))
-    elif entry.name == "denoise" and denoiser is not None:
+    if entry.name == "denoise" and denoiser is not None:
         record["denoiser"] = getattr(denoiser, "name", "given")
     return record
 

@@ -12,7 +12,7 @@ from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.colorspace import lab_to_rgb
 from pipeline.distortions.kernels import blur_rows, compiled, quantise
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import look_up, round_bytes, stretch_clipped
+from pipeline.distortions.stretch import is_flat, look_up, round_bytes, stretch_clipped
 from pipeline.distortions.weights import gaussian_taps
 
 GRAY = (0.298936, 0.587043, 0.114021)
@@ -193,7 +193,7 @@ def color_shift(prepared: Prepared, amount: float, direction: Floats) -> Bytes:
     _blend_shifted(green, mask, down, right, moved)
     low = min(float(moved.min()), float(red.min()), float(blue.min()))
     high = max(float(moved.max()), float(red.max()), float(blue.max()))
-    if not high > low:
+    if is_flat(low, high, moved.dtype):
         return prepared.pristine.copy()
     moved_bytes = np.empty(green.shape, np.uint8)
     quantise(moved.reshape(-1), low, 255.0 / (high - low), moved_bytes.reshape(-1))

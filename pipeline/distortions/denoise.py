@@ -92,6 +92,27 @@ def _load_row(plane: Any, y: int, phases: Any, start: int, n: int) -> None:
             phases[base + j] = line[min(max(4 * j + p - 4, 0), width - 1)]
 
 
+@part
+def _across(upright: Any, u: int, n: int, limit: Any, coefficients: Any, blocks: Any, sums: Any) -> None:
+    """Transform row ``u`` of the upright transforms along its blocks, threshold, transform back, add the overlaps."""
+    row, u_n = 4 * n, np.uint64(n)
+    s = np.uint64(u * row)
+    _forward(upright, s, s + np.uint64(1), u_n, coefficients, u_n, u_n - np.uint64(1))
+    mean = coefficients[:n].copy()
+    for i in range(8 * n):
+        value = coefficients[i]
+        coefficients[i] = value if abs(value) >= limit else np.float32(0.0)
+    if u == 0:
+        coefficients[:n] = mean
+    _inverse(coefficients, u_n, blocks, u_n, u_n - np.uint64(1))
+    for p in range(4):
+        a, b, base = p * n, (p + 4) * n, u * row + p * n
+        sums[base] = blocks[a]
+        for j in range(1, n - 1):
+            sums[base + j] = blocks[a + j] + blocks[b + j - 1]
+        sums[base + n - 1] = blocks[b + n - 2]
+
+
 @compiled
 def threshold_blocks(plane: Any, limit: Any, out: Any) -> None:
     """Hard threshold of all 8 x 8 cosine coefficients but the mean at ``limit``, blocks 4 apart, averaged.
@@ -101,7 +122,7 @@ def threshold_blocks(plane: Any, limit: Any, out: Any) -> None:
     height, width = plane.shape
     n = (width + 3) // 4 + 2
     row = 4 * n
-    u_n, u_row, quarter = np.uint64(n), np.uint64(row), np.float32(0.25)
+    u_row, quarter = np.uint64(row), np.float32(0.25)
     band, upright = np.zeros(8 * row, np.float32), np.zeros(8 * row, np.float32)
     sums, total = np.zeros(8 * row, np.float32), np.zeros(8 * row, np.float32)
     coefficients, blocks = np.zeros(8 * n, np.float32), np.zeros(8 * n, np.float32)
@@ -113,22 +134,7 @@ def threshold_blocks(plane: Any, limit: Any, out: Any) -> None:
             _load_row(plane, top + 4 + k, band, (4 + k) * row, n)
         _forward(band, np.uint64(0), _4 * u_row, u_row, upright, u_row, u_row)
         for u in range(8):
-            s = np.uint64(u * row)
-            _forward(upright, s, s + np.uint64(1), u_n, coefficients, u_n, u_n - np.uint64(1))
-            mean = coefficients[:n].copy()
-            for i in range(8 * n):
-                value = coefficients[i]
-                coefficients[i] = value if abs(value) >= limit else np.float32(0.0)
-            if u == 0:
-                coefficients[:n] = mean
-            _inverse(coefficients, u_n, blocks, u_n, u_n - np.uint64(1))
-            for p in range(4):
-                a, b = p * n, (p + 4) * n
-                base = u * row + p * n
-                sums[base] = blocks[a]
-                for j in range(1, n - 1):
-                    sums[base + j] = blocks[a + j] + blocks[b + j - 1]
-                sums[base + n - 1] = blocks[b + n - 2]
+            _across(upright, u, n, limit, coefficients, blocks, sums)
         _inverse(sums, u_row, upright, u_row, u_row)
         for i in range(8 * row):
             total[i] += upright[i]

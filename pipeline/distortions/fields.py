@@ -113,8 +113,10 @@ def fill(key: Any, field: int, start: int, normal: bool, out: Any) -> None:
     for at in range(0, out.size, CHUNK):
         count = min(CHUNK, out.size - at)
         random_words(key, field, (start + at) // CHUNK, words)
+        target = out[at : at + CHUNK] if count == CHUNK else values
         if normal:
-            normals(words, values)
+            normals(words, target)
         else:
-            uniforms(words, values)
-        out[at : at + count] = values[:count]
+            uniforms(words, target)
+        if count < CHUNK:
+            out[at:] = values[:count]

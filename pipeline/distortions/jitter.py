@@ -15,9 +15,9 @@ import numpy as np
 
 from pipeline.distortions.arrays import Bytes
 from pipeline.distortions.fields import fill
-from pipeline.distortions.kernels import compiled, part
+from pipeline.distortions.kernels import compiled, part, quantise
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import stretch_values
+from pipeline.distortions.stretch import is_flat, least_and_greatest
 
 PASSES = 5
 PAD = 3
@@ -76,34 +76,16 @@ def _weights(shifts: Any, s: Any, count: Any, reach: int, w: Any) -> None:
 
 
 @part
-def _window(w: Any, row: Any, v: Any, source: Any, at: Any, size: Any, reach: int, total: Any, count: Any) -> None:
-    """Add one row's weighted neighbours, times the row's own weight v[row + x], to the sums of the three planes."""
+def _window(w: Any, row: Any, v: Any, s: Any, at: Any, size: Any, reach: int, total: Any, count: Any) -> None:
+    """Add one row's weighted neighbours in the three planes of ``s``, times the row's own weight v[row + x]."""
     p1, p2 = at + size, at + size + size
     if reach == 2:
         for x in range(count):
             i, j, k = at + x, p1 + x, p2 + x
             w0, w1, w2, w3, w4, u = w[x], w[_C1 + x], w[_C2 + x], w[_C3 + x], w[_C4 + x], v[row + x]
-            r = (
-                w0 * source[i]
-                + w1 * source[i + _K1]
-                + w2 * source[i + _K2]
-                + w3 * source[i + _K3]
-                + w4 * source[i + _K4]
-            )
-            g = (
-                w0 * source[j]
-                + w1 * source[j + _K1]
-                + w2 * source[j + _K2]
-                + w3 * source[j + _K3]
-                + w4 * source[j + _K4]
-            )
-            b = (
-                w0 * source[k]
-                + w1 * source[k + _K1]
-                + w2 * source[k + _K2]
-                + w3 * source[k + _K3]
-                + w4 * source[k + _K4]
-            )
+            r = w0 * s[i] + w1 * s[i + _K1] + w2 * s[i + _K2] + w3 * s[i + _K3] + w4 * s[i + _K4]
+            g = w0 * s[j] + w1 * s[j + _K1] + w2 * s[j + _K2] + w3 * s[j + _K3] + w4 * s[j + _K4]
+            b = w0 * s[k] + w1 * s[k + _K1] + w2 * s[k + _K2] + w3 * s[k + _K3] + w4 * s[k + _K4]
             total[x] += u * r
             total[_C1 + x] += u * g
             total[_C2 + x] += u * b
@@ -112,43 +94,26 @@ def _window(w: Any, row: Any, v: Any, source: Any, at: Any, size: Any, reach: in
             i, j, k = at + x, p1 + x, p2 + x
             w0, w1, w2, w3, u = w[x], w[_C1 + x], w[_C2 + x], w[_C3 + x], v[row + x]
             w4, w5, w6 = w[_C4 + x], w[_C5 + x], w[_C6 + x]
-            r = (
-                w0 * source[i]
-                + w1 * source[i + _K1]
-                + w2 * source[i + _K2]
-                + w3 * source[i + _K3]
-                + w4 * source[i + _K4]
-            )
-            g = (
-                w0 * source[j]
-                + w1 * source[j + _K1]
-                + w2 * source[j + _K2]
-                + w3 * source[j + _K3]
-                + w4 * source[j + _K4]
-            )
-            b = (
-                w0 * source[k]
-                + w1 * source[k + _K1]
-                + w2 * source[k + _K2]
-                + w3 * source[k + _K3]
-                + w4 * source[k + _K4]
-            )
-            total[x] += u * (r + w5 * source[i + _K5] + w6 * source[i + _K6])
-            total[_C1 + x] += u * (g + w5 * source[j + _K5] + w6 * source[j + _K6])
-            total[_C2 + x] += u * (b + w5 * source[k + _K5] + w6 * source[k + _K6])
+            r = w0 * s[i] + w1 * s[i + _K1] + w2 * s[i + _K2] + w3 * s[i + _K3] + w4 * s[i + _K4]
+            g = w0 * s[j] + w1 * s[j + _K1] + w2 * s[j + _K2] + w3 * s[j + _K3] + w4 * s[j + _K4]
+            b = w0 * s[k] + w1 * s[k + _K1] + w2 * s[k + _K2] + w3 * s[k + _K3] + w4 * s[k + _K4]
+            total[x] += u * (r + w5 * s[i + _K5] + w6 * s[i + _K6])
+            total[_C1 + x] += u * (g + w5 * s[j + _K5] + w6 * s[j + _K6])
+            total[_C2 + x] += u * (b + w5 * s[k + _K5] + w6 * s[k + _K6])
 
 
 @part
 def _one(source: Any, y: int, x: int, down: Any, right: Any, height: int, width: int, out: Any) -> None:
-    """The three samples of ``source`` at (y + down, x + right) into ``out[:, PAD + y, PAD + x]``, edges replicated."""
+    """The three samples of ``source`` at (y + down, x + right) into ``out[:, PAD + y, PAD + x]``."""
     row, column = int(math.floor(down)), int(math.floor(right))
     v0, v1, v2, v3 = keys(down - np.float32(row))
     w0, w1, w2, w3 = keys(right - np.float32(column))
     top, left = y + row + PAD - 1, x + column + PAD - 1
-    y0, y1 = min(max(top, PAD), height + PAD - 1), min(max(top + 1, PAD), height + PAD - 1)
-    y2, y3 = min(max(top + 2, PAD), height + PAD - 1), min(max(top + 3, PAD), height + PAD - 1)
-    x0, x1 = min(max(left, PAD), width + PAD - 1), min(max(left + 1, PAD), width + PAD - 1)
-    x2, x3 = min(max(left + 2, PAD), width + PAD - 1), min(max(left + 3, PAD), width + PAD - 1)
+    low, bottom, end = PAD - 2, height + PAD + 1, width + PAD + 1
+    y0, y1 = min(max(top, low), bottom), min(max(top + 1, low), bottom)
+    y2, y3 = min(max(top + 2, low), bottom), min(max(top + 3, low), bottom)
+    x0, x1 = min(max(left, low), end), min(max(left + 1, low), end)
+    x2, x3 = min(max(left + 2, low), end), min(max(left + 3, low), end)
     for c in range(3):
         p = source[c]
         a = w0 * p[y0, x0] + w1 * p[y0, x1] + w2 * p[y0, x2] + w3 * p[y0, x3]
@@ -159,18 +124,25 @@ def _one(source: Any, y: int, x: int, down: Any, right: Any, height: int, width:
 
 
 @compiled
-def replicate(planes: Any) -> None:
-    """Fill the border of PAD samples around each of the planes from their edge."""
+def extend(planes: Any, pads: Any) -> None:
+    """Fill the border of PAD samples around each of the planes from their edge.
+
+    The original samples an image that is replicated by ``pads`` rows and columns and continued beyond that by
+    3 a - 3 b + c. With one row of padding (a = b = the edge) the second row out is therefore the first one inside.
+    """
     count, height, width = planes.shape
+    row, column = (1 if pads[0] == 1 else 0), (1 if pads[1] == 1 else 0)
     for plane in range(count):
         view = planes[plane]
-        for y in range(PAD, height - PAD):
-            for x in range(PAD):
-                view[y, x] = view[y, PAD]
-                view[y, width - 1 - x] = view[y, width - 1 - PAD]
         for y in range(PAD):
-            view[y, :] = view[PAD, :]
-            view[height - 1 - y, :] = view[height - 1 - PAD, :]
+            inner = row if y == PAD - 2 else 0
+            view[y, :] = view[PAD + inner, :]
+            view[height - 1 - y, :] = view[height - 1 - PAD - inner, :]
+        for y in range(height):
+            for x in range(PAD):
+                inner = column if x == PAD - 2 else 0
+                view[y, x] = view[y, PAD + inner]
+                view[y, width - 1 - x] = view[y, width - 1 - PAD - inner]
 
 
 @part
@@ -258,13 +230,16 @@ def jitter(prepared: Prepared, amount: float, draws: np.ndarray) -> Bytes:
             fill(draws, number, 0, True, field.reshape(-1))
         else:
             field[:] = draws[number]
-        replicate(source)
         greatest = np.array([np.abs(plane).max() for plane in field]) * amount
         pads = np.ceil(greatest[::-1])
+        extend(source, pads)
         everywhere = holes or bool(np.any(greatest > pads))
         holes = _displace(source, field[0], field[1], np.float32(amount), reach, pads, everywhere, other)
         source, other = other, source
-    planes = stretch_values(
-        np.ascontiguousarray(source[:, PAD:-PAD, PAD:-PAD]), prepared.first, prepared.span, (3, height, width)
-    )
-    return np.asarray(cv2.merge([planes[0], planes[1], planes[2]]))
+    del other, field
+    low, high = least_and_greatest(source[:, PAD:-PAD, PAD:-PAD])
+    if is_flat(low, high, source.dtype, steps=64):
+        return prepared.pristine.copy()
+    planes = np.empty(source.shape, np.uint8)
+    quantise(source.reshape(-1), low, 255.0 / (high - low), planes.reshape(-1))
+    return np.asarray(cv2.merge([plane[PAD:-PAD, PAD:-PAD] for plane in planes]))

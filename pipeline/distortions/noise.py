@@ -24,11 +24,11 @@ TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.
 _T = tuple(np.float32(v) for v in TO_YCBCR.ravel())
 _B = tuple(np.float32(v) for v in np.linalg.inv(TO_YCBCR).ravel())
 _Y0, _C0 = np.float32(16.0 / 255.0), np.float32(128.0 / 255.0)
-LANES = 4096
+LANES = 1024
 """Samples of one pass through the L1; least and greatest value are kept per lane, or the loop would not vectorise."""
 
 BLOCK = 64 * LANES
-"""Samples whose noise is made at a time: 1 MB of float32, whatever the image's size."""
+"""Samples whose noise is made at a time: 256 kB of float32, which stays in the L2, whatever the image's size."""
 
 
 def draw_key(generator: np.random.Generator) -> np.ndarray:

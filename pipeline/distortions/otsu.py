@@ -47,20 +47,28 @@ def _order(points: Any, values: Any) -> None:
         points[j] = point
 
 
-@compiled
-def search(start: Any, mass: Any, mean: Any) -> Any:
-    """Nelder-Mead from ``start``: coefficients 1, 2, 1/2, 1/2; initial steps of 5 %; stops at 1 in x and 1e-4 in the
-    value, or after 200 n evaluations or iterations."""
+@part
+def _simplex(start: Any, mass: Any, mean: Any) -> Any:
+    """The first n + 1 points and their values, sorted: ``start``, and it with one threshold at a time 5 % further."""
     n = start.size
     points = np.empty((n + 1, n), np.float64)
     values = np.empty(n + 1, np.float64)
-    points[0] = start
-    for k in range(n):
-        points[k + 1] = start
-        points[k + 1, k] = start[k] * 1.05 if start[k] != 0 else 0.00025
     for k in range(n + 1):
+        points[k] = start
+        if k > 0:
+            points[k, k - 1] = start[k - 1] * 1.05 if start[k - 1] != 0 else 0.00025
         values[k] = negative_variance(points[k], mass, mean)
     _order(points, values)
+    return points, values
+
+
+@compiled
+def search(start: Any, mass: Any, mean: Any) -> Any:
+    """Nelder-Mead from ``start``: coefficients 1, 2, 1/2, 1/2; stops at 1 in x and 1e-4 in the value, or after 200 n
+    evaluations or iterations.
+    """
+    n = start.size
+    points, values = _simplex(start, mass, mean)
     evaluations, iterations = n + 1, 1
     while evaluations < 200 * n and iterations < 200 * n:
         spread = np.max(np.abs(points[1:] - points[0]))

@@ -14,6 +14,11 @@ import numpy as np
 from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.kernels import quantise
 
+FLAT = 1e-3
+"""A range in [0, 1] up to which a clipped result is flat: a quarter of a grey level. A flat grey image through Lab
+comes back with channels that differ by 1e-5 times the factor of a and b.
+"""
+
 
 def round_bytes(unit: Floats) -> Bytes:
     """Values in [0, 1] to bytes, half upwards; outside is clipped."""
@@ -42,13 +47,23 @@ def stretch_bytes(image: Bytes) -> Bytes:
     return look_up(image, round_bytes((np.arange(256.0) - low) / (high - low)))
 
 
+def least_and_greatest(values: Floats) -> tuple[float, float]:
+    """The range of an array, not-a-number left out."""
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+
+
+def is_flat(low: float, high: float, dtype: np.dtype, *, steps: int = 8) -> bool:
+    """Whether a range is the noise of so many roundings: a blurred flat image must not become black and white."""
+    return not high - low > steps * float(np.finfo(dtype).eps) * max(abs(low), abs(high))
+
+
 def stretch_values(values: Floats, first: float, span: float, shape: tuple[int, ...]) -> Bytes:
     """The stretch of values that are ``first + span * unit`` (for instance raw bytes), to bytes of ``shape``.
 
     Not-a-number is left out of the range and becomes 0.
     """
-    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-    if not high > low:
+    low, high = least_and_greatest(values)
+    if is_flat(low, high, values.dtype):
         return round_bytes(np.nan_to_num((values - first) / span)).reshape(shape)
     out = np.empty(shape, np.uint8)
     quantise(values.reshape(-1), low, 255.0 / (high - low), out.reshape(-1))
@@ -62,5 +77,5 @@ def stretch_clipped(make: Callable[[np.float32, np.float32], tuple[float, float]
     Results that were clipped to [0, 1] nearly always touch both ends, so the first run usually is the last.
     """
     low, high = make(np.float32(0.0), np.float32(255.0))
-    if high > low and (low > 0.0 or high < 1.0):
+    if high - low > FLAT and (low > 0.0 or high < 1.0):
         make(np.float32(low), np.float32(255.0 / (high - low)))

@@ -95,8 +95,8 @@ def _pair(
 
 
 def _over_splits(a: pa.Table, b: pa.Table) -> dict[str, object]:
-    """The corrected t over random splits (70/10/20: test/train = 2/7); None where there are fewer than two splits or the
-    test parts do not overlap, as in leaving one group out.
+    """The corrected t over random splits (70/10/20: test/train = 2/7); None where there are fewer than two splits or
+    the test parts do not overlap, as in leaving one group out.
     """
     splits, mos = a["split"].to_numpy(), a["mos"].to_numpy()
     first, second = a["prediction"].to_numpy(), b["prediction"].to_numpy()

@@ -154,7 +154,7 @@ class Sums:
             low, high = np.searchsorted(positions, (start, stop))
             if high == low:
                 continue
-            if rows >= min(self.source.dim, MOST_ROWS):
+            if rows >= min(self.source.dim, MOST_ROWS) or not batches:
                 batches.append([])
                 rows = 0
             batches[-1].append(Piece(index, positions[low:high] - start, self.y[positions[low:high]]))
@@ -165,13 +165,15 @@ class Sums:
 def _lane(source: Source, batches: list[list[Piece]], shift: np.ndarray) -> Moments:
     """Moments of consecutive batches, one after the other."""
     moments = Moments.zeros(len(shift))
+    most = max((sum(len(piece.local) for piece in batch) for batch in batches), default=0)
+    x = np.empty((most, len(shift)))  # one buffer for all batches: the allocator would keep several
     for batch in batches:
-        rows = np.cumsum([0, *(len(piece.local) for piece in batch)])
-        x = np.empty((rows[-1], len(shift)))
-        for piece, start, stop in zip(batch, rows[:-1], rows[1:], strict=True):
+        stop = 0
+        for piece in batch:
+            start, stop = stop, stop + len(piece.local)
             block = source.load(piece.block)
             np.subtract(block if len(block) == stop - start else block[piece.local], shift, out=x[start:stop])
-        moments.collect(x, np.concatenate([piece.y for piece in batch]))
+        moments.collect(x[:stop], np.concatenate([piece.y for piece in batch]))
     return moments
 
 

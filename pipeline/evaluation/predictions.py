@@ -49,7 +49,9 @@ def predictions_table(scored: pa.Table, results: Sequence[SplitResult]) -> pa.Ta
 
 def _piece(scored: pa.Table, result: SplitResult, part: str, rows: np.ndarray, values: np.ndarray) -> pa.Table:
     taken = scored.select(list(_COPIED)).take(pa.array(rows))
-    columns = {name: taken[name] for name in _COPIED}
+    columns = {
+        name: taken[name].cast(PREDICTIONS.field(name).type) for name in _COPIED
+    }  # some are read as dictionaries
     columns["mode"] = pa.array([result.mode] * len(rows))
     columns["split"] = pa.array([result.split.index] * len(rows), pa.int32())
     columns["part"] = pa.array([part] * len(rows))

@@ -1,8 +1,8 @@
 """Solutions of (A + lambda I) x = b for many lambdas with few factorisations.
 
 With M = A + mu I, (A + lambda I)^-1 b = (I + (lambda - mu) M^-1)^-1 M^-1 b: one Cholesky factor of M gives a Krylov
-space of M^-1 that serves all lambdas near mu. For lambda within a factor of 10 of mu the condition number is at most 10, so
-about 40 steps reach 1e-13, each two triangular solves (0.02 CPU-seconds at 4,096, against 0.75 for another
+space of M^-1 that serves all lambdas near mu. For lambda within a factor of 10 of mu the condition number is at most
+10, so about 40 steps reach 1e-13, each two triangular solves (0.02 CPU-seconds at 4,096, against 0.75 for another
 factorisation). 13 lambdas over six decades take 3 factorisations.
 """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.features import FeatureError, FeatureTable
 
@@ -85,17 +86,16 @@ def open_sources(table: FeatureTable, *, memory: int) -> dict[str, Source]:
     Raises :class:`FeatureError` if some scored images have a reference among the rows and others not.
     """
     columns = table.columns
-    scored = ~columns["is_reference"].to_numpy() & columns["mos"].is_valid().to_numpy()
-    rows = np.flatnonzero(scored)
+    scored = pc.and_(pc.invert(columns["is_reference"]), columns["mos"].is_valid())
+    rows = np.flatnonzero(scored.combine_chunks().to_numpy(zero_copy_only=False))
     if not len(rows):
         raise FeatureError(f"{table.path}: no scored image")
     nr = Source(table, rows)
     if table.metadata.get("non_finite"):
         nr = replace(nr, fill=_finite_means(table))
     sources = {"nr": nr}
-    reference_of = columns["reference_id"].take(pa.array(rows)).to_pylist()
-    if any(name is not None for name in reference_of):
-        sources["fr"] = _differences(nr, reference_of)
+    if columns["reference_id"].null_count < len(columns):
+        sources["fr"] = _differences(nr, columns["reference_id"].take(pa.array(rows)).to_pylist())
     fits = len(rows) * table.dim * 4 * len(sources) <= memory
     return {mode: source.hold() if fits else source for mode, source in sources.items()}
 

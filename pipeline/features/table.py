@@ -92,7 +92,8 @@ class FeatureTable:
 
     def block(self, index: int) -> np.ndarray:
         """float32 [rows, dim] of row group ``index``; a view of the decoded buffer where it is in one piece."""
-        chunks = pq.ParquetFile(self.path).read_row_group(index, columns=["feature"])["feature"].chunks
+        with pq.ParquetFile(self.path) as file:  # no threads and no read-ahead: each keeps buffers of its own
+            chunks = file.read_row_group(index, columns=["feature"], use_threads=False)["feature"].chunks
         parts = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.dim) for chunk in chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -114,8 +115,7 @@ def read_features(path: Path, *, weights: str | None = None) -> FeatureTable:
     """
     path = Path(path)
     try:
-        file = pq.ParquetFile(path)
-        schema = file.schema_arrow
+        schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise FeatureError(f"{path}: not a readable Parquet table ({error})") from error
     missing = [column.name for column in COLUMNS if column.name not in schema.names]
@@ -131,7 +131,8 @@ def read_features(path: Path, *, weights: str | None = None) -> FeatureTable:
             f"{path}: these features were made by weights {str(made_by)[:12]}, the encoder's are {weights[:12]}; "
             "run the features stage again"
         )
-    columns = file.read(columns=[column.name for column in COLUMNS])
+    file = pq.ParquetFile(path, read_dictionary=["encoder", "database", "group", "official_split", "stratum"])
+    columns = file.read(columns=[column.name for column in COLUMNS], use_threads=False)
     rows = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     ends = np.cumsum(rows, dtype=np.int64).tolist()
     bounds = tuple(zip([0, *ends[:-1]], ends, strict=True))

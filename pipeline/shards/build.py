@@ -27,7 +27,9 @@ PIXEL_LIBRARIES = ("imagecodecs", "numba", "numpy", "opencv-contrib-python-headl
 class Maker(Protocol):
     """Makes or takes the sources of a set; must be picklable."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """Number of images."""
 
     def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Image (uint8 H x W x 3) and recipe (JSON-able) of source ``index``."""
@@ -36,11 +38,25 @@ class Maker(Protocol):
 class Distorted(Protocol):
     """One of the 126 images that a bank makes of a source."""
 
-    label: int
-    type: int
-    level: int
-    image: np.ndarray
-    record: dict[str, Any]
+    @property
+    def label(self) -> int:
+        """0..125."""
+
+    @property
+    def type(self) -> int:
+        """1..25, 0 for the pristine image."""
+
+    @property
+    def level(self) -> int:
+        """1..5, 0 for the pristine image."""
+
+    @property
+    def image(self) -> np.ndarray:
+        """uint8 H x W x 3."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What describes it, JSON-able."""
 
 
 Bank = Callable[[np.ndarray, np.random.Generator], Iterable[Distorted]]

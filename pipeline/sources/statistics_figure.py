@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -35,15 +36,13 @@ def figure(sets: Mapping[str, Measured], natural: Measured | None = None) -> Fig
     right.set_xticks([0.02, 0.05, 0.1, 0.2], ["0.02", "0.05", "0.1", "0.2"])
     right.minorticks_off()
     for axes in (left, right):
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper left" if axes is left else "lower left")
         axes.grid(alpha=0.25)
     return drawn
 
 
 def svg(sets: Mapping[str, Measured], natural: Measured | None = None) -> bytes:
     """:func:`figure` as an SVG file; equal statistics give equal bytes (no date, element ids from a fixed salt)."""
-    import io
-
     import matplotlib
 
     drawn = io.BytesIO()

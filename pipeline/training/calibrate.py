@@ -1,4 +1,4 @@
-"""The untrained encoder: random weights whose batch norms know the images, so that its features are not degenerate."""
+"""Batch norms that know the images: of the untrained encoder, and of one that met only crops in five spaces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     scale.
 
     Every batch weighs the same (the cumulative mean of the batches' statistics). Images of one size make batches of
-    ``batch``; the order of ``images`` decides which, nothing is random.
+    ``batch``; the order of ``images`` decides which, nothing is random. Runs in fp32 on the trunk's device.
     """
     if not images:
         raise ValueError("calibrate: no images")
@@ -35,6 +35,7 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the cumulative mean
+    device = trunk.conv1.weight.device
     channels_last(trunk).train()
     same: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
     for image in images:
@@ -42,7 +43,7 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     with torch.no_grad():
         for group in same.values():
             for start in range(0, len(group), batch):
-                pixels = as_input(torch.from_numpy(np.stack(group[start : start + batch])))
+                pixels = as_input(torch.from_numpy(np.stack(group[start : start + batch])).to(device))
                 for scale in (pixels, half_scale(pixels)):
                     if len(scale) > 1 or max(scale.shape[2:]) > 32:  # one place on the last map has no variance
                         trunk(scale)

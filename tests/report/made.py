@@ -26,7 +26,7 @@ PARAMS: dict[str, Any] = {
     "databases": ["photos"],
     "embedded": ["photos"],
     "ingested": [],
-    **{key: {} for key in ("distort", "train", "ingest", "features", "evaluate", "run")},
+    **{key: {} for key in ("statistics", "distort", "train", "ingest", "features", "evaluate", "run")},
     "sources": {"count": 3},
     "probe": {"sources": 2},
     "report": {"title": "a <made> run", "sheet_source": 1},

@@ -88,6 +88,8 @@ def test_the_figure_shows_every_set_with_its_divergence() -> None:
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["dead leaves, KL 0.000", "photographs"]
     assert len(right.lines) == 2 and np.nanmax(right.lines[0].get_ydata()) == 0
     assert len(statistics_figure.figure({"dead_leaves": measured}).axes[0].lines) == 1
+    first, second = (statistics_figure.svg({"dead_leaves": measured}, measured) for _ in range(2))
+    assert first == second and b"<svg" in first
 
 
 def test_nothing_and_too_small_images_are_refused() -> None:

@@ -1,0 +1,51 @@
+"""docs/tables.md says what the Arrow field descriptions say; `python -m tests.evaluation.test_docs` writes it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.databases import DATABASE
+from pipeline.evaluation import PREDICTIONS
+from pipeline.features import feature_schema
+
+DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
+INTRODUCTION = """# Tables
+
+Parquet, zstd, row groups of 1,024, no timestamps: equal content is equal bytes. pandas, Polars, DuckDB and Hugging Face
+datasets open them as they are. The descriptions below are in the files too, as metadata of the Arrow fields
+(`pyarrow.parquet.read_schema(path).field("mos").metadata`).
+
+Features (byte-stream-split as well) are a fixed-size list of float32. pandas shows an array a row
+(`numpy.stack(frame["feature"])` makes the matrix), Polars an `Array(Float32, n)`, DuckDB a `FLOAT[]`. The metadata of
+the feature table's schema has, as JSON, `weights_sha256` (what made the features; evaluate refuses other weights),
+`standardise` (true: units differ, so regressors scale by their training part), `non_finite` (images with a number that
+is not finite: kept, named, set to the column's mean by evaluate) and `provenance`.
+"""
+
+
+def section(title: str, schema: pa.Schema) -> str:
+    lines = [f"\n## {title}\n", "| column | type | what it is |", "|---|---|---|"]
+    for field in schema:
+        kind = str(field.type).replace("fixed_size_list<item: float>[2]", "fixed_size_list<float>[n]")
+        lines.append(f"| {field.name} | {kind} | {field.metadata[b'description'].decode()} |")
+    return "\n".join(lines) + "\n"
+
+
+def render() -> str:
+    return INTRODUCTION + "".join(
+        [
+            section("data/databases/{database}.parquet", DATABASE),
+            section("data/features/{encoder}/{database}.parquet", feature_schema(2)),
+            section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
+        ]
+    )
+
+
+def test_the_page_is_that_of_the_schemas() -> None:
+    assert DOCS.read_text() == render()
+
+
+if __name__ == "__main__":
+    DOCS.write_text(render())
