@@ -12,7 +12,7 @@ repro: .venv/installed
 	dvc repro
 
 test: .venv/installed
-	pytest -m "not faults"
+	pytest -n 2 --dist loadfile -m "not faults"
 
 test-faults: .venv/installed
 	pytest -m faults

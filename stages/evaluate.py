@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from pipeline import artifacts
@@ -14,7 +16,7 @@ from stages import DATA, METRICS, entry
 
 def run(params: Params, encoder: str, database: str) -> None:
     """Fit the ridge of every split, predict its test part, measure the agreement."""
-    knobs, manifest = params.evaluate, load_manifest(database)
+    knobs, manifest = params.evaluate, load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
     weights = weights_sha256(DATA / "models" / encoder)
     table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights)
     protocol = Protocol(

@@ -35,9 +35,8 @@ def run(params: Params, encoder: str, database: str) -> None:
 
 
 def _root(params: Params, database: str) -> Path:
-    if load_manifest(database).kind == "members":
-        return DATA / "distorted" / database
-    return Path(params.run.paths.databases[database])
+    folder = Path(params.run.paths.databases.get(database, "."))
+    return DATA / "distorted" / database if load_manifest(database, folder).kind == "members" else folder
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from stages import DATA, engine, entry
 
 def run(params: Params, database: str) -> None:
     """Make a database's table from its folder, or from the shards of an embedded one."""
-    manifest = load_manifest(database)
+    folder = Path(params.run.paths.databases.get(database, "."))
+    manifest = load_manifest(database, folder)
     if manifest.kind == "members":
         table = _from_shards(params, manifest)
     else:
-        folder = Path(params.run.paths.databases[database])
         table = ingest_folder(manifest, folder, engine=engine(params.run), max_pixels=params.ingest.max_pixels)
     artifacts.write_table(DATA / "databases" / f"{database}.parquet", table)
 

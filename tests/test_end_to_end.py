@@ -63,7 +63,7 @@ def test_every_stage_runs_and_leaves_what_it_promises(project: Project) -> None:
     }
     page = (project.folder / "report/index.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html") and "src=\"http" not in page
-    for encoder in ("dead_leaves", "textured_dead_leaves", "random_init", "floor"):
+    for encoder in ("textured_dead_leaves", "random_init", "floor"):
         assert (project.folder / f"data/features/{encoder}/photos.parquet").is_file()
         metrics = json.loads((project.folder / f"metrics/evaluate/{encoder}/photos.json").read_text())
         assert metrics, encoder
@@ -86,7 +86,7 @@ def test_one_features_stage_runs_alone(project: Project) -> None:
 
 def test_an_unknown_key_stops_the_stage_with_one_line(project: Project) -> None:
     project.change("count: 8", "cuont: 8")
-    done = project.dvc("repro", "-s", "sources@dead_leaves")
+    done = project.dvc("repro", "-s", "sources@textured_dead_leaves")
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if "cuont" in line]
     assert lines == [line for line in lines if "unknown key; allowed here:" in line] and len(lines) == 1

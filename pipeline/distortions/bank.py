@@ -132,7 +132,7 @@ def describe(
     """What a sample's json says of its class: parameter, value, and what of the draws fits in a line."""
     entry = type_of(kind)
     value = entry.levels[level_of(level) - 1]
-    record: dict[str, Any] = {"type": entry.name, "level": int(level), entry.parameter: value}
+    record: dict[str, Any] = {"name": entry.name, "level": int(level), entry.parameter: value}
     record["stand_in"] = entry.stand_in and not (entry.name == "denoise" and denoiser is not None)
     if entry.name in _KEYED:
         record["key"] = [int(word) for word in draws]
@@ -174,7 +174,7 @@ def distort_all(
     """
     prepared = Prepared(image)
     seeds = generator.bit_generator.seed_seq.spawn(LABELS)  # type: ignore[attr-defined]
-    yield Sample(0, 0, 0, prepared.pristine.copy(), {"type": "pristine", "level": 0, "stand_in": False})
+    yield Sample(0, 0, 0, prepared.pristine.copy(), {"name": "pristine", "level": 0, "stand_in": False})
     for number in range(1, LABELS):
         kind, level = split_label(number)
         child = (

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.fields import fill
-from pipeline.distortions.kernels import compiled, part
+from pipeline.distortions.kernels import compiled, inlined, part
 from pipeline.distortions.prepared import Prepared
 from pipeline.distortions.stretch import stretch_values
 
@@ -92,7 +92,7 @@ def _load_row(plane: Any, y: int, phases: Any, start: int, n: int) -> None:
             phases[base + j] = line[min(max(4 * j + p - 4, 0), width - 1)]
 
 
-@part
+@inlined
 def _across(upright: Any, u: int, n: int, limit: Any, coefficients: Any, blocks: Any, sums: Any) -> None:
     """Transform row ``u`` of the upright transforms along its blocks, threshold, transform back, add the overlaps."""
     row, u_n = 4 * n, np.uint64(n)
