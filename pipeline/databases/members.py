@@ -44,24 +44,21 @@ def ingest_members(
     """
     lacking = [column for column in COLUMNS if column not in samples.column_names]
     if lacking or not len(samples):
-        raise IngestError(
-            f"{manifest.name}: the sample table has {len(samples)} rows and lacks {', '.join(lacking) or 'nothing'}"
-        )
+        raise IngestError(f"{manifest.name}: {len(samples)} samples, columns lacking: {', '.join(lacking) or 'none'}")
     rows = samples.select(COLUMNS).to_pylist()
     refuse(manifest, {"keys that occur twice": sorted(k for k, n in Counter(r["key"] for r in rows).items() if n > 1)})
     pieces = [Piece(r["key"], str(Path(folder) / r["shard"]), r["offset"], r["bytes"]) for r in rows]
     seen = inspect(pieces, engine or Engine(), max_pixels)
     means = class_means(str(manifest.class_means))
     references = {row["source"]: row["key"] for row in rows if row["label"] == 0}
+    orphans = sorted({row["source"] for row in rows} - set(references))
     unknown = [row for row in rows if row["label"] and (row["type"], row["level"]) not in means]
     changed = [row["key"] for row in rows if seen[row["key"]].sha256 not in ("", row["sha256"])]
     refuse(
         manifest,
         {
             "classes without a published mean": [f"{r['key']} (type {r['type']}, level {r['level']})" for r in unknown],
-            "sources without a pristine image": [
-                f"{s:06d}" for s in sorted({r["source"] for r in rows} - set(references))
-            ],
+            "sources without a pristine image": [f"{source:06d}" for source in orphans],
             "members that can't be decoded": [f"{key} ({found.fault})" for key, found in seen.items() if found.fault],
             "members whose bytes changed": changed,
         },

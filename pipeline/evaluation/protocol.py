@@ -67,7 +67,8 @@ def evaluate(
     ``FeatureError`` for features that can't be used.
     """
     sources = open_sources(table, memory=protocol.memory)
-    scored = table.columns.take(pa.array(sources["nr"].rows))
+    rows = sources["nr"].rows
+    scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
     groups = np.asarray(scored["group"].to_pylist())
     used = list(splits) if splits is not None else make_splits(scored, protocol)
     results: list[SplitResult] = []

@@ -58,5 +58,5 @@ def test_equal_images_of_two_sources_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IngestError, match="lacks sha256"):
+    with pytest.raises(IngestError, match="columns lacking: sha256"):
         ingest_members(load_manifest("photos"), shard(tmp_path).drop_columns("sha256"), tmp_path)
