@@ -18,7 +18,7 @@ test-faults: .venv/installed
 	pytest -m faults
 
 bench: .venv/installed
-	for script in benchmarks/*.py; do echo "== $$script"; python $$script || exit 1; done
+	for script in benchmarks/*.py; do echo "== $$script"; python -m benchmarks.$$(basename $$script .py) || exit 1; done
 
 lint: .venv/installed
 	ruff check .

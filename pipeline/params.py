@@ -112,6 +112,7 @@ class ProbeParams(_Section):
     sources: int = Field(16, ge=2, description="the last sources of each trained set: never trained on, probed on")
     folds: int = Field(4, ge=2, le=64, description="parts the held-out sources are split into; each is tested once")
     ridge: float = Field(10.0, gt=0, description="strength of the ridge on standardised features")
+    precision: Literal["fp32", "bf16", "auto"] = Field("auto", description="of the network while probing")
 
 
 class IngestParams(_Section):

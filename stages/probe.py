@@ -11,7 +11,7 @@ from pipeline.features import load_extractor
 from pipeline.params import Params
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
-from pipeline.training.launch import devices
+from pipeline.training.launch import devices, resolve_precision
 from pipeline.training.probe import probe
 from stages import DATA, METRICS, cores, entry
 
@@ -22,7 +22,8 @@ def run(params: Params, encoder: str) -> None:
     """Probe an encoder on the held-out sources of every trained set."""
     torch.set_num_threads(params.run.threads or cores())
     device, _ = devices(params.run.device)
-    extractor = load_extractor(DATA / "models" / encoder, device=device, precision=params.features.precision)
+    precision = resolve_precision(params.probe.precision, device)
+    extractor = load_extractor(DATA / "models" / encoder, device=device, precision=precision)
     found = {}
     for name in params.trained:
         shards = ShardSet(DATA / "distorted" / name)
