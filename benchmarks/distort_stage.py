@@ -4,8 +4,8 @@
 
 Real textured sources of 512 x 512 go through the stage's own tasks on the `processes` engine, at 1, 2 and 4 times the
 number of sources. CPU per image beyond distortion and QOI encoding is the stage's CPU (of the workers, by process_time)
-less that of both done in a plain loop over the same sources in this process. Rates are of the span from the start of the
-first task to the end of the last, so that starting the workers (printed apart) is not in them.
+less that of both done in a plain loop over the same sources in this process. Rates are of the span from the start of
+the first task to the end of the last, so that starting the workers (printed apart) is not in them.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
     [
         ({"sources__cuont": 3}, "sources.cuont: unknown key; allowed here: alpha, codec, count, "),
         ({"sedd": 3}, "sedd: unknown key; allowed here: databases, distort, "),
-        ({"run__paths__textuers": "x"}, "run.paths.textuers: unknown key; allowed here: databases, natural, palettes, "),
+        ({"run__paths__textuers": "x"}, "run.paths.textuers: unknown key; allowed here: databases, exclude_ids, "),
         ({"sources__count": 0}, "sources.count = 0: input should be greater than or equal to 1"),
         ({"sources__count": "48"}, 'sources.count = "48": input should be a valid integer'),
         ({"sources__count": 48.5}, "sources.count = 48.5: input should be a valid integer"),
