@@ -102,7 +102,6 @@ class TrainParams(_Section):
     precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
     class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
-    recalibrate: int = Field(0, ge=0, le=65536, description="training images whose statistics the batch norms get last")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
 
 

@@ -1,4 +1,4 @@
-"""Batch norms that know the images: of the untrained encoder, and of one that met only crops in five spaces."""
+"""The untrained encoder: random weights whose batch norms know the images, so that its features are not degenerate."""
 
 from __future__ import annotations
 

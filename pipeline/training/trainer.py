@@ -27,10 +27,8 @@ from pipeline.artifacts import fingerprint
 from pipeline.encoder import weights
 from pipeline.encoder.network import channels_last, weight_generator
 from pipeline.params import TrainParams
-from pipeline.seeding import generator
 from pipeline.training import checkpoint, history, views
 from pipeline.training.batches import Batches, Data, class_labels
-from pipeline.training.calibrate import calibrate
 from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
 from pipeline.training.launch import launch, resolve_precision, world
 from pipeline.training.loss import Loss, contrastive_loss
@@ -209,15 +207,7 @@ class _Run:
             "steps": self.total,
             "torch": torch.__version__.split("+")[0],
         }
-        self._recalibrate()
         weights.save(job.out, self.model.trunk, job.name, {**about, **job.provenance})
-
-    def _recalibrate(self) -> None:
-        """Give the batch norms the statistics of whole images in RGB at both scales: what features are made of."""
-        count, job = self.job.params.recalibrate, self.job
-        if count:
-            order = generator(job.seed, "train/recalibrate").permutation(len(job.rows))[:count]
-            calibrate(self.model.trunk, [job.data.image(int(job.rows[place])) for place in order])
 
     def _parallel(self) -> nn.Module:
         if self.ranks == 1:

@@ -13,7 +13,6 @@ from pipeline.training.trainer import Job
 
 TINY = TrainParams(
     depth=18, width=8, crop=32, batch=8, epochs=2, warmup=0.5, learning_rate=0.1, projector_width=32, projection=16,
-    recalibrate=0
 )
 
 

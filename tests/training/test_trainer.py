@@ -15,10 +15,7 @@ from stand_in import TINY, StandIn, job
 
 from pipeline import encoder
 from pipeline.artifacts import ArtifactError
-from pipeline.encoder.weights import load_trunk
-from pipeline.seeding import generator
 from pipeline.training import checkpoint
-from pipeline.training.calibrate import calibrate
 from pipeline.training.trainer import Job, TrainingError, train
 
 
@@ -167,17 +164,6 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_images(tmp_path: Path) 
     message = str(caught.value)
     assert "loss nan at step 0" in message and len(re.findall(r"\d{6}-\d{3}", message)) == 8
     assert not (tmp_path / "out").exists() and not (tmp_path / "checkpoints").exists()
-
-
-def test_recalibration_moves_the_batch_norms_alone(tmp_path: Path) -> None:
-    train(job(tmp_path / "a", StandIn()))
-    train(job(tmp_path / "b", StandIn(), TINY.model_copy(update={"recalibrate": 6})))
-    train(job(tmp_path / "b", StandIn(), TINY.model_copy(update={"recalibrate": 6})))  # from the finished checkpoint
-    one, two = (load_trunk(tmp_path / name / "out")[0] for name in ("a", "b"))
-    assert all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
-    rows = generator(5, "train/recalibrate").permutation(32)[:6]
-    calibrate(one, [StandIn().image(int(row)) for row in rows])
-    assert all(torch.equal(p, q) for p, q in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
 def test_bf16_trains(tmp_path: Path) -> None:
