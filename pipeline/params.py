@@ -170,7 +170,7 @@ class PathsParams(_Section):
 
 
 class RunParams(_Section):
-    """Where and with what the stages run: none of it changes a result."""
+    """Where and with what the stages run. Only the folders can change a result; DVC looks at none of it."""
 
     engine: Literal["serial", "processes", "ray"] = "ray"
     workers: int | None = Field(None, ge=1, description="null: as many as the process may use cores")
@@ -227,6 +227,10 @@ class Params(_Section):
         if self.probe.sources >= self.sources.count:
             of = f"{self.probe.sources} of {self.sources.count} sources (sources.count)"
             raise ValueError(f"probe.sources: {of} leave none to train on")
+        if self.probe.folds > self.probe.sources:
+            raise ValueError(f"probe.folds: {self.probe.folds} is above probe.sources, {self.probe.sources}")
+        if self.train.class_balanced and self.train.batch % self.train.images_per_class:
+            raise ValueError(f"train.batch: {self.train.batch} is not a multiple of train.images_per_class")
         largest = self.sources.r_max or self.sources.size
         if self.sources.r_min >= largest:
             raise ValueError(f"sources.r_min: {self.sources.r_min} is not below the largest radius, {largest}")
@@ -256,7 +260,7 @@ def _first(error: ValidationError) -> str:
     """The first thing that is wrong, in one line."""
     first, more = error.errors()[0], error.error_count() - 1
     place = [part for part in first["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in place)
+    key = ".".join(str(part) for part in place) or "the file"
     if first["type"] == "extra_forbidden":
         text = f"{key}: unknown key; allowed here: {', '.join(sorted(_model_at(place[:-1]).model_fields))}"
     elif first["type"] == "missing":

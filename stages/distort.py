@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from pipeline import artifacts, distortions
 from pipeline.params import Params
 from pipeline.shards import plan
@@ -20,6 +22,7 @@ def run(params: Params, set_name: str) -> None:
     artifacts.require_space(folder, int(pixels * plan.CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
     distortions.compile_kernels()
     hashes = sources.table["sha256"].to_pylist()
+    table = artifacts.fingerprint({"types": [asdict(kind) for kind in distortions.TYPES]})
     tasks = [
         DistortTask(
             bank=distortions.distort_all,
@@ -33,7 +36,7 @@ def run(params: Params, set_name: str) -> None:
             codec=knobs.codec,
             pristine=knobs.pristine,
             seed=params.seed,
-            parts={"bank": distortions.FORMAT},
+            parts={"bank": distortions.FORMAT, "table": table},
         )
         for block in plan.blocks(len(sources), knobs.block)
     ]

@@ -27,6 +27,8 @@ def _natural(folder: str | None, most: int) -> statistics.Measured | None:
     if folder is None:
         return None
     paths = listing.image_files(Path(folder))[:most]
+    if not paths:
+        raise listing.SourceError(f"run.paths.natural: {folder} has no images ({', '.join(listing.SUFFIXES)})")
     return statistics.measure(images.read(path) for path in paths)
 
 

@@ -57,7 +57,7 @@ def ingest_folder(
     key = _key(manifest.images)
     paths = {score.image: found[key(score.image)] for score in scores if key(score.image) in found}
     reference_paths = {name: others[key(name)] for name in references if key(name) in others}
-    used = {*paths.values(), *(reference_paths.values() if shared else ())}
+    used = {*paths.values(), *reference_paths.values()}
     extra = sorted(name for name, path in found.items() if path not in used and not _unscored(name, manifest.images))
     pieces = [Piece(name, str(path)) for name, path in {**paths, **reference_paths}.items()]
     seen = inspect(pieces, engine or Engine(), max_pixels)

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.evaluation.measures import srocc
 from pipeline.evaluation.moments import Sums
 from pipeline.evaluation.ridge import Ridge, fit, predict
-from pipeline.evaluation.splits import Split
+from pipeline.evaluation.splits import Split, SplitError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _left_out(
     """
     names = sorted(set(groups[both]))
     if len(names) < 2:
-        raise ValueError(f"one group ({names[0]}) to train and validate on: lambda can't be chosen")
+        raise SplitError(f"one group ({names[0]}) to train and validate on: lambda can't be chosen")
     predictions = np.empty((len(both), len(lambdas)))
     for name in names:
         out = groups[both] == name

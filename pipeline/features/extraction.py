@@ -41,7 +41,7 @@ def extract_features(
     """
     out = np.empty((len(database), extractor.dim), dtype=np.float32)
     batches = _batches(database, batch_images, batch_pixels)
-    rows = database.select(["image_id", "path", "offset", "bytes", "sha256"]).to_pylist()
+    rows = database.select(["image_id", "path", "offset", "bytes", "sha256", "width", "height"]).to_pylist()
     with ThreadPoolExecutor(decode_threads) as pool:
         ready = _decoded(pool, Path(root), rows, batches)
         for batch, pictures in engine.progress(
@@ -104,4 +104,5 @@ def _decoded(
 
 
 def _decode(root: Path, row: Mapping[str, object]) -> np.ndarray:
-    return images.decode(read_bytes(root, row), name=str(row["image_id"]))
+    size = int(str(row["width"])) * int(str(row["height"]))  # ingest has let it pass under its own cap
+    return images.decode(read_bytes(root, row), name=str(row["image_id"]), max_pixels=size)

@@ -95,7 +95,7 @@ def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
         text = writer.record(recipe)
         row = {
             "source": source,
-            "id": str(recipe.get("name", plan.source_key(source))),
+            "id": str(recipe.get("name", recipe.get("id", plan.source_key(source)))),
             "shard": shard,
             "width": image.shape[1],
             "height": image.shape[0],

@@ -67,9 +67,10 @@ class FolderMaker:
         return vetted.image, recipe | facts
 
     def inputs(self, indices: range | None = None) -> Recipe:
-        """Rules and hashes of the files of ``indices`` (all if None), in order."""
+        """Rules, and keys, paths, ids and hashes of the files of ``indices`` (all if None), in order."""
         indices = range(self.count) if indices is None else indices
-        files = [self.chosen[index].facts["sha256"] for index in indices]
+        chosen = [self.chosen[index] for index in indices]
+        files = [[c.candidate.key, c.candidate.path, c.candidate.id, c.facts["sha256"]] for c in chosen]
         return {"format": FORMAT, "kind": "folder", "rules": asdict(self.rules), "files": files}
 
 

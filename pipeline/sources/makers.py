@@ -116,7 +116,7 @@ class LeavesMaker:
             "kind": self.kind,
             "seed": self.seed,
             "settings": settings,
-            "palettes": [photograph.sha256 for photograph in self.photographs],
+            "palettes": [[photograph.name, photograph.sha256] for photograph in self.photographs],
             "textures": None if atlas is None else atlas.sha256,
         }
 

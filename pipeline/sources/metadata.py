@@ -48,6 +48,8 @@ def refusals(ids: Iterable[str], rules: PostRules) -> dict[str, str]:
     wanted = set(ids)
     reasons: dict[str, str] = {}
     if rules.exclude_ids is not None:
+        if not rules.exclude_ids.is_file():
+            raise SourceError(f"sources: file of excluded ids {rules.exclude_ids} is missing")
         excluded = set(rules.exclude_ids.read_text(encoding="utf-8").split())
         reasons = {name: "excluded id" for name in wanted & excluded}
     if not rules.metadata:

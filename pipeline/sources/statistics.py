@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.sources.listing import SourceError
+
 BINS = np.arange(-255, 256)
 EPSILON = 1e-6
 """Mass mixed into every bin before a divergence: a bin that one set never reaches does not make it infinite."""
@@ -80,7 +82,7 @@ def measure(images: Iterable[np.ndarray]) -> Measured:
     slopes, spectra = [], []
     for image in images:
         if min(image.shape[:2]) < 32:
-            raise ValueError(f"statistics: an image of {image.shape[1]} x {image.shape[0]}, at least 32 x 32 is needed")
+            raise SourceError(f"statistics: an image of {image.shape[1]} x {image.shape[0]}, needed are 32 x 32")
         grey = luma(image)
         for derivative in _derivatives(grey):
             counts += np.bincount(np.rint(derivative).astype(np.int64).ravel() + 255, minlength=511)
@@ -93,7 +95,7 @@ def measure(images: Iterable[np.ndarray]) -> Measured:
         slopes.append(slope)
         spectra.append(spectrum)
     if not slopes:
-        raise ValueError("statistics: no images")
+        raise SourceError("statistics: no images")
     return Measured(counts, moments, scales, np.array(slopes), np.array(spectra))
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.params import ParamsError
 from pipeline.seeding import generator
 
 IDENTICAL = (1, 11, 36, 88)  # blur 0.1, motion 1, saturation x 1, mean shift 0: the pristine image, to one grey level
@@ -49,10 +50,10 @@ class Batches:
 
     def __post_init__(self) -> None:
         if self.per_class and self.size % self.per_class:
-            raise ValueError(f"train.images_per_class: {self.per_class} does not divide train.batch, {self.size}")
+            raise ParamsError(f"train.images_per_class: {self.per_class} does not divide train.batch, {self.size}")
         if self.in_epoch < 1:
             have = f"{self._usable()} of {len(self.labels)} images"
-            raise ValueError(f"train.batch: {self.size} is more than an epoch has, {have}")
+            raise ParamsError(f"train.batch: {self.size} is more than an epoch has, {have}")
 
     @property
     def in_epoch(self) -> int:

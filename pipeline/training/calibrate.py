@@ -12,6 +12,7 @@ from torch import nn
 from pipeline.encoder.extractor import as_input
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
 from pipeline.encoder.scales import half_scale
+from pipeline.engine import progress
 
 
 def random_trunk(depth: int, width: int, seed: int) -> ResNet:
@@ -40,13 +41,13 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     same: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
     for image in images:
         same.setdefault(image.shape, []).append(image)
+    batches = [group[start : start + batch] for group in same.values() for start in range(0, len(group), batch)]
     with torch.no_grad():
-        for group in same.values():
-            for start in range(0, len(group), batch):
-                pixels = as_input(torch.from_numpy(np.stack(group[start : start + batch])).to(device))
-                for scale in (pixels, half_scale(pixels)):
-                    if len(scale) > 1 or max(scale.shape[2:]) > 32:  # one place on the last map has no variance
-                        trunk(scale)
+        for chosen in progress(batches, total=len(batches), describe="calibrate"):
+            pixels = as_input(torch.from_numpy(np.stack(chosen)).to(device))
+            for scale in (pixels, half_scale(pixels)):
+                if len(scale) > 1 or max(scale.shape[2:]) > 32:  # one place on the last map has no variance
+                    trunk(scale)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     trunk.eval()

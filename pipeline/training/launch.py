@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from pipeline.params import ParamsError
+
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")  # on a CPU without them bf16 is emulated, and slower than fp32
 
 
@@ -20,7 +22,7 @@ def devices(wanted: str) -> tuple[str, int]:
     if wanted not in ("auto", "cpu", "cuda"):
         raise ValueError(f"run.device: {wanted!r} is not one of auto, cpu, cuda")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("run.device: cuda is asked for and torch sees no GPU")
+        raise ParamsError("run.device: cuda is asked for and torch sees no GPU")
     if wanted == "cpu" or not torch.cuda.is_available():
         return "cpu", 1
     return "cuda", torch.cuda.device_count()

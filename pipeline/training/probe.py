@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.params import ParamsError
+
 LEVELS = 5
 RIDGE = 10.0  # on standardised features: the order of 1 % of the rows in a fold of the small profile
 
@@ -30,7 +32,7 @@ def probe(
     """
     distinct, source = np.unique(sources, return_inverse=True)
     if not 2 <= folds <= len(distinct):
-        raise ValueError(f"probe.folds: {folds} is not in 2..{len(distinct)}, the number of sources")
+        raise ParamsError(f"probe.folds: {folds} is not in 2..{len(distinct)}, the number of sources")
     fold = source % folds
     distorted = labels > 0
     types = (labels[distorted] - 1) // LEVELS

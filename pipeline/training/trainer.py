@@ -26,7 +26,7 @@ from pipeline import Refusal
 from pipeline.artifacts import fingerprint
 from pipeline.encoder import weights
 from pipeline.encoder.network import channels_last, weight_generator
-from pipeline.params import TrainParams
+from pipeline.params import ParamsError, TrainParams
 from pipeline.training import checkpoint, history, views
 from pipeline.training.batches import Batches, Data, class_labels
 from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
@@ -113,12 +113,12 @@ class _Run:
         per_class = params.images_per_class if params.class_balanced else 0
         self.batches = Batches(labels, params.batch, job.seed, per_class)
         if params.batch % self.ranks:
-            raise ValueError(f"train.batch: {params.batch} is not a multiple of the {self.ranks} ranks")
+            raise ParamsError(f"train.batch: {params.batch} is not a multiple of the {self.ranks} ranks")
         self.total = max(1, round(params.epochs * self.batches.in_epoch))
         self.warmup = min(round(params.warmup * self.batches.in_epoch), self.total - 1)
         self.precision = resolve_precision(params.precision, job.device)
         self.device = torch.device("cpu" if job.device == "cpu" else f"cuda:{torch.cuda.current_device()}")
-        self.identity = _identity(job, self.ranks)
+        self.identity = _identity(job, self.ranks, self.precision)
         self.model = channels_last(_model(job).to(self.device))
         self.rows: list[history.Row] = []
         self.parallel = self._parallel()
@@ -238,7 +238,7 @@ def _model(job: Job) -> Model:
     return build(params.depth, params.width, layers, hidden, outputs, weight_generator(job.seed))
 
 
-def _identity(job: Job, ranks: int) -> str:
+def _identity(job: Job, ranks: int, precision: str) -> str:
     """The fingerprint of what the weights depend on."""
     keys, labels = job.data.keys, job.data.labels
     images = hashlib.sha256("\n".join(f"{keys[row]} {labels[row]}" for row in job.rows).encode()).hexdigest()
@@ -247,6 +247,7 @@ def _identity(job: Job, ranks: int) -> str:
         "data": getattr(job.data, "fingerprint", None),
         "images": images,
         "params": job.params.model_dump(),
+        "precision": precision,
         "ranks": ranks,
         "seed": job.seed,
         "torch": torch.__version__.split("+")[0],
