@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -89,15 +90,23 @@ def distort(
     kind: Annotated[str, typer.Option("--type", help="Name or number, 1..25: jpeg2000 or 9.")],
     level: Annotated[int, typer.Option(min=1, max=5, help="1..5.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="A file (.png .webp .qoi .jxl, all lossless), or a folder for a folder.")
-    ],
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="A file (.png .webp .qoi .jxl, all lossless), or a folder for a folder; what is there is replaced. "
+            "Without it PHOTO.TYPE.LEVEL.png or FOLDER-TYPE-LEVEL/ here, and nothing is replaced.",
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(
             min=0, max=2**32 - 1, help="The same seed and pixels give the same image, whatever the file's name."
         ),
     ] = 0,
-    codec: Annotated[str, typer.Option(help="Of the files of a folder: png, webp, qoi or jxl.")] = "png",
+    codec: Annotated[
+        str, typer.Option(help="Of the files of a folder, and of a file without -o: png, webp, qoi or jxl.")
+    ] = "png",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Distort an image, or every image of a folder, by one type at one level.
@@ -110,6 +119,7 @@ def distort(
     number = _type_number(kind)
     if codec not in LOSSLESS:
         _refuse(f"--codec {codec}: not one of {', '.join(LOSSLESS)}")
+    out = out or _free_name(photo, number, level, codec)
     tasks, others = _distort_tasks(photo, out, number, level, seed, codec)
     if workers > 1 and len(tasks) > 1:
         distortions.compile_kernels()  # once, or every worker compiles
@@ -158,7 +168,10 @@ class DistortFile:
 
 
 def distort_file(task: DistortFile) -> str:
-    """Distort and write one file; returns what went wrong, in one line, or nothing."""
+    """Distort and write one file; returns what went wrong, in one line, or nothing.
+
+    Whatever is raised (a codec's own error, no memory) is this file's failure: the others of its folder go on.
+    """
     from pipeline import artifacts, distortions, images
 
     try:
@@ -169,9 +182,9 @@ def distort_file(task: DistortFile) -> str:
         )
         artifacts.write_bytes(task.target, images.encode(made, task.codec))
     except Exception as error:
-        if not _expected(error):
-            raise
         text = _one_line(error)
+        if not _expected(error) and text != type(error).__name__:
+            text = f"{type(error).__name__}: {text}"
         return text if str(task.source) in text else f"{task.source}: {text}"
     return ""
 
@@ -196,6 +209,32 @@ def _type_number(kind: str) -> int:
     return known[kind]
 
 
+def _free_name(photo: Path, number: int, level: int, codec: str) -> Path:
+    """Where a result goes without -o, in the working directory; refused where something is."""
+    from pipeline.distortions import type_of
+
+    kind = type_of(number).name
+    single = photo.is_file()
+    out = Path(f"{photo.stem}.{kind}.{level}.{codec}" if single else f"{photo.resolve().name}-{kind}-{level}")
+    if photo.exists() and (out.exists() if single else out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        _refuse(f"{out}: is there already; give -o {out} to replace it, or another name")
+    return out
+
+
+def _target_names(sources: list[Path], codec: str) -> list[Path]:
+    """A name of its own for each source: a.jpg becomes a.png; those that would share one keep their ending before it,
+    as a.jpg.png.
+    """
+    names = [path.with_suffix(f".{codec}") for path in sources]
+    while len(set(names)) < len(names):
+        counts = Counter(names)
+        names = [
+            path.with_name(f"{path.name}.{codec}") if counts[name] > 1 else name
+            for path, name in zip(sources, names, strict=True)
+        ]
+    return names
+
+
 def _distort_tasks(
     photo: Path, out: Path, number: int, level: int, seed: int, codec: str
 ) -> tuple[list[DistortFile], int]:
@@ -217,15 +256,8 @@ def _distort_tasks(
     files = [path for path in every if path.suffix.lower() in IMAGES]
     if not files:
         _refuse(f"{photo}: no images here ({', '.join(IMAGES)})")
-    names = [path.relative_to(photo).with_suffix(f".{codec}") for path in files]
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    tasks = []
-    for path, name in zip(files, names, strict=True):
-        plain = path.relative_to(photo)
-        target = out / (
-            plain.with_name(f"{plain.name}.{codec}") if name in twice else name
-        )  # a.jpg beside a.png: both stay
-        tasks.append(DistortFile(path, target, codec, number, level, seed))
+    names = _target_names([path.relative_to(photo) for path in files], codec)
+    tasks = [DistortFile(path, out / name, codec, number, level, seed) for path, name in zip(files, names, strict=True)]
     return tasks, len(every) - len(files)
 
 

@@ -128,6 +128,49 @@ def test_distort_takes_a_folder_and_loses_nothing(run, tmp_path):
     assert Path("alone.png").read_bytes() == Path("out/a.png.png").read_bytes()
 
 
+def test_distort_without_a_name_writes_here_and_replaces_nothing(run, tmp_path):
+    _photo(tmp_path / "in" / "photo.png")
+    given = ("--type", 9, "--level", 3, "--seed", 7)
+    assert run("distort", "in/photo.png", *given) == (0, "photo.jpeg2000.3.png: 1 written, 0 failed\n", "")
+    assert run("distort", "in", *given)[:2] == (0, "in-jpeg2000-3: 1 written, 0 failed\n")
+    first = Path("photo.jpeg2000.3.png").read_bytes()
+    assert Path("in-jpeg2000-3/photo.png").read_bytes() == first
+    for source, name in (("in/photo.png", "photo.jpeg2000.3.png"), ("in", "in-jpeg2000-3")):
+        code, out, err = run("distort", source, *given)
+        assert code == 2 and not out and err.startswith(f"synthetic-iqa: {name}: is there already")
+        assert err.count("\n") == 1
+        assert run("distort", source, *given, "-o", name)[0] == 0
+    assert run("distort", "in/photo.png", *given, "--codec", "qoi")[1].startswith("photo.jpeg2000.3.qoi: 1 written")
+
+
+def test_distort_gives_every_source_a_name_of_its_own(run, tmp_path):
+    made = {}
+    for seed, name in enumerate(("a.jpg", "a.png", "a.jpg.png", "a.jpg.png.png")):
+        made[name] = _photo(tmp_path / "in" / name, seed)  # their content is PNG, whatever their ending
+    assert run("distort", "in", "--type", 1, "--level", 1, "-o", "out")[1] == "out: 4 written, 0 failed\n"
+    assert len(list(Path("out").iterdir())) == 4
+    found = {images.read(path).tobytes() for path in Path("out").iterdir()}
+    assert found == {distortions.pristine(image).tobytes() for image in made.values()}
+
+
+def test_distort_counts_an_unexpected_error_as_that_images_failure(run, tmp_path, monkeypatch):
+    for seed, name in enumerate("abc"):
+        _photo(tmp_path / "in" / f"{name}.png", seed)
+    raised = iter((MemoryError(), RuntimeError("the codec says no")))
+    whole = distortions.distort
+
+    def breaks(image, *arguments, **keywords):
+        error = next(raised, None)
+        if error:
+            raise error
+        return whole(image, *arguments, **keywords)
+
+    monkeypatch.setattr(distortions, "distort", breaks)
+    code, out, err = run("distort", "in", "--type", 1, "--level", 2, "-o", "out")
+    assert code == 1 and out == "out: 1 written, 2 failed\n"
+    assert "in/a.png: MemoryError\n" in err and "in/b.png: RuntimeError: the codec says no\n" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

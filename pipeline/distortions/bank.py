@@ -129,19 +129,23 @@ def apply(prepared: Prepared, kind: int | str, level: int, draws: Draws, *, deno
 def describe(
     prepared: Prepared, kind: int | str, level: int, draws: Draws, *, denoiser: Denoiser | None = None
 ) -> dict[str, Any]:
-    """What a sample's json says of its class: parameter, value, and what of the draws fits in a line."""
+    """What a sample's json says of its class: parameter, value, and what of the draws fits in a line.
+
+    Numbers given in a key's place are ``"draws": "given"``. ``stand_in`` stays true whatever ``denoiser`` is, since
+    none is MATLAB's; its name is kept beside it.
+    """
     entry = type_of(kind)
     value = entry.levels[level_of(level) - 1]
     record: dict[str, Any] = {"name": entry.name, "level": int(level), entry.parameter: value}
-    record["stand_in"] = entry.stand_in and not (entry.name == "denoise" and denoiser is not None)
+    record["stand_in"] = entry.stand_in
     if entry.name in _KEYED:
-        record["key"] = [int(word) for word in draws]
+        record.update(noise.key_record(draws))
     elif entry.name == "motion_blur":
         record["angle_degrees"] = int(draws)
     elif entry.name == "color_shift":
         record["shift_rows_columns"] = list(color.shift_of(value, draws))
     elif entry.name == "impulse_noise":
-        record["hits"] = int(draws[0].size)
+        record["hits"] = int(noise.hits_of(prepared, value, draws)[0].size)
     elif entry.name == "jpeg2000":
         record.update(compression.reached(prepared, value, entry.levels))
     if entry.name == "denoise" and denoiser is not None:
@@ -171,6 +175,7 @@ def distort_all(
     """The 126 classes of ``image`` in the order of their labels, beginning with the pristine one.
 
     Class ``label`` draws from ``generator.spawn(126)[label]``, so ``distort`` with that child gives equal bytes.
+    A generator spawns anew at each call: a second call with the same one makes other samples. Pass a fresh one.
     """
     prepared = Prepared(image)
     seeds = generator.bit_generator.seed_seq.spawn(LABELS)  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.colorspace import lab_to_rgb
-from pipeline.distortions.kernels import blur_rows, compiled, quantise
+from pipeline.distortions.kernels import blur_rows, compiled, exact, exact_part, quantise
 from pipeline.distortions.prepared import Prepared
 from pipeline.distortions.stretch import is_flat, look_up, round_bytes, stretch_clipped
 from pipeline.distortions.weights import gaussian_taps
@@ -86,6 +86,8 @@ def _desaturate(planes: Any, tenths: Any, out: Any) -> None:
 def saturation_hsv(prepared: Prepared, factor: float) -> Bytes:
     """Type 7: S times ``factor`` with H and V kept and S not clipped, which is V + factor (c - V) with V = max(R, G,
     B).
+
+    In integers, but for results exactly between two bytes: there the last bit of the original's doubles decides.
     """
     tenths = round(10 * factor)
     out = np.empty((3, *prepared.shape[:2]), np.int16)
@@ -94,7 +96,55 @@ def saturation_hsv(prepared: Prepared, factor: float) -> Bytes:
     first, span = (low, high - low) if high > low else (10 * prepared.first, 10 * prepared.span)
     planes = np.empty(out.shape, np.uint8)
     _scale(out.reshape(-1), first, span, planes.reshape(-1))
+    if high > low and _can_tie(span, math.gcd(tenths, 10)):
+        tie = 510 * np.arange(span + 1) % (2 * span) == span
+        pixels = prepared.planes.reshape(3, -1)
+        _settle_ties(pixels, prepared.unit, float(factor), out.reshape(-1), first, tie, planes.reshape(-1))
     return np.asarray(cv2.merge([planes[0], planes[1], planes[2]]))
+
+
+def _can_tie(span: int, step: int) -> bool:
+    """Whether 255 d / span has the fraction 1/2 for some multiple d of ``step``, which divides ``span``."""
+    steps = span // step
+    return steps // math.gcd(steps, 255) % 2 == 0
+
+
+@exact_part
+def _through_hsv(r: float, g: float, b: float, channel: int, factor: float) -> float:
+    """One channel of RGB to HSV, S times ``factor``, and back: each step a double, as Octave's."""
+    most, least = max(r, max(g, b)), min(r, min(g, b))
+    hue, saturation = 0.0, 0.0
+    if most > least:
+        saturation = (1.0 - least / most) * factor
+        if most == r:
+            hue = 1.0 / 6.0 * (g - b) / (most - least)
+            hue = hue + 1.0 if hue < 0.0 else hue
+        elif most == g:
+            hue = 1.0 / 3.0 + 1.0 / 6.0 * (b - r) / (most - least)
+        else:
+            hue = 2.0 / 3.0 + 1.0 / 6.0 * (r - g) / (most - least)
+    hue = hue - 2.0 / 3.0 if channel == 0 else (hue - 1.0 / 3.0 if channel == 2 else hue)
+    hue = hue + 1.0 if hue < 0.0 else hue
+    share = 6.0 * hue if hue < 1.0 / 6.0 else (1.0 if hue < 0.5 else (4.0 - 6.0 * hue if hue < 2.0 / 3.0 else 0.0))
+    return most * (1.0 - saturation) + saturation * most * share
+
+
+@exact
+def _settle_ties(planes: Any, unit: Any, factor: float, values: Any, first: int, tie: Any, out: Any) -> None:
+    """Write the bytes of flat ``values`` with ``tie[value - first]`` anew: in doubles, and so the range before them."""
+    size, span = planes.shape[1], tie.size - 1
+    low, high = np.inf, -np.inf
+    for turn in range(2):
+        for i in range(values.size):
+            away = np.int64(values[i]) - first
+            if not (tie[away] if turn else away == 0 or away == span):
+                continue
+            channel, x = i // size, i % size
+            made = _through_hsv(unit[planes[0, x]], unit[planes[1, x]], unit[planes[2, x]], channel, factor)
+            if turn:
+                out[i] = np.uint8(np.floor((made - low) / (high - low) * 255.0 + 0.5))
+            else:
+                low, high = min(low, made), max(high, made)
 
 
 @compiled

@@ -17,7 +17,8 @@ import numpy as np
 from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.fields import fill
 from pipeline.distortions.kernels import compiled, inlined, part
-from pipeline.distortions.prepared import Prepared
+from pipeline.distortions.noise import checked_draws
+from pipeline.distortions.prepared import DistortionError, Prepared
 from pipeline.distortions.stretch import stretch_values
 
 Denoiser = Callable[[Floats], Floats]
@@ -170,11 +171,22 @@ def stand_in(variance: float) -> Denoiser:
     return denoise
 
 
+def _checked_plane(plane: Any, shape: tuple[int, int]) -> Floats:
+    given: Floats = np.asarray(plane)
+    if given.shape != shape:
+        raise DistortionError(f"denoise: the denoiser gave a plane {given.shape} for one of {shape}")
+    if not np.isfinite(given).all():
+        raise DistortionError("denoise: the denoiser gave values that are not finite")
+    return given
+
+
 def denoised(prepared: Prepared, variance: float, draws: np.ndarray, denoiser: Denoiser | None = None) -> Bytes:
     """Type 15: white noise of ``variance``, clipped, then each plane through ``denoiser`` (None: the stand-in).
 
-    ``draws``: a key (uint64[2]) or standard normals (H, W, 3).
+    ``draws``: a key (uint64[2]) or standard normals (H, W, 3). ``DistortionError`` where the denoiser's plane has
+    another shape or is not finite.
     """
+    draws = checked_draws(draws, prepared.shape)
     work = denoiser or stand_in(variance)
     height, width, _ = prepared.shape
     field = np.empty((height, width), np.float32)
@@ -188,6 +200,6 @@ def denoised(prepared: Prepared, variance: float, draws: np.ndarray, denoiser: D
         flat = prepared.planes[channel].reshape(-1)
         noisy = np.empty_like(field)
         noisy_plane(flat, field.reshape(-1), np.float32(math.sqrt(variance)), first, unit, noisy.reshape(-1))
-        out[channel] = work(noisy)
+        out[channel] = _checked_plane(work(noisy), (height, width))
     planes = stretch_values(np.clip(out, 0.0, 1.0, out=out), 0.0, 1.0, out.shape)
     return np.asarray(cv2.merge([planes[0], planes[1], planes[2]]))

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.distortions.arrays import Bytes
 from pipeline.distortions.fields import fill
 from pipeline.distortions.kernels import compiled, part, quantise
+from pipeline.distortions.noise import checked_draws
 from pipeline.distortions.prepared import Prepared
 from pipeline.distortions.stretch import is_flat, least_and_greatest
 
@@ -219,6 +220,7 @@ def jitter(prepared: Prepared, amount: float, draws: np.ndarray) -> Bytes:
     shift) columns; a sample from beyond is not-a-number, spreads through the later passes and is written as 0.
     """
     height, width, _ = prepared.shape
+    draws = checked_draws(draws, (PASSES, 2, height, width))
     source = np.empty((3, height + 2 * PAD, width + 2 * PAD), np.float32)
     source[:, PAD:-PAD, PAD:-PAD] = prepared.planes
     other = np.empty_like(source)

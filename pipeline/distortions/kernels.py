@@ -34,9 +34,19 @@ def compiled(function: Function) -> Function:
     return cast(Function, _make(cache=True)(function))
 
 
+def exact(function: Function) -> Function:
+    """As ``compiled`` without fused multiply-add: doubles come out as the original's, to the last bit."""
+    return cast(Function, _make(cache=True, fastmath=False)(function))
+
+
 def part(function: Function) -> Function:
     """``function`` as a part of the ``compiled`` loops of its file: not to be called from Python, not cached."""
     return cast(Function, _make(no_cpython_wrapper=True)(function))
+
+
+def exact_part(function: Function) -> Function:
+    """As ``part``, for the ``exact`` loops of its file."""
+    return cast(Function, _make(no_cpython_wrapper=True, fastmath=False)(function))
 
 
 def inlined(function: Function) -> Function:

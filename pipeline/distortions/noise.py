@@ -15,8 +15,8 @@ import numpy as np
 from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.fields import fill
 from pipeline.distortions.kernels import compiled
-from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import stretch_bytes, stretch_clipped
+from pipeline.distortions.prepared import DistortionError, Prepared
+from pipeline.distortions.stretch import stretch_again, stretch_clipped
 
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255.0
 """BT.601 studio swing for RGB in [0, 1]: plus 16, 128, 128, all over 255."""
@@ -34,6 +34,20 @@ BLOCK = 64 * LANES
 def draw_key(generator: np.random.Generator) -> np.ndarray:
     """Two 32-bit words as uint64[2]: the key of a counter-based field."""
     return generator.integers(0, 2**32, 2, dtype=np.uint64)
+
+
+def checked_draws(draws: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A key (uint64[2]) or numbers of exactly ``shape``; else ``DistortionError``."""
+    given: np.ndarray = np.asarray(draws)
+    if given.shape != ((2,) if given.dtype == np.uint64 else shape):
+        raise DistortionError(f"draws: expected a key uint64[2] or numbers {shape}, got {given.dtype} {given.shape}")
+    return given
+
+
+def key_record(draws: Any) -> dict[str, Any]:
+    """What a record says of a key, or of numbers given in its place."""
+    draws = np.asarray(draws)
+    return {"key": [int(word) for word in draws]} if draws.dtype == np.uint64 else {"draws": "given"}
 
 
 def numbers_of(draws: np.ndarray, field: int, start: int, normal: bool, out: Floats) -> None:
@@ -90,6 +104,7 @@ def _ends() -> np.ndarray:
 
 
 def _noisy(prepared: Prepared, draws: np.ndarray, normal: bool, amount: float) -> Bytes:
+    draws = checked_draws(draws, prepared.shape)
     out = np.empty(prepared.shape, np.uint8)
     source, target = prepared.image.reshape(-1), out.reshape(-1)
     flat = draws if draws.dtype == np.uint64 else draws.reshape(-1)
@@ -159,6 +174,7 @@ def _add_color_noise(
 
 def white_noise_color_component(prepared: Prepared, variance: float, draws: np.ndarray) -> Bytes:
     """Type 12: normal noise of this variance on each of Y, Cb, Cr (BT.601 studio swing), clipped there and in RGB."""
+    draws = checked_draws(draws, prepared.shape)
     keyed = draws.dtype == np.uint64
     given = [draws] * 3 if keyed else [np.ascontiguousarray(draws[..., c]).reshape(-1) for c in range(3)]
     planes = prepared.planes.reshape(3, -1)
@@ -197,17 +213,22 @@ def draw_hits(
     return hits, generator.random(hits.size) < 0.5
 
 
+def hits_of(prepared: Prepared, density: float, draws: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Hits and their colours as ``draw_hits`` gives them, also from uniforms (H, W, 3)."""
+    if isinstance(draws, tuple):
+        hits, white = draws
+        return hits, white
+    flat = checked_draws(draws, prepared.shape).reshape(-1)
+    hits = np.flatnonzero(flat < density)
+    return hits, flat[hits] >= density / 2
+
+
 def impulse_noise(prepared: Prepared, density: float, draws: Any) -> Bytes:
     """Type 13: a share ``density`` of the samples becomes 0 or 1. ``draws`` from ``draw_hits``, or uniforms (H, W,
     3).
     """
-    if isinstance(draws, tuple):
-        hits, white = draws
-    else:
-        flat = np.reshape(draws, -1)
-        hits = np.flatnonzero(flat < density)
-        white = flat[hits] >= density / 2
+    hits, white = hits_of(prepared, density, draws)
     out = prepared.image.copy()
     values = np.array([prepared.first, prepared.first + prepared.span], np.uint8)
     out.reshape(-1)[hits] = values[white.astype(np.intp)]
-    return stretch_bytes(out)
+    return stretch_again(out, prepared.unit)

@@ -47,6 +47,19 @@ def stretch_bytes(image: Bytes) -> Bytes:
     return look_up(image, round_bytes((np.arange(256.0) - low) / (high - low)))
 
 
+def stretch_again(image: Bytes, unit: Floats) -> Bytes:
+    """The second stretch of an image that holds the source's bytes, ``unit`` (float64[256]) their stretched values.
+
+    In doubles as the original, which stretches twice; the same array if it already spans 0..255.
+    """
+    low, high = int(image.min()), int(image.max())
+    if low == 0 and high == 255:
+        return image
+    present = np.zeros(256, np.bool_)
+    present[[low, high]] = True
+    return look_up(image, table_bytes(unit, present))
+
+
 def least_and_greatest(values: Floats) -> tuple[float, float]:
     """The range of an array, not-a-number left out."""
     return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))

@@ -74,6 +74,32 @@ def test_levels_share_no_noise():
             assert abs(np.corrcoef(noise[one].ravel(), noise[two].ravel())[0, 1]) < 0.05
 
 
+def test_given_numbers_are_described_and_hits_counted():
+    prepared = Prepared(photograph())
+    numbers = np.random.default_rng(3).random(prepared.shape)
+    for kind in (11, 12, 14, 15):
+        assert distortions.describe(prepared, kind, 2, numbers)["draws"] == "given"
+    fields = np.zeros((5, 2, *prepared.shape[:2]))
+    assert distortions.describe(prepared, 19, 2, fields)["draws"] == "given"
+    assert distortions.describe(prepared, 13, 5, numbers)["hits"] == int((numbers < 0.03).sum())
+    assert distortions.describe(prepared, 11, 2, np.array([4, 5], np.uint64))["key"] == [4, 5]
+
+
+@pytest.mark.parametrize("kind", (11, 12, 13, 14, 15, 19))
+def test_draws_of_another_shape_are_refused(kind):
+    prepared = Prepared(photograph())
+    height, width, _ = prepared.shape
+    for shape in ((width, height, 3), (height, width), (2,)):
+        with pytest.raises(DistortionError, match="draws: expected"):
+            apply(prepared, kind, 2, np.full(shape, 0.5))
+
+
+def test_a_generator_spawns_anew_at_each_call():
+    image, source = photograph(), generator()
+    first, second = ([s.image for s in distort_all(image, source) if s.label == label(11, 1)] for _ in range(2))
+    assert not np.array_equal(first[0], second[0])
+
+
 def test_records_are_json_and_name_the_stand_ins():
     samples = list(distort_all(photograph(), generator()))
     for sample in samples:

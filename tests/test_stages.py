@@ -1,0 +1,66 @@
+"""What a stage asks to be rebuilt, seen from its own entry: in its own folder, serial, two sources of 64 pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import stages.distort
+import stages.sources
+from pipeline import distortions, images
+from pipeline.artifacts import ArtifactError, read_manifest
+from pipeline.params import Params, load
+from pipeline.shards.reader import ShardSet
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    given = load(ROOT / "manifests/profiles/tiny.yaml")
+    small = given.sources.model_copy(update={"count": 2, "size": 64, "per_shard": 1})
+    return given.model_copy(update={"sources": small, "run": given.run.model_copy(update={"engine": "serial"})})
+
+
+def prints(name: str) -> list[str]:
+    return [shard.fingerprint for shard in read_manifest(Path("data") / name)[1]]
+
+
+def test_another_distortion_table_rebuilds_the_shards(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages.sources.run(params, "textured_dead_leaves")
+    stages.distort.run(params, "textured_dead_leaves")
+    before = prints("distorted/textured_dead_leaves")
+    stages.distort.run(params, "textured_dead_leaves")
+    assert prints("distorted/textured_dead_leaves") == before
+    first, *others = distortions.TYPES
+    stronger = replace(first, levels=(*first.levels[:4], first.levels[4] + 1))
+    monkeypatch.setattr(distortions, "TYPES", (stronger, *others))
+    stages.distort.run(params, "textured_dead_leaves")
+    after = prints("distorted/textured_dead_leaves")
+    assert len(after) == len(before) and not set(after) & set(before)
+
+
+def test_a_folder_set_keeps_its_names_and_grows_by_what_is_new(params: Params, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    drawn = stages.sources._maker(params.model_copy(), "photos")
+    for index in range(3):
+        (folder / f"picture{index}.png").write_bytes(images.encode(drawn.make(index)[0], "png"))
+    paths = params.run.paths.model_copy(update={"sets": {"mine": str(folder)}})
+    params = params.model_copy(update={"run": params.run.model_copy(update={"paths": paths})})
+    stages.sources.run(params, "mine")
+    names = ShardSet(Path("data/sources/mine")).table["id"].to_pylist()
+    assert len(names) == 2 and set(names) < {"picture0", "picture1", "picture2"}
+    before = prints("sources/mine")
+    grown = params.model_copy(update={"sources": params.sources.model_copy(update={"count": 3})})
+    stages.sources.run(grown, "mine")
+    assert prints("sources/mine")[:2] == before
+
+
+def test_distort_says_which_sources_are_missing(params: Params) -> None:
+    with pytest.raises(ArtifactError, match="manifest.json: missing"):
+        stages.distort.run(params, "textured_dead_leaves")
