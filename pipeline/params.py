@@ -260,7 +260,7 @@ def _first(error: ValidationError) -> str:
     """The first thing that is wrong, in one line."""
     first, more = error.errors()[0], error.error_count() - 1
     place = [part for part in first["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in place) or "the file"
+    key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         text = f"{key}: unknown key; allowed here: {', '.join(sorted(_model_at(place[:-1]).model_fields))}"
     elif first["type"] == "missing":
@@ -269,7 +269,7 @@ def _first(error: ValidationError) -> str:
         text = first["msg"].removeprefix("Value error, ")
         text = text if text.startswith(key) else f"{key}: {text}"
     else:
-        text = f"{key} = {json.dumps(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        text = f"{key or 'the file'} = {json.dumps(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
     return text + (f" (and {more} more)" if more else "")
 
 

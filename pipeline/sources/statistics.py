@@ -82,7 +82,7 @@ def measure(images: Iterable[np.ndarray]) -> Measured:
     slopes, spectra = [], []
     for image in images:
         if min(image.shape[:2]) < 32:
-            raise SourceError(f"statistics: an image of {image.shape[1]} x {image.shape[0]}, needed are 32 x 32")
+            raise SourceError(f"statistics: {image.shape[1]} x {image.shape[0]} pixels, at least 32 x 32 is needed")
         grey = luma(image)
         for derivative in _derivatives(grey):
             counts += np.bincount(np.rint(derivative).astype(np.int64).ravel() + 255, minlength=511)

@@ -28,7 +28,7 @@ PARAMS: dict[str, Any] = {
     "ingested": [],
     **{key: {} for key in ("statistics", "distort", "train", "ingest", "features", "evaluate", "run")},
     "sources": {"count": 3},
-    "probe": {"sources": 2},
+    "probe": {"sources": 2, "folds": 2},
     "report": {"title": "a <made> run", "sheet_source": 1},
 }
 
