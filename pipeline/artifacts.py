@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import Refusal
 
@@ -179,24 +179,32 @@ def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
         yield
 
 
-def commit_shard(
-    path: Path, fingerprint: str, write: Callable[[Path], tuple[Sequence[str], Mapping[str, Path]]]
-) -> ShardMeta:
+class Written(NamedTuple):
+    """What a shard's writer says of it: sample keys, companion files (final name -> temporary path), and the sha256 of
+    the shard where the writer has taken it on the way; else the file is read again.
+    """
+
+    keys: Sequence[str]
+    companions: Mapping[str, Path]
+    sha256: str = ""
+
+
+def commit_shard(path: Path, fingerprint: str, write: Callable[[Path], Written]) -> ShardMeta:
     """Write one shard by ``write(temporary path)`` and record it.
 
-    ``write`` fills the temporary file and returns its sample keys and its companion files (final name -> temporary
-    path), which are renamed before the shard. The record is written last, so a shard without one is not there.
+    ``write`` fills the temporary file; its companions are renamed before the shard. The record is written last, so a
+    shard without one is not there.
     """
     meta_path(path).unlink(missing_ok=True)
     with replacing(path) as temporary:
-        keys, companions = write(temporary)
+        keys, companions, digest = Written(*write(temporary))
         if not keys:
             raise ArtifactError(f"{path}: a shard without samples")
         hashes = {}
         for name, written in companions.items():
             hashes[name] = sha256_file(written)
             os.replace(written, path.with_name(name))
-        size, digest = temporary.stat().st_size, sha256_file(temporary)
+        size, digest = temporary.stat().st_size, digest or sha256_file(temporary)
     meta = ShardMeta(path.name, fingerprint, size, digest, len(keys), keys[0], keys[-1], hashes)
     write_sealed(meta_path(path), asdict(meta))
     return meta

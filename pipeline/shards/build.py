@@ -6,7 +6,7 @@ already right, and end with the same bytes whatever the engine and the number of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline import artifacts, images
-from pipeline.artifacts import ArtifactError, ShardMeta
+from pipeline.artifacts import ArtifactError, ShardMeta, Written
 from pipeline.seeding import generator
 from pipeline.shards import plan, tables, writer
 from pipeline.shards.reader import ShardSet
@@ -81,9 +81,10 @@ def build_sources(task: SourceTask) -> ShardMeta:
     if artifacts.is_current(path, print_):
         return artifacts.read_meta(path)
 
-    def write(temporary: Path) -> tuple[Sequence[str], Mapping[str, Path]]:
-        written, table = writer.write_shard(temporary, _sources(task, path.name), task.codec, tables.sources())
-        return written, writer.write_companion(path, table)
+    def write(temporary: Path) -> Written:
+        samples = _sources(task, path.name)
+        written, table, sha256 = writer.write_shard(temporary, samples, task.codec, tables.sources())
+        return Written(written, writer.write_companion(path, table), sha256)
 
     return artifacts.commit_shard(path, print_, write)
 
@@ -156,11 +157,11 @@ def _distorted_print(task: DistortTask, part: Sequence[tuple[int, int]]) -> str:
 
 
 def _commit_part(task: DistortTask, path: Path, print_: str, samples: list[writer.Sample]) -> ShardMeta:
-    def write(temporary: Path) -> tuple[Sequence[str], Mapping[str, Path]]:
+    def write(temporary: Path) -> Written:
         for sample in samples:
             sample.row["shard"] = path.name
-        keys, table = writer.write_shard(temporary, samples, task.codec, tables.distorted())
-        return keys, writer.write_companion(path, table)
+        keys, table, sha256 = writer.write_shard(temporary, samples, task.codec, tables.distorted())
+        return Written(keys, writer.write_companion(path, table), sha256)
 
     return artifacts.commit_shard(path, print_, write)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Iterable, Sequence
@@ -30,8 +31,10 @@ class Sample:
     row: dict[str, Any]
 
 
-def write_shard(path: Path, samples: Iterable[Sample], codec: str, schema: pa.Schema) -> tuple[list[str], pa.Table]:
-    """Write ``samples`` to ``path`` and return their keys and the table.
+def write_shard(
+    path: Path, samples: Iterable[Sample], codec: str, schema: pa.Schema
+) -> tuple[list[str], pa.Table, str]:
+    """Write ``samples`` to ``path`` and return their keys, the table and the sha256 of the file.
 
     Members of a key are written in sorted order, mtime 0, owner 0, mode 0444. The table has ``schema``'s columns from
     each row, and offset, bytes and crc32 of the image member.
@@ -39,7 +42,8 @@ def write_shard(path: Path, samples: Iterable[Sample], codec: str, schema: pa.Sc
     import pyarrow as pa
 
     keys, rows = [], []
-    with open(path, "wb") as file:
+    with open(path, "wb") as plain:
+        file = _Hashed(plain)
         for sample in samples:
             for extension, data in sorted({**sample.members, codec: sample.image}.items()):
                 offset = _add(file, f"{sample.key}.{extension}", data)
@@ -49,7 +53,7 @@ def write_shard(path: Path, samples: Iterable[Sample], codec: str, schema: pa.Sc
             rows.append({**sample.row, "key": sample.key, **place})
         end = file.tell() + 2 * tarfile.BLOCKSIZE  # two empty blocks close a tar, filled up to a record
         file.write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
-    return keys, pa.Table.from_pylist(rows, schema=schema)
+    return keys, pa.Table.from_pylist(rows, schema=schema), file.sha256.hexdigest()
 
 
 def write_companion(shard: Path, table: pa.Table) -> dict[str, Path]:
@@ -77,7 +81,22 @@ def table_schema(columns: Sequence[tuple[str, Any, str]]) -> pa.Schema:
     return pa.schema([pa.field(name, kind, metadata={"description": text}) for name, kind, text in columns])
 
 
-def _add(file: BinaryIO, name: str, data: bytes) -> int:
+class _Hashed:
+    """A file that takes the sha256 of what is written to it, while that is in the processor's cache."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.sha256, self._file, self._place = hashlib.sha256(), file, 0
+
+    def write(self, data: bytes) -> None:
+        self.sha256.update(data)
+        self._file.write(data)
+        self._place += len(data)
+
+    def tell(self) -> int:
+        return self._place
+
+
+def _add(file: _Hashed, name: str, data: bytes) -> int:
     """Append a member; returns the offset of its data in the file.
 
     The bytes are those of ``TarFile.addfile``, which copies in pieces of 16 kB: 0.24 ms for 430 kB instead of 0.51.
