@@ -65,7 +65,7 @@ def set_trap(point: str, act: Callable[[], None]) -> None:
     def adding(*arguments: Any) -> int:
         count[0] += 1
         if (point, count[0]) in (("before the write", 1), ("in the middle", 100)):
-            arguments[0].fileobj.flush()
+            arguments[0]._file.flush()
             act()
         return add(*arguments)
 
