@@ -1,0 +1,33 @@
+"""What the verbs say to people: refusals in one line, and which errors are the user's to mend."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline import Refusal
+
+
+def refuse(text: str) -> NoReturn:
+    """One line on stderr, and exit code 2."""
+    print(f"synthetic-iqa: {text}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def expected(error: Exception) -> bool:
+    """Whether the user can mend it: an error of the pipeline's own kinds or the file system's. Others are bugs."""
+    return isinstance(error, Refusal | OSError) or type(error).__module__.startswith("pipeline.")
+
+
+def one_line(error: Exception) -> str:
+    """The error's message without line breaks; of the file system's errors the file first."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def not_itself(source: Path | None, out: Path) -> None:
+    """Refuse to write over the file that is read."""
+    if source is not None and source.exists() and out.exists() and out.samefile(source):
+        refuse(f"{out}: is the file that is read")
