@@ -32,6 +32,8 @@ class Candidate:
 
     def read(self, root: Path, limit: int) -> bytes:
         """Its bytes; ``OSError`` if it cannot be read, ``ValueError`` if it is over ``limit`` bytes or cut short."""
+        if not (root / self.file).is_file() and (root / self.file).exists():
+            raise OSError(f"{self.file}: not a file")  # a pipe would be waited for
         with open(root / self.file, "rb") as file:
             size = os.fstat(file.fileno()).st_size if self.offset < 0 else self.size
             if size > limit:
@@ -45,8 +47,8 @@ class Candidate:
 
 
 def keyed(seed: int, name: str) -> str:
-    """The 16 hex digits that order an id under a seed."""
-    return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).hexdigest()
+    """The 16 hex digits that order an id under a seed; a name that is not UTF-8 counts by its bytes."""
+    return hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def base_of(source: Path) -> Path:
@@ -105,9 +107,9 @@ def _tar(path: Path, relative: str) -> Iterator[_Place]:
 
 
 def _list(path: Path) -> Iterator[_Place]:
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
-            entry = line.strip()
+            entry = _text(path, number, line)
             if not entry or entry.startswith("#"):
                 continue
             if path.suffix == ".jsonl":
@@ -115,6 +117,13 @@ def _list(path: Path) -> Iterator[_Place]:
             if entry.startswith("/") or ".." in PurePosixPath(entry).parts:
                 raise SourceError(f"sources: {path}, line {number}: {entry!r} leads out of the list's folder")
             yield entry, entry, -1, -1
+
+
+def _text(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise SourceError(f"sources: {path}, line {number}: not UTF-8") from None
 
 
 def _json_path(path: Path, number: int, line: str) -> str:

@@ -87,8 +87,8 @@ def choose(
 
     ``source``: a folder, a .tar, or a .txt or .jsonl list. ``mapper(function, tasks)`` decodes blocks of candidates,
     in any process, and returns the results in order. Further reasons beside those of ``vetting.vet`` and
-    ``metadata.refusals``: ``missing``, ``too large``, ``duplicate`` (equal pixels). Fewer than ``count`` accepted is a
-    ``SourceError`` that lists the reasons.
+    ``metadata.refusals``: ``missing``, ``unreadable``, ``name`` (not UTF-8), ``too large``, ``duplicate`` (equal
+    pixels). Fewer than ``count`` accepted is a ``SourceError`` that lists the reasons.
     """
     rules, base = rules or ImageRules(), base_of(source)
     reasons: Counter[str] = Counter()
@@ -137,6 +137,8 @@ def examine(task: tuple[Path, ImageRules, list[Candidate]]) -> list[tuple[Candid
 
 
 def _verdict(base: Path, rules: ImageRules, candidate: Candidate) -> tuple[str, Recipe]:
+    if not _is_text(candidate.path):
+        return "name", {}
     try:
         data = candidate.read(base, LIMIT)
     except FileNotFoundError:
@@ -147,3 +149,11 @@ def _verdict(base: Path, rules: ImageRules, candidate: Candidate) -> tuple[str, 
         return ("broken" if "cut short" in str(error) else "too large"), {}
     vetted = vet(data, rules)
     return vetted.reason, (vetted.facts() if vetted.image is not None else {})
+
+
+def _is_text(path: str) -> bool:
+    """Whether tables and file systems can keep the name: UTF-8 without a NUL."""
+    try:
+        return b"\0" not in path.encode()
+    except UnicodeEncodeError:
+        return False

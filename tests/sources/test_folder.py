@@ -95,13 +95,28 @@ def test_every_reason_of_an_image_is_reached(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(good)
     (tmp_path / "same.qoi").write_bytes(images.encode(fixtures.picture(1), "qoi"))
     (tmp_path / "a_folder.png").mkdir()
-    (tmp_path / "list.txt").write_text("\n".join([*sorted(os.listdir(tmp_path)), "gone.png"]))
+    os.mkfifo(tmp_path / "a_pipe.png")  # opening it would wait for a writer
+    (tmp_path / "list.txt").write_text("\n".join([*sorted(os.listdir(tmp_path)), "gone.png", "n\0ul.png"]))
     with pytest.raises(SourceError, match="gives 1 of the 2 images asked for") as error:
         choose(tmp_path / "list.txt", seed=0, count=2, rules=ImageRules(max_pixels=2**20))
     assert str(error.value).split("refused: ")[1] == (
-        "animated 1, blank 1, broken 3, colour mode 1, duplicate 1, missing 1, profile 1, small 2, too large 1, "
-        "transparent 1, unreadable 1"
+        "animated 1, blank 1, broken 3, colour mode 1, duplicate 1, missing 1, name 1, profile 1, small 2, "
+        "too large 1, transparent 1, unreadable 2"
     )
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_that_reason(tmp_path: Path) -> None:
+    data = images.encode(fixtures.picture(1), "png")
+    (tmp_path / "good.png").write_bytes(data)
+    _written(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfa.png")), data)
+    assert ids(choose(tmp_path, seed=0, count=1)) == ["good"]
+    with pytest.raises(SourceError, match="gives 1 of the 2 images asked for; refused: name 1"):
+        choose(tmp_path, seed=0, count=2)
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(images.encode(fixtures.picture(1), "png"))
+    assert ids(choose(_written(tmp_path / "list.txt", b"\xef\xbb\xbfa.png\r\n"), seed=0, count=1)) == ["a"]
 
 
 @pytest.mark.parametrize("name", fixtures.refused())
@@ -200,6 +215,7 @@ def test_an_image_is_its_file_and_a_changed_file_is_refused(posts: Path, tmp_pat
         (lambda root: root / "nothing", "is neither a folder nor"),
         (lambda root: _written(root / "bad.tar", b"x" * 600), "cannot be read as an uncompressed tar"),
         (lambda root: _written(root / "up.txt", b"../a.png"), "leads out of the list's folder"),
+        (lambda root: _written(root / "latin.txt", b"a.png\n\xe9.png\n"), "latin.txt, line 2: not UTF-8"),
         (lambda root: _written(root / "bad.jsonl", b"{nonsense"), "line 1: neither a JSON string"),
         (lambda root: root, "no more images"),
     ],
