@@ -12,18 +12,19 @@ import pyarrow as pa
 from pipeline import artifacts, images
 
 
-def picture(number: int, size: int = 16) -> np.ndarray:
-    return np.random.default_rng(number).integers(0, 256, (size, size + 4, 3), dtype=np.uint8)
+def picture(number: int, size: int = 16, width: int | None = None) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (size, width or size + 4, 3), dtype=np.uint8)
 
 
-def save(path: Path, number: int, codec: str = "png") -> None:
+def save(path: Path, number: int, codec: str = "png", size: int = 16, width: int | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = picture(number, size, width)
     if codec in ("png", "qoi"):
-        path.write_bytes(images.encode(picture(number), codec))
+        path.write_bytes(images.encode(pixels, codec))
         return
     import cv2
 
-    path.write_bytes(cv2.imencode(f".{codec}", picture(number)[..., ::-1])[1].tobytes())
+    path.write_bytes(cv2.imencode(f".{codec}", pixels[..., ::-1])[1].tobytes())
 
 
 def kadid(folder: Path, references: int = 3, types: int = 2, levels: int = 5) -> Path:
