@@ -88,6 +88,24 @@ def encode(image: np.ndarray, codec: str = "qoi") -> bytes:
     raise ValueError(f"codec: {codec!r} is not one of {', '.join(CODECS)}")
 
 
+def short_side_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Height and width after the shorter of the two becomes ``side``; the other is rounded, to ``side`` at least."""
+    if height <= width:
+        return side, max(side, round(width * side / height))
+    return max(side, round(height * side / width)), side
+
+
+def to_short_side(image: np.ndarray, side: int) -> np.ndarray:
+    """``image`` (uint8 H x W x 3) at :func:`short_side_size`: bicubic, averaging over the source pixels when reducing
+    (Pillow's), as SPAQ's protocol of a shorter side of 512 is used. The image itself where the size is right.
+    """
+    check(image)
+    height, width = short_side_size(image.shape[0], image.shape[1], side)
+    if (height, width) == image.shape[:2]:
+        return image
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
 def perceptual_hash(image: np.ndarray) -> int:
     """A 64-bit DCT hash of the luma: near duplicates differ in few bits.
 

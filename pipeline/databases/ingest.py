@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline import artifacts, images
 from pipeline.databases.manifest import OWN_MANIFEST, Images, Manifest
-from pipeline.databases.scores import Score, read_scores
+from pipeline.databases.scores import Score, ScoreTable, read_scores
 from pipeline.databases.table import database_table, duplicates, refuse
 from pipeline.engine import Engine
 
@@ -48,34 +48,55 @@ def ingest_folder(
     references, undecodable images, equal images, and what :func:`read_scores` refuses.
     """
     folder = Path(folder)
-    scores = read_scores(manifest, folder)
-    assert manifest.images is not None
-    found = _listing(folder / manifest.images.folder, manifest.images)
-    references = sorted({score.reference for score in scores if score.reference is not None})
-    shared = manifest.references_folder in (None, manifest.images.folder)
-    others = found if shared else _listing(folder / str(manifest.references_folder), manifest.images)
-    key = _key(manifest.images)
-    paths = {score.image: found[key(score.image)] for score in scores if key(score.image) in found}
-    reference_paths = {name: others[key(name)] for name in references if key(name) in others}
-    used = {*paths.values(), *reference_paths.values()}
-    extra = sorted(name for name, path in found.items() if path not in used and not _unscored(name, manifest.images))
-    pieces = [Piece(name, str(path)) for name, path in {**paths, **reference_paths}.items()]
+    table = read_scores(manifest, folder)
+    scores = table.scores
+    files = _files(manifest, table, folder)
+    pieces = [Piece(name, str(path)) for name, path in {**files.scored, **files.references}.items()]
     seen = inspect(pieces, engine or Engine(), max_pixels)
-    there = [score for score in scores if score.image in paths]
-    rows = [_row(manifest, score, seen[score.image], paths[score.image], folder) for score in there]
-    rows += _reference_rows(manifest, scores, seen, reference_paths, folder)
+    there = [score for score in scores if score.image in files.scored]
+    rows = [_row(manifest, score, seen[score.image], files.scored[score.image], folder) for score in there]
+    rows += _reference_rows(manifest, scores, seen, files.references, folder)
+    wanted = sorted({score.reference for score in scores if score.reference is not None})
     refuse(
         manifest,
         {
-            "scores without images": [score.image for score in scores if score.image not in paths],
-            "images without scores": extra,
-            "references that are not there": [name for name in references if name not in reference_paths],
-            "images that are both scored and a reference": sorted(set(paths) & set(reference_paths)),
+            "names that several files have": files.clashes,
+            "scores without images": [score.image for score in scores if score.image not in files.scored],
+            "images without scores": files.extra,
+            "references that are not there": [name for name in wanted if name not in files.references],
+            "images that are both scored and a reference": sorted(set(files.scored) & set(files.references)),
             "images that can't be decoded": [f"{name} ({r.fault})" for name, r in seen.items() if r.fault],
             "sets of equal images": duplicates(manifest, [row for row in rows if row["sha256"]]),
         },
     )
     return database_table(manifest, rows)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where the images and the references are, by their names; files that nothing speaks of; names of several files."""
+
+    scored: dict[str, Path]
+    references: dict[str, Path]
+    extra: list[str]
+    clashes: list[str]
+
+
+def _files(manifest: Manifest, table: ScoreTable, folder: Path) -> _Files:
+    declared = manifest.images
+    assert declared is not None
+    key, root = _key(declared), folder / declared.folder
+    found, clashes = _listing(root, declared)
+    others = found
+    if manifest.references_folder not in (None, declared.folder):
+        others, more = _listing(folder / str(manifest.references_folder), declared)
+        clashes += more
+    names = sorted({score.reference for score in table.scores if score.reference is not None})
+    scored = {score.image: found[key(score.image)] for score in table.scores if key(score.image) in found}
+    references = {name: others[key(name)] for name in names if key(name) in others}
+    left_out = {found[key(name)] for name in table.left_out if key(name) in found}
+    extra = sorted(set(found.values()) - {*scored.values(), *references.values()} - left_out)
+    return _Files(scored, references, [path.relative_to(root).as_posix() for path in extra], sorted(set(clashes)))
 
 
 def inspect(pieces: Sequence[Piece], engine: Engine, max_pixels: int) -> dict[str, Inspected]:
@@ -102,22 +123,30 @@ def _inspect(piece: Piece, max_pixels: int) -> Inspected:
     return Inspected(artifacts.sha256_bytes(data), images.perceptual_hash(image), width, height)
 
 
-def _listing(folder: Path, declared: Images) -> dict[str, Path]:
-    """Image files below ``folder``: their key (relative path, lower case if the manifest says so) -> path."""
+def _listing(folder: Path, declared: Images) -> tuple[dict[str, Path], list[str]]:
+    """Image files below ``folder``, but for the unscored: key (relative path, or the name alone; lower case if the
+    manifest says so) -> path; and the keys that several files have.
+    """
     if not folder.is_dir():
-        return {}
-    suffixes = {suffix.lower() for suffix in declared.extensions}
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    key = _key(declared)
-    return {key(path.relative_to(folder).as_posix()): path for path in files if path.name != OWN_MANIFEST}
+        return {}, []
+    suffixes, key = {suffix.lower() for suffix in declared.extensions}, _key(declared)
+    found: dict[str, Path] = {}
+    clashes = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in suffixes or not path.is_file() or path.name == OWN_MANIFEST:
+            continue
+        inside = path.relative_to(folder).as_posix()
+        if any(fnmatch.fnmatchcase(key(inside), key(pattern)) for pattern in declared.unscored):
+            continue
+        name = key(path.name if declared.by_name else inside)
+        if name in found:
+            clashes.append(name)
+        found[name] = path
+    return found, clashes
 
 
-def _key(declared: Images):  # type: ignore[no-untyped-def]
+def _key(declared: Images) -> Callable[[str], str]:
     return str.lower if declared.ignore_case else str
-
-
-def _unscored(name: str, declared: Images) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in declared.unscored)
 
 
 def _row(manifest: Manifest, score: Score, seen: Inspected, path: Path, folder: Path) -> dict[str, object]:
@@ -136,6 +165,7 @@ def _row(manifest: Manifest, score: Score, seen: Inspected, path: Path, folder: 
         "level": score.level,
         "official_split": score.official_split,
         "stratum": score.stratum,
+        "short_side": manifest.short_side,
         "width": seen.width,
         "height": seen.height,
     }

@@ -6,6 +6,7 @@ Manifests of known databases are in ``manifests/databases``; for one's own, ``da
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -37,12 +38,35 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Scores(_Part):
-    """The score file and its columns. ``columns`` names them, in order, for a file without a header."""
+class SplitFile(_Part):
+    """A file of the official split: the images it lists (column ``image``) are in the part that its column ``part``
+    says, or, without one, in the part called like the file.
+    """
 
     file: str
+    image: str
+    part: str | None = None
+
+
+class Scores(_Part):
+    """The score file and its columns. ``image`` and ``reference`` may be patterns over columns:
+    ``Image{Number:4}.png`` fills Number up to four digits with zeros.
+    """
+
+    file: str = Field(description="below the folder; text, .xlsx or .mat; with * all that fit, one after the other")
+    sheet: str | None = Field(None, description="of an .xlsx; null: its first")
     delimiter: Literal[",", ";", "\t", "whitespace"] = ","
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = Field(
+        None, description="names of a text file without a header; what a sheet's header row has; variables of a .mat"
+    )
+    beside: dict[str, tuple[str, ...]] = Field(
+        {}, description="files with a row for each row of `file` (mos_std.txt), and their columns as above"
+    )
+    numbered: dict[str, int] = Field(
+        {}, description="image names that no file lists, {}: from 1 to the count; they are the column `numbered`"
+    )
+    replace: dict[str, dict[str, str]] = Field({}, description="column -> what is in it -> what stands for it")
+    leave_out: dict[str, Pattern] = Field({}, description="rows (and images) that are no part: column -> pattern")
     image: str
     mos: str
     mos_std: str | None = None
@@ -50,16 +74,19 @@ class Scores(_Part):
     group: str | None = None
     stratum: str | None = None
     official_split: str | None = None
+    split_files: tuple[SplitFile, ...] = Field((), description="instead of a column; what none lists is unused")
 
 
 class Images(_Part):
     """Where the images are, below the database's folder. ``unscored`` are glob patterns of files that are known to
-    have no score (training examples of the viewers); anything else without a score is an error.
+    have no score (training examples of the viewers); anything else without a score is an error. With ``by_name`` the
+    score file gives names, and the files may lie in any folders below.
     """
 
     folder: str = "."
     extensions: tuple[str, ...] = Field(min_length=1)
     ignore_case: bool = False
+    by_name: bool = False
     unscored: tuple[str, ...] = ()
 
 
@@ -104,6 +131,11 @@ class Manifest(_Part):
     type_level: Pattern | None = Field(
         None, description="pattern on the image's name: named groups type and, optionally, level"
     )
+    types: dict[str, int] = Field({}, description="number of each type that type_level finds as a word")
+    short_side: int | None = Field(
+        None, ge=32, le=8192, description="the protocol looks at images reduced or enlarged to this shorter side"
+    )
+    raters: int | None = Field(None, ge=2, description="opinions behind each mean, about; for the noise ceiling")
     stratum: Literal["none", "column", "type"] = "none"
     official_parts: dict[str, Literal["train", "val", "test", "unused"]] = {}
     official_shares_groups: bool = False
@@ -121,13 +153,15 @@ class Manifest(_Part):
             return self
         if self.scores is None or self.images is None:
             raise ValueError("kind folder needs scores and images")
+        official = self.scores.official_split or self.scores.split_files or None
         needs = {
             "group.kind column": (self.group.kind == "column", self.scores.group),
             "group.kind reference": (self.group.kind == "reference", self.scores.reference or self.reference_pattern),
             "stratum column": (self.stratum == "column", self.scores.stratum),
             "stratum type": (self.stratum == "type", self.type_level),
-            "official_parts": (bool(self.official_parts), self.scores.official_split),
-            "protocol official": (self.protocol == "official", self.scores.official_split),
+            "official_parts": (bool(self.official_parts), official),
+            "protocol official": (self.protocol == "official", official),
+            "raters": (self.raters is not None, self.scores.mos_std),
         }
         for what, (wanted, given) in needs.items():
             if wanted and given is None:
@@ -135,6 +169,21 @@ class Manifest(_Part):
         if self.group.kind == "source":
             raise ValueError("group.kind source is for members")
         return self
+
+
+_FIELD = re.compile(r"\{([^{}:]+)(?::(\d))?\}")
+
+
+def columns_of(text: str) -> list[str]:
+    """The columns that a name or a pattern over columns speaks of."""
+    return [found[1] for found in _FIELD.finditer(text)] or [text]
+
+
+def filled(text: str, row: Mapping[str, str]) -> str:
+    """What a column's name or a pattern over columns gives for a row."""
+    if not _FIELD.search(text):
+        return row[text]
+    return _FIELD.sub(lambda found: row[found[1]].zfill(int(found[2] or 0)), text)
 
 
 def manifest_names() -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.databases.manifest import Manifest, Scores
+from pipeline.databases.manifest import Manifest, Scores, filled
+from pipeline.databases.scorefile import read_file, read_rows
 from pipeline.databases.table import IngestError, refuse
 
 
@@ -27,30 +27,46 @@ class Score:
     official_split: str | None
 
 
-def read_scores(manifest: Manifest, folder: Path) -> list[Score]:
-    """The rows of the score file, in its order.
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores in the file's order, and the names of images that the manifest's ``leave_out`` takes away."""
+
+    scores: list[Score]
+    left_out: frozenset[str]
+
+
+def read_scores(manifest: Manifest, folder: Path) -> ScoreTable:
+    """What the score file says of each image.
 
     Raises :class:`IngestError` naming a missing file or column, and the images that are listed twice, have no number
     for a score, one outside the declared range, or do not fit a declared pattern or official part.
     """
     assert manifest.scores is not None
-    rows = _lines(manifest.name, manifest.scores, Path(folder) / manifest.scores.file)
+    rows = read_rows(manifest.name, manifest.scores, Path(folder))
+    official = _OfficialParts(manifest, Path(folder))
     faults: dict[str, list[str]] = {}
-    scores, seen = [], set()
+    scores, seen, left_out = [], set(), set()
     for row in rows:
+        gone = any(re.fullmatch(pattern, row[column]) for column, pattern in manifest.scores.leave_out.items())
         try:
-            score = _score(manifest, manifest.scores, row)
+            image = _image(manifest, manifest.scores, row)
+            if gone:
+                left_out.add(image)
+                continue
+            score = _score(manifest, manifest.scores, image, row, official.of(image, row))
         except _RowFault as fault:
-            faults.setdefault(fault.what, []).append(fault.name)
+            if not gone:
+                faults.setdefault(fault.what, []).append(fault.name)
             continue
         if score.image in seen:
             faults.setdefault("images with two scores", []).append(score.image)
         seen.add(score.image)
         scores.append(score)
+    faults["images of a split file without a score"] = sorted(official.listed.keys() - seen - left_out)
     refuse(manifest, faults)
     if not scores:
         raise IngestError(f"{manifest.name}: {manifest.scores.file} has no rows")
-    return scores
+    return ScoreTable(scores, frozenset(left_out))
 
 
 class _RowFault(Exception):
@@ -59,49 +75,33 @@ class _RowFault(Exception):
         self.what, self.name = what, name
 
 
-def _lines(name: str, scores: Scores, path: Path) -> list[dict[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise IngestError(f"{name}: score file {path} can't be read ({error})") from None
-    if scores.delimiter == "whitespace":
-        cells = [line.split() for line in text.splitlines()]
-    else:
-        cells = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=scores.delimiter)]
-    cells = [row for row in cells if any(row)]
-    header = list(scores.columns) if scores.columns else (cells.pop(0) if cells else [])
-    wanted = scores.model_dump(include={"image", "mos", "mos_std", "reference", "group", "stratum", "official_split"})
-    missing = [column for column in wanted.values() if column is not None and column not in header]
-    if missing:
-        raise IngestError(f"{name}: {path.name} has no column {', '.join(missing)}; it has {', '.join(header)}")
-    uneven = [str(number) for number, row in enumerate(cells, 1) if len(row) != len(header)]
-    if uneven:
-        raise IngestError(f"{name}: {path.name}: rows {', '.join(uneven[:10])} do not have {len(header)} cells")
-    return [dict(zip(header, row, strict=True)) for row in cells]
-
-
-def _score(manifest: Manifest, scores: Scores, row: dict[str, str]) -> Score:
+def _image(manifest: Manifest, scores: Scores, row: dict[str, str]) -> str:
     assert manifest.images is not None
-    image = row[scores.image].replace("\\", "/")
+    image = filled(scores.image, row).replace("\\", "/")
     image = image.lower() if manifest.images.ignore_case else image
     if not image or image.startswith("/") or ".." in image.split("/"):
         raise _RowFault("image names that leave the folder", image or "(empty)")
+    return image
+
+
+def _score(manifest: Manifest, scores: Scores, image: str, row: dict[str, str], part: str | None) -> Score:
     mos = _number(row[scores.mos], "scores that are no numbers", image)
     if not manifest.range[0] <= mos <= manifest.range[1]:
         raise _RowFault(f"scores outside {manifest.range[0]:g} to {manifest.range[1]:g}", f"{image} ({mos:g})")
     std = None if scores.mos_std is None else _number(row[scores.mos_std], "spreads that are no numbers", image)
+    if std is not None and std < 0:
+        raise _RowFault("spreads below 0", f"{image} ({std:g})")
     reference = _reference(manifest, scores, image, row)
     kind, level = _type_level(manifest, image)
     stratum = f"{kind:02d}" if manifest.stratum == "type" else None
     if manifest.stratum == "column":
         stratum = row[str(scores.stratum)]
-    group = _group(manifest, image, reference, row)
-    return Score(image, mos, std, reference, group, stratum, kind, level, _official(manifest, scores, image, row))
+    return Score(image, mos, std, reference, _group(manifest, image, reference, row), stratum, kind, level, part)
 
 
 def _reference(manifest: Manifest, scores: Scores, image: str, row: dict[str, str]) -> str | None:
     if scores.reference is not None:
-        return row[scores.reference]
+        return filled(scores.reference, row)
     if manifest.reference_pattern is None:
         return None
     found = re.fullmatch(manifest.reference_pattern, image)
@@ -126,8 +126,11 @@ def _type_level(manifest: Manifest, image: str) -> tuple[int | None, int | None]
     found = re.fullmatch(manifest.type_level, image)
     if found is None:
         raise _RowFault("image names that do not fit type_level", image)
-    level = found.groupdict().get("level")
-    return int(found["type"]), None if level is None else int(level)
+    level, kind = found.groupdict().get("level"), found["type"]
+    if kind not in manifest.types and not kind.isdecimal():
+        raise _RowFault("types that have no number in `types`", f"{image} ({kind})")
+    number = manifest.types[kind] if kind in manifest.types else int(kind)
+    return number, None if level is None else int(level)
 
 
 def _group(manifest: Manifest, image: str, reference: str | None, row: dict[str, str]) -> str:
@@ -147,10 +150,32 @@ def _group(manifest: Manifest, image: str, reference: str | None, row: dict[str,
     return f"{found.groupdict().get('subset', '')}:{first:06d}".lstrip(":")
 
 
-def _official(manifest: Manifest, scores: Scores, image: str, row: dict[str, str]) -> str | None:
-    if scores.official_split is None:
-        return None
-    part = row[scores.official_split]
-    if part not in manifest.official_parts:
-        raise _RowFault("official parts that official_parts does not name", f"{image} ({part!r})")
-    return manifest.official_parts[part]
+class _OfficialParts:
+    """The database's own split, from a column of the score file or from files of its own."""
+
+    def __init__(self, manifest: Manifest, folder: Path) -> None:
+        assert manifest.scores is not None
+        self.parts, self.column = manifest.official_parts, manifest.scores.official_split
+        self.from_files = bool(manifest.scores.split_files)
+        self.listed: dict[str, str] = {}  # image -> the file's word for its part
+        faults: dict[str, list[str]] = {}
+        for given in manifest.scores.split_files:
+            for row in read_file(manifest.name, folder, given.file):
+                lacking = [column for column in (given.image, given.part) if column is not None and column not in row]
+                if lacking:
+                    raise IngestError(f"{manifest.name}: {given.file} has no column {', '.join(lacking)}")
+                word = given.file if given.part is None else row[given.part]
+                if self.listed.setdefault(row[given.image], word) != word:
+                    faults.setdefault("images in two parts of the official split", []).append(row[given.image])
+        refuse(manifest, faults)
+
+    def of(self, image: str, row: dict[str, str]) -> str | None:
+        """train, val, test or unused; None where the database has no split."""
+        if self.from_files and image not in self.listed:
+            return "unused"
+        if self.column is None and not self.from_files:
+            return None
+        part = self.listed[image] if self.from_files else row[str(self.column)]
+        if part not in self.parts:
+            raise _RowFault("official parts that official_parts does not name", f"{image} ({part!r})")
+        return self.parts[part]

@@ -43,8 +43,14 @@ DATABASE = pa.schema(
         ),
         _column("official_split", pa.string(), "train, val, test or unused in the database's own split", nullable=True),
         _column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
-        _column("width", pa.int32(), "pixels"),
-        _column("height", pa.int32(), "pixels"),
+        _column(
+            "short_side",
+            pa.int32(),
+            "the shorter side that the protocol resizes to before anything looks at the image; null: as it is",
+            nullable=True,
+        ),
+        _column("width", pa.int32(), "pixels of the file"),
+        _column("height", pa.int32(), "pixels of the file"),
     ]
 )
 

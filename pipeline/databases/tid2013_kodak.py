@@ -179,4 +179,5 @@ def _stem(reference: float, kind: float, level: float) -> str:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded

@@ -18,6 +18,7 @@ from pipeline import artifacts, engine, images
 from pipeline.features.load import Extractor
 from pipeline.features.table import FeatureError, feature_table
 
+_NEEDED = ("image_id", "path", "offset", "bytes", "sha256", "width", "height", "short_side")
 _AHEAD = 2  # batches decoded while one is extracted
 
 
@@ -41,7 +42,7 @@ def extract_features(
     """
     out = np.empty((len(database), extractor.dim), dtype=np.float32)
     batches = _batches(database, batch_images, batch_pixels)
-    rows = database.select(["image_id", "path", "offset", "bytes", "sha256", "width", "height"]).to_pylist()
+    rows = database.select([*_NEEDED]).to_pylist()
     with ThreadPoolExecutor(decode_threads) as pool:
         ready = _decoded(pool, Path(root), rows, batches)
         for batch, pictures in engine.progress(
@@ -79,10 +80,13 @@ def read_bytes(root: Path, row: Mapping[str, object]) -> bytes:
 
 def _batches(database: pa.Table, batch_images: int, batch_pixels: int) -> list[np.ndarray]:
     """Row positions, images of one size together, in the table's order inside a size."""
-    width, height = database["width"].to_numpy(), database["height"].to_numpy()
+    rows_of: dict[tuple[int, int], list[int]] = {}
+    for i, row in enumerate(database.select(["height", "width", "short_side"]).to_pylist()):
+        size, side = (row["height"], row["width"]), row["short_side"]
+        rows_of.setdefault(size if side is None else images.short_side_size(*size, side), []).append(i)
     batches = []
-    for h, w in sorted(set(zip(height.tolist(), width.tolist(), strict=True))):
-        rows = np.flatnonzero((height == h) & (width == w))
+    for (h, w), found in sorted(rows_of.items()):
+        rows = np.array(found)
         step = max(1, min(batch_images, batch_pixels // (h * w)))
         batches += [rows[start : start + step] for start in range(0, len(rows), step)]
     return batches
@@ -105,4 +109,5 @@ def _decoded(
 
 def _decode(root: Path, row: Mapping[str, object]) -> np.ndarray:
     size = int(str(row["width"])) * int(str(row["height"]))  # ingest has let it pass under its own cap
-    return images.decode(read_bytes(root, row), name=str(row["image_id"]), max_pixels=size)
+    image = images.decode(read_bytes(root, row), name=str(row["image_id"]), max_pixels=size)
+    return image if row["short_side"] is None else images.to_short_side(image, int(str(row["short_side"])))
