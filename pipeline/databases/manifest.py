@@ -136,7 +136,7 @@ class Manifest(_Part):
         None, ge=32, le=8192, description="the protocol looks at images reduced or enlarged to this shorter side"
     )
     raters: int | None = Field(None, ge=2, description="opinions behind each mean, about; for the noise ceiling")
-    stratum: Literal["none", "column", "type"] = "none"
+    stratum: Literal["none", "column", "type", "subset"] = Field("none", description="subset: that of group.pattern")
     official_parts: dict[str, Literal["train", "val", "test", "unused"]] = {}
     official_shares_groups: bool = False
     duplicates: Literal["refuse", "within_group"] = "refuse"
@@ -158,6 +158,7 @@ class Manifest(_Part):
             "group.kind column": (self.group.kind == "column", self.scores.group),
             "group.kind reference": (self.group.kind == "reference", self.scores.reference or self.reference_pattern),
             "stratum column": (self.stratum == "column", self.scores.stratum),
+            "stratum subset": (self.stratum == "subset", "(?P<subset>" in (self.group.pattern or "") or None),
             "stratum type": (self.stratum == "type", self.type_level),
             "official_parts": (bool(self.official_parts), official),
             "protocol official": (self.protocol == "official", official),

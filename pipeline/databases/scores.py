@@ -93,10 +93,15 @@ def _score(manifest: Manifest, scores: Scores, image: str, row: dict[str, str], 
         raise _RowFault("spreads below 0", f"{image} ({std:g})")
     reference = _reference(manifest, scores, image, row)
     kind, level = _type_level(manifest, image)
-    stratum = f"{kind:02d}" if manifest.stratum == "type" else None
-    if manifest.stratum == "column":
+    group = _group(manifest, image, reference, row)
+    stratum = None
+    if manifest.stratum == "type":
+        stratum = f"{kind:02d}"
+    elif manifest.stratum == "column":
         stratum = row[str(scores.stratum)]
-    return Score(image, mos, std, reference, _group(manifest, image, reference, row), stratum, kind, level, part)
+    elif manifest.stratum == "subset":
+        stratum = group.partition(":")[0]  # of a block, as _group has made it
+    return Score(image, mos, std, reference, group, stratum, kind, level, part)
 
 
 def _reference(manifest: Manifest, scores: Scores, image: str, row: dict[str, str]) -> str | None:

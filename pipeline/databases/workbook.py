@@ -45,7 +45,7 @@ def _sheets(book: zipfile.ZipFile) -> dict[str, str]:
     }
     found = {}
     for sheet in _part(book, "xl/workbook.xml").iterfind("{*}sheets/{*}sheet"):
-        link = next(value for key, value in sheet.attrib.items() if key.endswith("}id"))
+        link = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), "")
         found[sheet.attrib["name"]] = targets[link]
     return found
 

@@ -178,9 +178,21 @@ def biq(folder: Path) -> None:
     fixtures.biq(folder, {"ss01": [1, 50, 51], "ss02": [50]})
 
 
+def biq_release(folder: Path) -> None:
+    for part, names in {"Train": ("ss01 (101)", "ss03 (505)"), "Test": ("ss01 (632)",)}.items():
+        rows = [f"{name}.jpg,0.{700 + number}" for number, name in enumerate(names)]
+        text(folder / f"{part} (Images and MOS).csv", "Image Name,MOS", *rows)
+        for name in names:
+            save(folder / "Images" / f"{name}.jpg", int(name[-4:-1]), "jpg")
+
+
 LAYOUTS = {
     "bid": Layout(bid, 3, 0, "databaseimage0012.jpg", {"mos": 4.19, "group": "databaseimage0012.jpg"}),
     "biq2021": Layout(biq, 4, 0, "ss01 (51).jpg", {"group": "ss01:000051", "stratum": "ss01", "mos": 0.0051}),
+    "biq2021_release": Layout(
+        biq_release, 3, 0, "ss01 (632).jpg",
+        {"mos": 0.7, "group": "ss01:000601", "stratum": "ss01", "official_split": "test"},
+    ),
     "clive": Layout(clive, 3, 0, "10.bmp", {"mos": 84.0, "mos_std": 28.0, "path": "Images/10.bmp"}),
     "csiq": Layout(
         csiq, 24, 2, "awgn/1600.awgn.5.png",
@@ -204,6 +216,7 @@ LAYOUTS = {
     ),
 }  # fmt: skip
 DIRECTIONS = {
-    "bid": True, "biq2021": True, "clive": True, "csiq": False, "flive": True, "kadid10k": True, "koniq10k": True,
+    "bid": True, "biq2021": True, "biq2021_release": True,
+    "clive": True, "csiq": False, "flive": True, "kadid10k": True, "koniq10k": True,
     "live": False, "photos": True, "pipal": True, "spaq": True, "tid2013": True, "tid2013_kodak": True,
 }  # fmt: skip

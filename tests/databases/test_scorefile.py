@@ -49,6 +49,10 @@ def test_other_ways_to_write_a_cell(tmp_path: Path) -> None:
 
 BROKEN = {
     "no sheet": ({"sheet": None}, "not a readable .xlsx workbook"),
+    "no link": (
+        {"book": f'<workbook xmlns="{MAIN}"><sheets><sheet name="one"/></sheets></workbook>'},
+        "not a readable",
+    ),
     "no strings": ({"strings": None}, "refers to string 0 of 0"),
     "cut": ({"sheet": "<worksheet>"}, "not a readable .xlsx workbook"),
     "entities": ({"sheet": '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'}, "declares a document type"),

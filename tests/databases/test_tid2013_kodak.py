@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import artifacts, images
+from pipeline import artifacts, cli, images
 from pipeline.databases import IngestError, ingest_folder, load_manifest
 from pipeline.databases.tid2013_kodak import JPEG, RECIPES, TOLERANCE, luma_psnr, remake
 from tests.databases.fixtures import picture, save
@@ -108,6 +108,23 @@ def test_nothing_is_written_where_it_is_read(given: tuple[Path, Path]) -> None:
     for folder in (given[0], given[1] / "made"):
         with pytest.raises(IngestError, match="which is only read"):
             remake(*given, folder)
+
+
+def test_the_verb_says_what_it_made_and_how_close_it_is(
+    given: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["synthetic-iqa", "remake-tid2013", "--kodak", given[0], "--tid", given[1], "-o", out]
+    monkeypatch.setattr("sys.argv", [*map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert capsys.readouterr().out.startswith(f"{out}: 20 images of 1 references; within 0.0000")
+    (given[0] / "07.png").unlink()
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "07.png: can't be read" in capsys.readouterr().err
 
 
 @pytest.mark.slow
