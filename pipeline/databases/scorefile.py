@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,10 @@ def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) 
     if delimiter == "whitespace":
         cells = [line.split() for line in text.splitlines()]
     else:
-        cells = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=delimiter)]
+        try:
+            cells = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]
+        except csv.Error as error:  # an open quote swallows the rest of a file
+            raise IngestError(f"{name}: score file {path} can't be read ({error})") from None
     cells = [row for row in cells if any(row)]
     header = list(columns) if columns else (cells.pop(0) if cells else [])
     uneven = [str(number) for number, row in enumerate(cells, 1) if len(row) != len(header)]

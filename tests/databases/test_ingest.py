@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 
+import stages.ingest
 from pipeline import artifacts, images
 from pipeline.databases import DATABASE, IngestError, Manifest, ingest_folder, load_manifest
 from pipeline.engine import Engine
+from pipeline.params import load
 from tests.databases.fixtures import biq, kadid, save, tid
 
 
@@ -190,6 +193,20 @@ def test_the_table_does_not_depend_on_the_engine(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_the_stage_reads_the_users_folder_and_writes_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    given = load(Path(__file__).parents[2] / "manifests/profiles/tiny.yaml")
+    paths = given.run.paths.model_copy(update={"databases": {"tid2013": str(tid(tmp_path / "mine"))}})
+    run = given.run.model_copy(update={"paths": paths, "engine": "serial"})
+    stages.ingest.run(given.model_copy(update={"run": run}), "tid2013")
+    table = artifacts.read_table(tmp_path / "data/databases/tid2013.parquet")
+    assert len(table) == 10 and table.schema.metadata[b"database"] == b"tid2013"
+    capped = given.model_copy(update={"run": run, "ingest": given.ingest.model_copy(update={"max_pixels": 10})})
+    with pytest.raises(IngestError, match="10 images that can't be decoded"):
+        stages.ingest.run(capped, "tid2013")
+
+
 @pytest.mark.slow
 def test_biq2021_as_it_is_on_this_machine() -> None:
     if not os.environ.get("IQA_DATA"):
@@ -199,4 +216,9 @@ def test_biq2021_as_it_is_on_this_machine() -> None:
         pytest.skip(f"{folder} is not there")
     table = ingest_folder(load_manifest("biq2021"), folder)
     assert len(table) == 2500
-    assert len(table["group"].unique()) == 50
+    rows = table.to_pylist()
+    groups = {row["group"]: row["stratum"] for row in rows}
+    assert len(groups) == 50 and {(row["group"], row["stratum"]) for row in rows} == set(groups.items())
+    assert set(Counter(row["group"] for row in rows).values()) == {50}
+    assert Counter(groups.values()) == {"ss01": 10, "ss02": 10, "ss03": 30}
+    assert Counter(row["official_split"] for row in rows) == {"train": 2076, "test": 424}

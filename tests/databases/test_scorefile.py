@@ -58,7 +58,7 @@ BROKEN = {
     "entities": ({"sheet": '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'}, "declares a document type"),
     "order": ({"sheet": sheet("<c r='B1'><v>1</v></c><c r='A1'><v>1</v></c>")}, "out of its row's order"),
     "far": ({"sheet": sheet("<c r='ZZZ1'><v>1</v></c>")}, "out of its row's order"),
-    "bomb": ({"sheet": sheet(" " * (2**26 + 1))}, "unpacks to more than"),
+    "bomb": ({"sheet": sheet(" " * (2**24 + 1))}, "unpacks to more than"),
 }
 
 
@@ -128,6 +128,12 @@ def test_files_side_by_side_have_as_many_rows(tmp_path: Path) -> None:
 def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"image,mos\n\xff.png,1\n")
     with pytest.raises(IngestError, match="a.csv can't be read .it is not UTF-8"):
+        read_file("mine", tmp_path, "a.csv")
+
+
+def test_an_open_quote_is_named(tmp_path: Path) -> None:
+    text(tmp_path / "a.csv", "image,mos", '"a.png,1', *["b.png,2"] * 20000)
+    with pytest.raises(IngestError, match="a.csv can't be read .field larger than"):
         read_file("mine", tmp_path, "a.csv")
 
 
