@@ -69,16 +69,19 @@ def ingest_folder(
             "sets of equal images": duplicates(manifest, [row for row in rows if row["sha256"]]),
         },
     )
-    return database_table(manifest, rows)
+    return database_table(manifest, rows, unscored=files.unscored)
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the images and the references are, by their names; files that nothing speaks of; names of several files."""
+    """Where the images and the references are, by their names; files that nothing speaks of, and how many more are
+    declared to have no score; names of several files.
+    """
 
     scored: dict[str, Path]
     references: dict[str, Path]
     extra: list[str]
+    unscored: int
     clashes: list[str]
 
 
@@ -95,8 +98,9 @@ def _files(manifest: Manifest, table: ScoreTable, folder: Path) -> _Files:
     scored = {score.image: found[key(score.image)] for score in table.scores if key(score.image) in found}
     references = {name: others[key(name)] for name in names if key(name) in others}
     left_out = {found[key(name)] for name in table.left_out if key(name) in found}
-    extra = sorted(set(found.values()) - {*scored.values(), *references.values()} - left_out)
-    return _Files(scored, references, [path.relative_to(root).as_posix() for path in extra], sorted(set(clashes)))
+    others_left = sorted(set(found.values()) - {*scored.values(), *references.values()} - left_out)
+    extra = [path.relative_to(root).as_posix() for path in others_left if not _unscored(path, root, declared)]
+    return _Files(scored, references, extra, len(others_left) - len(extra), sorted(set(clashes)))
 
 
 def inspect(pieces: Sequence[Piece], engine: Engine, max_pixels: int) -> dict[str, Inspected]:
@@ -124,8 +128,8 @@ def _inspect(piece: Piece, max_pixels: int) -> Inspected:
 
 
 def _listing(folder: Path, declared: Images) -> tuple[dict[str, Path], list[str]]:
-    """Image files below ``folder``, but for the unscored: key (relative path, or the name alone; lower case if the
-    manifest says so) -> path; and the keys that several files have.
+    """Image files below ``folder``: key (relative path, or the name alone; lower case if the manifest says so) -> path;
+    and the keys that several files have. An unscored file never stands in for another.
     """
     if not folder.is_dir():
         return {}, []
@@ -135,14 +139,19 @@ def _listing(folder: Path, declared: Images) -> tuple[dict[str, Path], list[str]
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in suffixes or not path.is_file() or path.name == OWN_MANIFEST:
             continue
-        inside = path.relative_to(folder).as_posix()
-        if any(fnmatch.fnmatchcase(key(inside), key(pattern)) for pattern in declared.unscored):
+        name = key(path.name if declared.by_name else path.relative_to(folder).as_posix())
+        if name in found and _unscored(path, folder, declared):
             continue
-        name = key(path.name if declared.by_name else inside)
-        if name in found:
+        if name in found and not _unscored(found[name], folder, declared):
             clashes.append(name)
         found[name] = path
     return found, clashes
+
+
+def _unscored(path: Path, folder: Path, declared: Images) -> bool:
+    key = _key(declared)
+    inside = key(path.relative_to(folder).as_posix())
+    return any(fnmatch.fnmatchcase(inside, key(pattern)) for pattern in declared.unscored)
 
 
 def _key(declared: Images) -> Callable[[str], str]:

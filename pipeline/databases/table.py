@@ -55,11 +55,12 @@ DATABASE = pa.schema(
 )
 
 
-def database_table(manifest: Manifest, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+def database_table(manifest: Manifest, rows: Sequence[Mapping[str, object]], *, unscored: int = 0) -> pa.Table:
     """The table of ``rows`` (one mapping an image, keys of :data:`DATABASE`), ordered by image_id, with the manifest's
-    name, title and citation in its schema metadata.
+    name, title, citation and note, and the number of images that it declares to have no score, in its schema metadata.
     """
     about = {"database": manifest.name, "title": manifest.title, "citation": manifest.citation, "note": manifest.note}
+    about["unscored"] = str(unscored)
     ordered = sorted(rows, key=lambda row: str(row["image_id"]))
     return pa.Table.from_pylist(list(ordered), schema=DATABASE).replace_schema_metadata(about)
 

@@ -106,12 +106,14 @@ def csiq(folder: Path) -> None:
     for number, name in enumerate((1600, "elk")):
         save(folder / "src_imgs" / f"{name}.png", number)
         for index, (kind, token) in enumerate({**kinds, "contrast": "contrast"}.items(), 1):
-            for level in (1, 5):
+            for level in (1, 3 if kind == "contrast" else 5):
                 save(
                     folder / "dst_imgs" / token.lower() / f"{name}.{token}.{level}.png",
                     100 * number + 10 * index + level,
                 )
                 rows.append([None, None, None, name, index, kind, level, 0.03125, level / 8])
+    for number, left in enumerate(("1600.contrast.5.png", "elk.contrast.4.png")):
+        save(folder / "dst_imgs/contrast" / left, 5000 + number)
     workbook(folder / "csiq.DMOS.xlsx", {"legend": [["sheets"]], "all_by_image": [*rows, ["the end"]]})
 
 
