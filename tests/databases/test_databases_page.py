@@ -1,5 +1,5 @@
 """docs/databases.md has a row for each manifest, and its example is a whole database;
-`python -m tests.databases.test_docs` prints the rows.
+`python -m tests.databases.test_databases_page` prints the rows.
 """
 
 from __future__ import annotations
