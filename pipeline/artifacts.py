@@ -106,9 +106,13 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
 
 def read_sealed(path: Path) -> dict[str, Any]:
     """A record without its seal; one that does not fit, as after a flipped bit, is an :class:`ArtifactError`."""
-    content = read_json(path)
+    return unsealed(read_json(path), str(path))
+
+
+def unsealed(content: Any, name: str) -> dict[str, Any]:
+    """``content`` without its seal, which must fit; else an :class:`ArtifactError` with ``name``."""
     if not isinstance(content, dict) or content.pop("seal", None) != fingerprint(content):
-        raise ArtifactError(f"{path}: damaged or written by hand (its seal does not fit)")
+        raise ArtifactError(f"{name}: damaged or written by hand (its seal does not fit)")
     return content
 
 
@@ -217,7 +221,7 @@ def meta_path(shard: Path) -> Path:
 
 def read_meta(shard: Path) -> ShardMeta:
     """The record of a shard; :class:`ArtifactError` if it is missing or broken."""
-    return _meta(read_sealed(meta_path(shard)), meta_path(shard))
+    return _meta(read_sealed(meta_path(shard)), str(meta_path(shard)))
 
 
 def is_current(shard: Path, fingerprint: str) -> bool:
@@ -247,9 +251,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], list[ShardMeta]]:
     """A folder's manifest and its shards, checked for presence and size; :class:`ArtifactError` names what is off."""
     path = folder / MANIFEST
     content = read_sealed(path)
-    if not isinstance(content.get("shards"), list):
-        raise ArtifactError(f"{path}: not a manifest")
-    shards = [_meta(entry, path) for entry in content["shards"]]
+    shards = listed_shards(content, str(path))
     for shard in shards:
         for name in (shard.name, *shard.companions):
             if not (folder / name).is_file():
@@ -259,6 +261,13 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], list[ShardMeta]]:
             found = f"{size} bytes on disk, {shard.bytes} in the manifest"
             raise ArtifactError(f"{folder / shard.name}: {found}: cut or overwritten")
     return content, shards
+
+
+def listed_shards(content: dict[str, Any], name: str) -> list[ShardMeta]:
+    """The shards that a manifest lists; :class:`ArtifactError` with ``name`` if it is none."""
+    if not isinstance(content.get("shards"), list):
+        raise ArtifactError(f"{name}: not a manifest")
+    return [_meta(entry, name) for entry in content["shards"]]
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -273,10 +282,10 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         raise ArtifactError(f"{folder}: {what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 
 
-def _meta(entry: Any, path: Path) -> ShardMeta:
+def _meta(entry: Any, name: str) -> ShardMeta:
     expected = {field.name for field in fields(ShardMeta)}
     if not isinstance(entry, dict) or set(entry) != expected:
-        raise ArtifactError(f"{path}: not a shard's record (expected the keys {', '.join(sorted(expected))})")
+        raise ArtifactError(f"{name}: not a shard's record (expected the keys {', '.join(sorted(expected))})")
     return ShardMeta(**entry)
 
 

@@ -1,4 +1,4 @@
-"""Reading: exact epochs, every read checked, and other people's tools see the same samples."""
+"""Reading: every read checked, and other people's tools see the same samples."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError
 from pipeline.shards import plan
-from pipeline.shards.reader import ShardSet, epoch_order
+from pipeline.shards.reader import ShardSet
 from tests.shards import stand_in
 
 
@@ -53,6 +51,18 @@ def test_reads_are_the_members_of_the_tars(distorted: ShardSet) -> None:
         assert members[f"{key}.json"].decode() == distorted.table["record"][index].as_py()
 
 
+def test_a_view_is_the_read_without_a_copy(distorted: ShardSet) -> None:
+    view = distorted.view(3)
+    assert view.readonly and view == distorted.read(3) and isinstance(distorted.read(3), bytes)
+    assert (
+        view.obj
+        is distorted.view(
+            next(i for i in range(4, 99) if distorted.table["shard"][i] == distorted.table["shard"][3])
+        ).obj
+    )
+    assert distorted.key(3) == distorted.keys[3]
+
+
 def test_a_pickled_set_is_its_folder(distorted: ShardSet) -> None:
     distorted.read(0)
     data = pickle.dumps(distorted)
@@ -75,23 +85,6 @@ def test_the_source_table_hashes_pixels(undisturbed: Path) -> None:
         assert row["sha256"] == artifacts.sha256_bytes(image.tobytes())
         assert row["phash"] == images.perceptual_hash(image)
         assert json.loads(row["recipe"]) == {"id": f"noise-{index}", "seed": 7}
-
-
-# --- epochs
-
-
-@settings(max_examples=60)
-@given(st.integers(0, 700), st.integers(0, 2**40), st.integers(0, 1000))
-def test_an_epoch_is_an_exact_permutation(count: int, seed: int, epoch: int) -> None:
-    order = epoch_order(count, seed, epoch)
-    assert order.dtype == np.int64
-    assert np.array_equal(np.sort(order), np.arange(count))
-    assert np.array_equal(order, epoch_order(count, seed, epoch))
-
-
-def test_epochs_and_seeds_differ() -> None:
-    orders = {tuple(epoch_order(50, seed, epoch).tolist()) for seed in range(4) for epoch in range(4)}
-    assert len(orders) == 16
 
 
 # --- damage

@@ -1,0 +1,206 @@
+"""Remote shards, streamed with the webdataset library: what the place's manifest and tables do not say is refused.
+
+The library alone loses samples without a word when a tar is cut at a member boundary, and its decoders run pickles.
+Here it only takes the tar apart; names, lengths, sums and pixels are checked by the code that checks local shards.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import artifacts, images
+from pipeline.artifacts import MANIFEST, ArtifactError, ShardMeta
+from pipeline.seeding import generator
+from pipeline.shards import plan
+from pipeline.shards.epochs import EpochError
+from pipeline.shards.reader import sample_table, table_name
+from pipeline.shards.remote import SLACK, Whole, fetch, open_url
+from pipeline.shards.writer import crc32
+
+MANIFEST_BYTES = 2**26  # some 100,000 shards
+TABLE_BYTES = 2**28  # some 500,000 samples in one shard
+IMAGE_BYTES = 2**28  # more than the largest image that is decoded takes as it is
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """One sample, as checked as one that is read locally."""
+
+    key: str
+    label: int | None  # 0..125; None in a set of sources
+    data: bytes  # the encoded image
+    record: str  # JSON: parameter, draws and seeds, or the recipe of a source
+    name: str  # URL and member, for messages
+
+    def image(self) -> NDArray[np.uint8]:
+        """Decoded: uint8 H x W x 3."""
+        return images.decode(self.data, name=self.name)
+
+
+class ShardStream:
+    """The shards at a URL (``https://host/sets/photos``, ``file:///data/...``), each read from its start to its end.
+
+    Opening fetches the manifest; ``fingerprint`` is its sha256, if known: the manifest holds the sums of all shards and
+    tables, so that with it nobody on the way or at the place can change a byte. Without it damage is found, forgery is
+    not. A shard's sample table is fetched before the shard, and a sample is given out when its members have the
+    table's names (any other is refused before it is read: no pickle), its image the table's crc32 and its ``cls`` and
+    ``json`` the table's content. The end of a shard compares count, length and sha256. Everything that is off is an
+    :class:`ArtifactError` with the URL; ``timeout`` (seconds) is that of a read.
+    """
+
+    def __init__(self, url: str, *, fingerprint: str | None = None, timeout: float = 60) -> None:
+        self.url, self._timeout = url.rstrip("/"), timeout
+        name = f"{self.url}/{MANIFEST}"
+        data = fetch(name, MANIFEST_BYTES, timeout)
+        self.fingerprint = artifacts.sha256_bytes(data)
+        if fingerprint not in (None, self.fingerprint):
+            raise ArtifactError(f"{name}: its sha256 is {self.fingerprint}, not the one that was asked for")
+        try:
+            self.manifest = artifacts.unsealed(json.loads(data), name)
+        except ValueError as error:
+            raise ArtifactError(f"{name}: broken JSON ({error})") from None
+        self.shards = artifacts.listed_shards(self.manifest, name)
+        self.codec = str(self.manifest.get("codec"))
+        if self.codec not in images.CODECS:
+            raise ArtifactError(f"{name}: codec {self.codec!r} is not one of {', '.join(images.CODECS)}")
+        for shard in self.shards:
+            _check_record(shard, name)
+        self._counts = np.array([shard.samples for shard in self.shards], np.int64)
+
+    def __len__(self) -> int:
+        return int(self._counts.sum())
+
+    def shard(self, index: int, skip: int = 0) -> Iterator[Streamed]:
+        """The samples of one shard in the order of its table, but for the first ``skip``."""
+        from webdataset.tariterators import group_by_keys, tar_file_expander
+
+        shard = self.shards[index]
+        url, rows = f"{self.url}/{shard.name}", self._rows(shard)
+        try:
+            with Whole(open_url(url, self._timeout), url, shard, self._timeout) as whole:
+                guard = _Guard(rows, self.codec, whole)
+                source = {"url": url, "stream": _Named(whole)}
+                members = tar_file_expander([source], select_files=guard)
+                samples = group_by_keys(members)
+                for number, row in enumerate(rows):
+                    sample = next(samples, None)
+                    if sample is None:
+                        raise ArtifactError(f"the tar ends after {number} of {len(rows)} samples")
+                    streamed = self._checked(sample, row, url)
+                    if number >= skip:
+                        yield streamed
+                for _ in samples:  # the guard refuses whatever comes; a tar that is right has nothing more
+                    pass
+                whole.finish()
+        except (ArtifactError, tarfile.TarError, EOFError, OSError, ValueError) as error:
+            if str(error).startswith(url):
+                raise
+            text = str(error.args[0] if error.args else error).removesuffix(f" @ {url}")
+            raise ArtifactError(f"{url}: {text}") from None
+
+    def epoch(
+        self,
+        seed: int,
+        epoch: int,
+        *,
+        lanes: int = 4,
+        part: int = 0,
+        parts: int = 1,
+        even: bool = False,
+        start: int = 0,
+    ) -> Iterator[Streamed]:
+        """One epoch's samples from number ``start`` on, in an order that (seed, epoch, lanes, parts) alone decide.
+
+        Shards come in random order, ``lanes`` at a time, and each next sample is that of a random one of them: no
+        buffer of samples, and a resume fetches no shard that is done. For several ranks and workers each takes one of
+        ``parts``: whole shards, together every sample exactly once. Parts differ in length; ``even`` ends each after
+        the length of the shortest, so that all take equally many steps. At least as many shards as parts are needed.
+        """
+        if not 0 <= part < parts or parts > len(self.shards) or lanes < 1 or start < 0:
+            raise EpochError(f"part {part} of {parts}, {lanes} lanes from {start} on, of {len(self.shards)} shards")
+        return self._epoch(seed, epoch, lanes, part, parts, even, start)
+
+    def _epoch(
+        self, seed: int, epoch: int, lanes: int, part: int, parts: int, even: bool, start: int
+    ) -> Iterator[Streamed]:
+        order = generator(seed, "stream", epoch).permutation(len(self.shards))
+        mine = [order[part::parts][lane::lanes] for lane in range(lanes)]
+        counts = [int(self._counts[shards].sum()) for shards in mine]
+        picks = generator(seed, "stream/lanes", epoch, part).permutation(np.repeat(np.arange(lanes), counts))
+        end = min(int(self._counts[order[other::parts]].sum()) for other in range(parts)) if even else len(picks)
+        done = np.bincount(picks[:start], minlength=lanes)
+        streams = [self._lane(shards, int(skip)) for shards, skip in zip(mine, done, strict=True)]
+        for lane in picks[start:end]:
+            yield next(streams[lane])
+        if end == len(picks):
+            for stream in streams:  # to the end of their last shards, where those are checked
+                next(stream, None)
+
+    def _lane(self, shards: NDArray[np.int64], skip: int) -> Iterator[Streamed]:
+        for shard in shards:
+            count = int(self._counts[shard])
+            if skip < count:
+                yield from self.shard(int(shard), skip)
+            skip = max(skip - count, 0)
+
+    def _rows(self, shard: ShardMeta) -> list[dict[str, Any]]:
+        name = f"{self.url}/{table_name(shard)}"
+        rows: list[dict[str, Any]] = sample_table(fetch(name, TABLE_BYTES, self._timeout), shard, name).to_pylist()
+        for row in rows:
+            if not re.fullmatch(r"[0-9-]+", row["key"]) or not 0 < row["bytes"] <= IMAGE_BYTES:
+                raise ArtifactError(f"{name}: key {row['key']!r} of {row['bytes']} bytes is refused")
+        return rows
+
+    def _checked(self, sample: dict[str, Any], row: dict[str, Any], url: str) -> Streamed:
+        key, label, record = row["key"], row.get("label"), row["record" if "record" in row else "recipe"]
+        data = sample.get(self.codec, b"")
+        if sample["__key__"] != key or len(data) != row["bytes"] or crc32(data) != row["crc32"]:
+            raise ArtifactError(f"sample {key} is damaged (crc32)")
+        if sample.get("json") != record.encode() or sample.get("cls") != (None if label is None else b"%d" % label):
+            raise ArtifactError(f"sample {key}: its json or cls is not what its table says")
+        return Streamed(key, label, data, record, f"{url}: {key}.{self.codec}")
+
+
+class _Guard:
+    """Asked by the library for each member before its data is read: the table says which name must come next."""
+
+    def __init__(self, rows: list[dict[str, Any]], codec: str, whole: Whole) -> None:
+        extensions = sorted({"json", codec, *(("cls",) if rows and "label" in rows[0] else ())})
+        self._due = ((f"{row['key']}.{extension}", row) for row in rows for extension in extensions)
+        self._whole = whole
+
+    def __call__(self, name: str) -> bool:
+        due, row = next(self._due, ("the end", {"offset": 0, "bytes": 0}))
+        if name != due:
+            raise ArtifactError(f"member {name!r} is refused, where {due!r} is due")
+        self._whole.allowed = row["offset"] + row["bytes"] + SLACK
+        return True
+
+
+class _Named:
+    """What the library reads from: a buffer of 1 MiB, with the URL as its name for messages."""
+
+    def __init__(self, whole: Whole) -> None:
+        self.read = io.BufferedReader(whole, 2**20).read
+        self._name = str(whole)
+
+    def __str__(self) -> str:
+        return self._name
+
+
+def _check_record(shard: ShardMeta, name: str) -> None:
+    """Names that lead nowhere else, and numbers that are numbers: a manifest from elsewhere may say anything."""
+    names = [shard.name, *shard.companions]
+    pattern = f"{plan.SOURCE_PATTERN}|{plan.DISTORTED_PATTERN}"
+    numbers = (shard.bytes, shard.samples)
+    if not all(re.fullmatch(pattern, one) for one in names) or not all(type(n) is int and n > 0 for n in numbers):
+        raise ArtifactError(f"{name}: the record of {shard.name!r} is refused")
