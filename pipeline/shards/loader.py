@@ -35,7 +35,7 @@ class Crop:
         height, width = image.shape[:2]
         if min(height, width) < self.size:
             raise ArtifactError(f"crop: {self.size} is more than an image has, {height} x {width}")
-        top, left = random.integers(0, (height - self.size + 1, width - self.size + 1))
+        top, left = random.integers(height - self.size + 1), random.integers(width - self.size + 1)
         return np.ascontiguousarray(image[top : top + self.size, left : left + self.size])
 
 

@@ -34,6 +34,7 @@ class ShardSet:
             raise ArtifactError(f"{self.folder}: the manifest lists no shards")
         self.table: pa.Table = pa.concat_tables(parts)
         self.codec = str(self.manifest["codec"])
+        self._keys = self.table["key"].combine_chunks()
         self._offsets = self.table["offset"].to_numpy()
         self._lengths = self.table["bytes"].to_numpy()
         self._crcs = self.table["crc32"].to_numpy()
@@ -49,7 +50,7 @@ class ShardSet:
     @cached_property
     def keys(self) -> list[str]:
         """The key of each sample."""
-        return list(self.table["key"].to_pylist())
+        return list(self._keys.to_pylist())
 
     @property
     def sources(self) -> np.ndarray:
@@ -73,7 +74,7 @@ class ShardSet:
 
     def key(self, index: int) -> str:
         """The key of one sample, without a list of all."""
-        return str(self.table["key"][index].as_py())
+        return str(self._keys[index].as_py())
 
     def view(self, index: int) -> memoryview:
         """The image member of sample ``index`` where it lies in the mapped shard, not copied (read-only, checked).

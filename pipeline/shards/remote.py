@@ -86,6 +86,8 @@ class Whole(io.RawIOBase):
         if self._place >= self.allowed:
             raise ArtifactError(f"a member before byte {self._place} is longer than its table says")
         data = self._some(left)
+        if not self._place and not data[:1].isdigit():  # keys do; gzip, bzip2, xz, ... don't, and tarfile unpacks them
+            raise ArtifactError("not a plain tar that begins with a sample")
         self._sha256.update(data)
         self._place += len(data)
         buffer[: len(data)] = data

@@ -1,0 +1,155 @@
+"""The reader beside plain webdataset on the same shards: samples a second, bytes only and with decode and crop.
+
+    python -m benchmarks.reader [--json] [--sources 6] [--repeats 7]
+
+Real textured sources of 512 x 512 go through the sources and distort stages' own tasks into QOI shards in a temporary
+folder. Each form then reads all samples `repeats` times, in turn, in this one process and thread; the first time is not
+counted, so that all read from the page cache. Ours takes the samples in the order of an exact epoch, a global permutation,
+and checks each one's crc32; plain webdataset iterates shard after shard and checks nothing. The ratio is that of the
+medians of CPU seconds, as the machine may be shared; wall time is printed beside it. Decode is to uint8 512 x 512 x 3 by
+the same function for both, the crop 256 x 256. About two minutes, most of it to make the shards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.distort_stage import make_sources, tasks_of
+from pipeline import artifacts, distortions, images
+from pipeline.shards import plan
+from pipeline.shards.build import build_distorted
+from pipeline.shards.epochs import Epochs
+from pipeline.shards.loader import Batches, Crop, loader
+from pipeline.shards.reader import ShardSet
+from pipeline.shards.stream import ShardStream
+
+CROP = 256
+WORKERS = 2
+
+
+def make_shards(folder: Path, count: int) -> ShardSet:
+    """``count`` sources x 126 classes, two shards for each two sources."""
+    sources = make_sources(folder / "sources", count)
+    tasks = [
+        replace(t, bank=distortions.distort_all, shards_per_block=2) for t in tasks_of(sources, folder / "d", count)
+    ]
+    shards = [meta for task in tasks for meta in build_distorted(task)]
+    artifacts.commit_manifest(folder / "d", shards, plan.DISTORTED_PATTERN, {"codec": "qoi"})
+    return ShardSet(folder / "d")
+
+
+class Forms:
+    """The ways to read all samples once; each returns how many it read."""
+
+    def __init__(self, shards: ShardSet) -> None:
+        self.shards, self.crop = shards, Crop(CROP)
+        self.urls = [str(shards.folder / shard.name) for shard in shards.shards]
+        self.epochs = Epochs(len(shards), 1, seed=1)
+        self.random = np.random.default_rng(0)
+
+    def order(self) -> list[int]:
+        return [int(index) for index in self.epochs.order(0)]
+
+    def samples(self) -> Iterator[dict[str, Any]]:
+        import webdataset
+
+        return iter(webdataset.WebDataset(self.urls, shardshuffle=False, empty_check=False))
+
+    def ours_bytes(self) -> int:
+        return sum(len(self.shards.read(index)) > 0 for index in self.order())
+
+    def ours_views(self) -> int:
+        return sum(len(self.shards.view(index)) > 0 for index in self.order())
+
+    def webdataset_bytes(self) -> int:
+        return sum(len(sample["qoi"]) > 0 for sample in self.samples())
+
+    def stream_bytes(self) -> int:
+        return sum(len(sample.data) > 0 for sample in ShardStream(self.shards.folder.resolve().as_uri()).epoch(1, 0))
+
+    def ours_crop(self) -> int:
+        data = Batches(self.shards, 1, self.crop)
+        return sum(data[part]["image"].shape == (1, CROP, CROP, 3) for part in self.epochs.steps(0, len(self.shards)))
+
+    def webdataset_crop(self) -> int:
+        cut = (self.crop(images.decode(sample["qoi"]), self.random) for sample in self.samples())
+        return sum(image.shape == (CROP, CROP, 3) for image in cut)
+
+
+def timed(form: Callable[[], int], count: int) -> tuple[float, float]:
+    """Microseconds of CPU and of wall time a sample."""
+    cpu, wall = process_time(), perf_counter()
+    read = form()
+    cpu, wall = process_time() - cpu, perf_counter() - wall
+    if read != count:
+        raise SystemExit(f"{form.__name__}: {read} of {count} samples")
+    return 1e6 * cpu / count, 1e6 * wall / count
+
+
+def in_workers(shards: ShardSet, repeats: int) -> float:
+    """Samples a second of wall time from a torch DataLoader whose workers decode and crop, after its first batch."""
+    rates, epochs = [], Epochs(len(shards), 16, seed=1)
+    for _ in range(repeats):
+        batches = iter(loader(shards, epochs, workers=WORKERS, transform=Crop(CROP)))
+        next(batches)
+        start = perf_counter()
+        count = sum(len(batch["key"]) for batch in batches)
+        rates.append(count / (perf_counter() - start))
+    return statistics.median(rates)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    parser.add_argument("--sources", type=int, default=6, help="126 images each")
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    distortions.compile_kernels()
+    with tempfile.TemporaryDirectory() as scratch:
+        shards = make_shards(Path(scratch), arguments.sources)
+        forms = Forms(shards)
+        bytes_only = [forms.ours_bytes, forms.ours_views, forms.webdataset_bytes, forms.stream_bytes]
+        all_forms = [*bytes_only, forms.ours_crop, forms.webdataset_crop]
+        times: dict[str, list[tuple[float, float]]] = {form.__name__: [] for form in all_forms}
+        for repeat in range(arguments.repeats + 1):
+            for form in bytes_only if repeat % 2 else all_forms:  # decoding takes ten times as long
+                times[form.__name__].append(timed(form, len(shards)))
+        loaded = in_workers(shards, 3)
+        size = sum(shard.bytes for shard in shards.shards) / len(shards) / 1e3
+        print(f"{len(shards)} samples of 512 x 512 as QOI, {size:.0f} kB each, in {len(shards.shards)} shards")
+    found = {
+        name: [statistics.median(column) for column in zip(*runs[1:], strict=True)] for name, runs in times.items()
+    }
+    print(f"{'form':<18} {'CPU us':>8} {'wall us':>8} {'samples/s of CPU':>17} {'of wall':>8}")
+    for name, (cpu, wall) in found.items():
+        print(f"{name:<18} {cpu:>8.1f} {wall:>8.1f} {1e6 / cpu:>17.0f} {1e6 / wall:>8.0f}")
+    print(f"torch DataLoader, {WORKERS} workers, decode and crop in the worker: {loaded:.0f} samples/s of wall")
+    cpu = {name: row[0] for name, row in found.items()}
+    figures = {
+        "reader_over_webdataset": cpu["webdataset_bytes"] / cpu["ours_bytes"],
+        "reader_over_webdataset_wall": found["webdataset_bytes"][1] / found["ours_bytes"][1],
+        "view_over_webdataset": cpu["webdataset_bytes"] / cpu["ours_views"],
+        "stream_over_webdataset": cpu["webdataset_bytes"] / cpu["stream_bytes"],
+        "reader_over_webdataset_decoded": cpu["webdataset_crop"] / cpu["ours_crop"],
+        "loader_samples_per_s": loaded,
+    }
+    for name, value in figures.items():
+        print(f"{name:<31} {value:8.2f}")
+    if arguments.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
