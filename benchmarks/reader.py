@@ -3,11 +3,11 @@
     python -m benchmarks.reader [--json] [--sources 6] [--repeats 7]
 
 Real textured sources of 512 x 512 go through the sources and distort stages' own tasks into QOI shards in a temporary
-folder. Each form then reads all samples `repeats` times, in turn, in this one process and thread; the first time is not
-counted, so that all read from the page cache. Ours takes the samples in the order of an exact epoch, a global permutation,
-and checks each one's crc32; plain webdataset iterates shard after shard and checks nothing. The ratio is that of the
-medians of CPU seconds, as the machine may be shared; wall time is printed beside it. Decode is to uint8 512 x 512 x 3 by
-the same function for both, the crop 256 x 256. About two minutes, most of it to make the shards.
+folder. Each form then reads all samples `repeats` times, in turn, in this one process and thread, after a time that is
+not counted, so that all read from the page cache. Ours takes the samples in the order of an exact epoch, a global
+permutation, and checks each one's crc32; plain webdataset iterates shard after shard and checks nothing. The ratio is
+that of the medians of CPU seconds, as the machine may be shared; wall time is printed beside it. Decode is to uint8
+512 x 512 x 3 by the same function for both, the crop 256 x 256. About two minutes, most of it to make the shards.
 """
 
 from __future__ import annotations
@@ -59,30 +59,38 @@ class Forms:
         self.random = np.random.default_rng(0)
 
     def order(self) -> list[int]:
+        """The samples of an epoch."""
         return [int(index) for index in self.epochs.order(0)]
 
     def samples(self) -> Iterator[dict[str, Any]]:
+        """Of plain webdataset."""
         import webdataset
 
         return iter(webdataset.WebDataset(self.urls, shardshuffle=False, empty_check=False))
 
     def ours_bytes(self) -> int:
+        """Checked bytes, copied out of the mapped shard."""
         return sum(len(self.shards.read(index)) > 0 for index in self.order())
 
     def ours_views(self) -> int:
+        """Checked bytes where they lie."""
         return sum(len(self.shards.view(index)) > 0 for index in self.order())
 
     def webdataset_bytes(self) -> int:
+        """As the library gives them."""
         return sum(len(sample["qoi"]) > 0 for sample in self.samples())
 
     def stream_bytes(self) -> int:
+        """Our stream of a file: URL, with crc32 and sha256."""
         return sum(len(sample.data) > 0 for sample in ShardStream(self.shards.folder.resolve().as_uri()).epoch(1, 0))
 
     def ours_crop(self) -> int:
+        """Decoded and cut."""
         data = Batches(self.shards, 1, self.crop)
         return sum(data[part]["image"].shape == (1, CROP, CROP, 3) for part in self.epochs.steps(0, len(self.shards)))
 
     def webdataset_crop(self) -> int:
+        """Decoded and cut."""
         cut = (self.crop(images.decode(sample["qoi"]), self.random) for sample in self.samples())
         return sum(image.shape == (CROP, CROP, 3) for image in cut)
 

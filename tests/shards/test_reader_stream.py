@@ -1,4 +1,4 @@
-"""Streams from a place that loses, cuts, swaps and plants: the samples of the local reader, or an error with the URL."""
+"""Streams from a place that loses, cuts, swaps and plants: the local reader's samples, or an error with the URL."""
 
 from __future__ import annotations
 
