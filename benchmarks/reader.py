@@ -30,7 +30,7 @@ from pipeline import artifacts, distortions, images
 from pipeline.shards import plan
 from pipeline.shards.build import build_distorted
 from pipeline.shards.epochs import Epochs
-from pipeline.shards.loader import Batches, Crop, loader
+from pipeline.shards.loader import BatchReader, Crop, loader
 from pipeline.shards.reader import ShardSet
 from pipeline.shards.stream import ShardStream
 
@@ -86,7 +86,7 @@ class Forms:
 
     def ours_crop(self) -> int:
         """Decoded and cut."""
-        data = Batches(self.shards, 1, self.crop)
+        data = BatchReader(self.shards, 1, self.crop)
         return sum(data[part]["image"].shape == (1, CROP, CROP, 3) for part in self.epochs.steps(0, len(self.shards)))
 
     def webdataset_crop(self) -> int:

@@ -56,7 +56,7 @@ class Steps:
         return self.epochs.steps(self.first, self.last, self.rank, self.ranks)
 
 
-class Batches:
+class BatchReader:
     """What a worker does with (step, samples): read, check, decode, cut, stack. To torch it is a map-style dataset.
 
     The transform's randomness comes from (seed, step, sample), so that no worker, rank or resume changes a pixel.
@@ -104,7 +104,7 @@ def loader(
     """A torch DataLoader over one rank's part of the steps ``first`` .. ``last - 1`` (none: to the end of the epoch
     that ``first`` lies in).
 
-    Its items are those of :class:`Batches` with tensors for arrays, in order whatever ``workers`` is. To resume, give
+    Its items are those of :class:`BatchReader` with tensors for arrays, in order whatever ``workers`` is. To resume, give
     ``first`` the step after the last one that was used: ``batch["step"] + 1``. The state is that one number, because
     what workers have read ahead was not used. ``options`` go to the DataLoader (``pin_memory``, ``prefetch_factor``).
     """
@@ -114,6 +114,6 @@ def loader(
     epochs.steps(first, end, rank, ranks)  # refuses now what would otherwise be refused at the first batch
     if epochs.count != len(shards):
         raise ArtifactError(f"{shards.folder}: {len(shards)} samples, the epochs are of {epochs.count}")
-    data: Any = Batches(shards, epochs.seed, transform)
+    data: Any = BatchReader(shards, epochs.seed, transform)
     steps = Steps(epochs, first, end, rank, ranks)
     return DataLoader(data, sampler=steps, batch_size=None, num_workers=workers, **options)

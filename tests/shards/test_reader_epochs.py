@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts import ArtifactError
 from pipeline.shards.epochs import EpochError, Epochs
-from pipeline.shards.loader import Batches, Crop, Steps, loader
+from pipeline.shards.loader import BatchReader, Crop, Steps, loader
 from pipeline.shards.reader import ShardSet
 
 RANKS = (1, 2, 4)
@@ -181,7 +181,7 @@ def test_a_reader_stopped_anywhere_goes_on_at_the_exact_sample(ranks: int, shard
     """20 random points in two epochs, each step a sample a rank: keys of the stopped and of the resumed are those of
     a reader never stopped."""
     epochs = Epochs(len(shards), ranks, 5, last="short")
-    end, data = 2 * epochs.in_epoch, Batches(shards, 5, Crop(8))
+    end, data = 2 * epochs.in_epoch, BatchReader(shards, 5, Crop(8))
     for rank in range(ranks):
         never = keys(data[step] for step in Steps(epochs, 0, end, rank, ranks))
         if ranks == 1:
@@ -195,7 +195,7 @@ def test_a_reader_stopped_anywhere_goes_on_at_the_exact_sample(ranks: int, shard
             assert after == never[done:]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ranks", RANKS)
 def test_a_stopped_loader_goes_on_at_the_exact_batch(ranks: int, workers: int, shards: ShardSet) -> None:
     """20 random points, the ranks in turn: the loader is left in the middle and another started from its state."""
@@ -234,8 +234,8 @@ def test_a_batch_is_what_the_shards_hold(shards: ShardSet) -> None:
     assert first["image"].dtype == torch.uint8 and first["label"].dtype == first["index"].dtype == torch.int64
     for _, samples in Epochs(len(shards), 16, 3).steps(0, 3):
         with pytest.raises(ArtifactError, match="images of several sizes in a batch: give a transform"):
-            Batches(shards, 0)[0, samples]
-    batch = Batches(shards, 0)[7, tall[:5]]
+            BatchReader(shards, 0)[0, samples]
+    batch = BatchReader(shards, 0)[7, tall[:5]]
     assert batch["step"] == 7 and batch["key"] == [shards.keys[i] for i in tall[:5]]
     assert np.array_equal(batch["image"], np.stack([shards.image(int(i)) for i in tall[:5]]))
     assert np.array_equal(batch["label"], shards.labels[tall[:5]])
@@ -244,18 +244,20 @@ def test_a_batch_is_what_the_shards_hold(shards: ShardSet) -> None:
 
 def test_sources_have_no_label(undisturbed: Path) -> None:
     sources = ShardSet(undisturbed / "sources")
-    batch = Batches(sources, 0, Crop(16))[0, np.arange(2)]
+    batch = BatchReader(sources, 0, Crop(16))[0, np.arange(2)]
     assert set(batch) == {"step", "index", "key", "image"} and batch["key"] == ["000000", "000001"]
 
 
 def test_a_crop_depends_on_step_and_sample_alone(shards: ShardSet) -> None:
-    data = Batches(shards, 1, Crop(8))
+    data = BatchReader(shards, 1, Crop(8))
     together, alone = data[4, np.array([9, 8, 7])]["image"], data[4, np.array([7])]["image"]
     assert np.array_equal(together[2], alone[0])
     assert not np.array_equal(data[5, np.array([7])]["image"], alone)
     places = {Crop(8)(shards.image(0), np.random.default_rng(i)).tobytes() for i in range(200)}
     height, width = shards.shapes[0]
     assert 0.8 * (height - 7) * (width - 7) < len(places) <= (height - 7) * (width - 7)
+    moved = pickle.loads(pickle.dumps(data))  # to a worker that is spawned
+    assert np.array_equal(moved[4, np.array([7])]["image"], alone)
     with pytest.raises(ArtifactError, match="crop: 17 is more than an image has"):
         Crop(17)(shards.image(0), np.random.default_rng(0))
 
