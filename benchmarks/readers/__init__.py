@@ -1,6 +1,6 @@
 """The reader beside plain webdataset on the same shards: samples a second, bytes only and with decode and crop.
 
-    python -m benchmarks.reader [--json] [--sources 6] [--repeats 7]
+    python -m benchmarks.readers [--json] [--sources 6] [--repeats 7]
 
 Real textured sources of 512 x 512 go through the sources and distort stages' own tasks into QOI shards in a temporary
 folder. Each form then reads all samples `repeats` times, in turn, in this one process and thread, after a time that is
@@ -12,8 +12,6 @@ that of the medians of CPU seconds, as the machine may be shared; wall time is p
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -117,21 +115,17 @@ def in_workers(shards: ShardSet, repeats: int) -> float:
     return statistics.median(rates)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-    parser.add_argument("--sources", type=int, default=6, help="126 images each")
-    parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
+def measure(sources: int = 6, repeats: int = 7) -> dict[str, float]:
+    """Make the shards, time all forms, print the table and return the figures."""
     cv2.setNumThreads(1)
     distortions.compile_kernels()
     with tempfile.TemporaryDirectory() as scratch:
-        shards = make_shards(Path(scratch), arguments.sources)
+        shards = make_shards(Path(scratch), sources)
         forms = Forms(shards)
         bytes_only = [forms.ours_bytes, forms.ours_views, forms.webdataset_bytes, forms.stream_bytes]
         all_forms = [*bytes_only, forms.ours_crop, forms.webdataset_crop]
         times: dict[str, list[tuple[float, float]]] = {form.__name__: [] for form in all_forms}
-        for repeat in range(arguments.repeats + 1):
+        for repeat in range(repeats + 1):
             for form in bytes_only if repeat % 2 else all_forms:  # decoding takes ten times as long
                 times[form.__name__].append(timed(form, len(shards)))
         loaded = in_workers(shards, 3)
@@ -144,20 +138,22 @@ def main() -> None:
     for name, (cpu, wall) in found.items():
         print(f"{name:<18} {cpu:>8.1f} {wall:>8.1f} {1e6 / cpu:>17.0f} {1e6 / wall:>8.0f}")
     print(f"torch DataLoader, {WORKERS} workers, decode and crop in the worker: {loaded:.0f} samples/s of wall")
-    cpu = {name: row[0] for name, row in found.items()}
-    figures = {
-        "reader_over_webdataset": cpu["webdataset_bytes"] / cpu["ours_bytes"],
-        "reader_over_webdataset_wall": found["webdataset_bytes"][1] / found["ours_bytes"][1],
-        "view_over_webdataset": cpu["webdataset_bytes"] / cpu["ours_views"],
-        "stream_over_webdataset": cpu["webdataset_bytes"] / cpu["stream_bytes"],
-        "reader_over_webdataset_decoded": cpu["webdataset_crop"] / cpu["ours_crop"],
-        "loader_samples_per_s": loaded,
-    }
+    figures = {**ratios(found), "loader_samples_per_s": loaded}
     for name, value in figures.items():
         print(f"{name:<31} {value:8.2f}")
-    if arguments.json:
-        print(json.dumps(figures))
+    return figures
 
 
-if __name__ == "__main__":
-    main()
+def ratios(found: dict[str, list[float]]) -> dict[str, float]:
+    """Of samples a second, ours over webdataset's; ``found`` has [CPU, wall] seconds of each form."""
+
+    def ratio(ours: str, theirs: str, column: int = 0) -> float:
+        return found[theirs][column] / found[ours][column]
+
+    return {
+        "reader_over_webdataset": ratio("ours_bytes", "webdataset_bytes"),
+        "reader_over_webdataset_wall": ratio("ours_bytes", "webdataset_bytes", 1),
+        "view_over_webdataset": ratio("ours_views", "webdataset_bytes"),
+        "stream_over_webdataset": ratio("stream_bytes", "webdataset_bytes"),
+        "reader_over_webdataset_decoded": ratio("ours_crop", "webdataset_crop"),
+    }
