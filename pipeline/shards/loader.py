@@ -104,9 +104,9 @@ def loader(
     """A torch DataLoader over one rank's part of the steps ``first`` .. ``last - 1`` (none: to the end of the epoch
     that ``first`` lies in).
 
-    Its items are those of :class:`BatchReader` with tensors for arrays, in order whatever ``workers`` is. To resume, give
-    ``first`` the step after the last one that was used: ``batch["step"] + 1``. The state is that one number, because
-    what workers have read ahead was not used. ``options`` go to the DataLoader (``pin_memory``, ``prefetch_factor``).
+    Its items are those of :class:`BatchReader` with tensors for arrays, in order whatever ``workers`` is. To resume,
+    give ``first`` the step after the last one that was used: ``batch["step"] + 1``. The state is that one number,
+    because what workers have read ahead was not used. ``options`` go to the DataLoader (``pin_memory``, ...).
     """
     from torch.utils.data import DataLoader
 
