@@ -315,6 +315,30 @@ def test_a_flipped_bit_is_an_error(copy: Path) -> None:
             everything(folder.as_uri())
 
 
+def test_a_damaged_sample_is_not_given_out_and_those_before_it_are(copy: Path) -> None:
+    shards = ShardSet(copy / "sources")
+    path = copy / "sources" / "sources-00001.tar"
+    data = bytearray(path.read_bytes())
+    data[int(shards.table["offset"][3].as_py()) + 100] ^= 1
+    path.write_bytes(data)
+    given = []
+    with pytest.raises(ArtifactError, match="sources-00001.tar: sample 000003 is damaged"):
+        for sample in ShardStream((copy / "sources").as_uri()).shard(1):
+            given.append(sample.key)
+    assert given == ["000002"]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_an_epoch_checks_the_ends_of_its_last_shards(lanes: int, copy: Path) -> None:
+    path = copy / "sources" / "sources-00002.tar"
+    whole = path.read_bytes()
+    for changed, message in ((whole[:-1] + b"x", "damaged"), (whole + b"x", "more than the")):
+        path.write_bytes(changed)
+        for epoch in range(6):  # the shard is the last of a lane in some
+            with pytest.raises(ArtifactError, match=f"sources-00002.tar: {message}"):
+                list(ShardStream((copy / "sources").as_uri()).epoch(0, epoch, lanes=lanes))
+
+
 def test_swapped_shards_are_an_error(copy: Path) -> None:
     folder = copy / "sources"
     shutil.copy(folder / "sources-00001.tar", folder / "sources-00000.tar")
