@@ -128,6 +128,18 @@ class FeaturesParams(_Section):
     batch_pixels: Count = Field(2**23, description="most pixels in a batch (one image at least)")
 
 
+class SvrParams(_Section):
+    """The second regressor's grid, and up to which size it is fitted (evaluation.svr)."""
+
+    c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0, 10.0, 100.0, 1000.0), min_length=1)
+    gamma: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.1, 0.3, 1.0, 3.0), min_length=1, description="times 1 / numbers of a feature"
+    )
+    grid_images: int = Field(2500, ge=10, description="most training images while C and gamma are chosen")
+    images: Count = Field(10_000, description="above, no SVR of this table")
+    numbers: Count = Field(1024, description="of a feature; above, no SVR of this table")
+
+
 class EvaluateParams(_Section):
     """The protocol. Splits are by group; lambda never sees the test part."""
 
@@ -141,11 +153,20 @@ class EvaluateParams(_Section):
     min_validation_groups: int = Field(
         5, ge=2, description="with fewer, lambda is chosen by leaving one group out of train and val"
     )
+    regressors: tuple[Literal["ridge", "svr"], ...] = Field(
+        ("ridge",), min_length=1, description="the first is the headline; a metric needs none"
+    )
+    svr: SvrParams = SvrParams()
+    near_duplicate_bits: int = Field(
+        8, ge=-1, le=24, description="perceptual hashes that differ in so many of 64 bits leak; -1: not looked at"
+    )
 
     @model_validator(mode="after")
     def _grid_rises(self) -> EvaluateParams:
         if self.lambda_min > self.lambda_max:
             raise ValueError(f"evaluate.lambda_min: {self.lambda_min} is above evaluate.lambda_max ({self.lambda_max})")
+        if len(set(self.regressors)) < len(self.regressors):
+            raise ValueError(f"evaluate.regressors: {', '.join(self.regressors)} names one twice")
         return self
 
 

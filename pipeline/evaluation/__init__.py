@@ -3,10 +3,12 @@
 from pipeline.evaluation.compare import compare
 from pipeline.evaluation.intervals import correlation_interval, difference_interval
 from pipeline.evaluation.measures import Measures, measure
+from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.moments import Scheduler
 from pipeline.evaluation.predictions import PREDICTIONS
 from pipeline.evaluation.protocol import Protocol, evaluate
 from pipeline.evaluation.splits import SplitError
+from pipeline.evaluation.svr import SvrGrid
 
 __all__ = [
     "PREDICTIONS",
@@ -14,9 +16,12 @@ __all__ = [
     "Protocol",
     "Scheduler",
     "SplitError",
+    "SvrGrid",
     "compare",
     "correlation_interval",
     "difference_interval",
     "evaluate",
+    "evaluate_metric",
+    "is_metric",
     "measure",
 ]

@@ -55,9 +55,11 @@ def fit_mapping(prediction: np.ndarray, mos: np.ndarray) -> Mapping:
     """
     x, y = np.asarray(prediction, dtype=np.float64), np.asarray(mos, dtype=np.float64)
     centre, scale = (float(x.mean()), float(x.std())) if len(x) else (0.0, 0.0)
-    if len(x) < 2 or np.ptp(y) == 0 or scale <= 1e-14 * max(1.0, abs(centre)):
-        return Mapping("constant", (0.0, float(y.mean()) if len(y) else 0.0, 0.0, 0.0), 0.0)
-    z, level, spread = (x - centre) / scale, float(y.mean()), float(y.std())
+    level, spread = (float(y.mean()), float(y.std())) if len(y) else (0.0, 0.0)
+    flat = np.ptp(y) == 0 or spread == 0 if len(y) else True  # opinions of 1e-200 differ, and their squares do not
+    if len(x) < 2 or flat or scale <= 1e-14 * max(1.0, abs(centre)):
+        return Mapping("constant", (0.0, level, 0.0, 0.0), 0.0)
+    z = (x - centre) / scale
     target = (y - level) / spread
     line = float(z @ target / len(z))
     starts = _starts(z, target) if len(x) > 4 else []  # four numbers through four points would say nothing

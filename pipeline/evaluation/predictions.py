@@ -1,4 +1,4 @@
-"""The predictions table: one row for every image of a validation or test part, of every split and mode."""
+"""The predictions table: one row for every image of a validation or test part, of every split, mode and regressor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from pipeline.evaluation.protocol import SplitResult
 
+WHOLE = -1  # the number of the "split" that is the whole set
+
 
 def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable, metadata={"description": about})
@@ -18,16 +20,22 @@ def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False)
 
 PREDICTIONS = pa.schema(
     [
-        _column("encoder", pa.string(), "what made the features"),
+        _column("encoder", pa.string(), "what made the features, or the metric"),
         _column("database", pa.string(), "the human-scored database"),
         _column("mode", pa.string(), "nr: features of the image; fr: absolute difference of its and its reference's"),
-        _column("split", pa.int32(), "number of the split"),
+        _column("regressor", pa.string(), "ridge, svr; none for a metric, whose value is the prediction"),
+        _column("split", pa.int32(), "number of the split; -1 for the whole set"),
         _column("image_id", pa.string(), "the image's name in its database"),
         _column("group", pa.string(), "images of one group are never on two sides of a split"),
-        _column("part", pa.string(), "val (only where it chose lambda) or test"),
+        _column("part", pa.string(), "val (only where it chose), test, or whole: every scored image, of metrics only"),
         _column("mos", pa.float64(), "mean opinion in the database's own units"),
-        _column("prediction", pa.float64(), "of the ridge fitted without this image, in the units of mos"),
-        _column("lambda", pa.float64(), "the chosen regularisation"),
+        _column(
+            "prediction",
+            pa.float64(),
+            "of the regressor fitted without this image, in the units of mos; a metric's value, negated where its "
+            "direction is not that of mos",
+        ),
+        _column("lambda", pa.float64(), "the ridge's chosen regularisation; null for others", nullable=True),
         _column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
         _column("type", pa.int16(), "distortion type in the database's numbering", nullable=True),
         _column("level", pa.int16(), "distortion level in the database's numbering", nullable=True),
@@ -37,11 +45,12 @@ _COPIED = ("encoder", "database", "image_id", "group", "mos", "stratum", "type",
 
 
 def predictions_table(scored: pa.Table, results: Sequence[SplitResult]) -> pa.Table:
-    """The table of ``results`` over the rows of ``scored``, in the order of modes, splits, parts and rows."""
-    pieces = []
+    """The table of ``results`` over the rows of ``scored``, ordered by regressor, mode, split, part and row."""
+    pieces = [PREDICTIONS.empty_table()]
     for result in results:
-        val = result.split.val[: len(result.val)]
-        for part, rows, values in (("val", val, result.val), ("test", result.split.test, result.test)):
+        val = result.split.val[: len(result.fitted.val)]
+        test = "whole" if result.split.index == WHOLE else "test"
+        for part, rows, values in (("val", val, result.fitted.val), (test, result.split.test, result.fitted.test)):
             if len(rows):
                 pieces.append(_piece(scored, result, part, rows, values))
     return pa.concat_tables(pieces)
@@ -52,9 +61,9 @@ def _piece(scored: pa.Table, result: SplitResult, part: str, rows: np.ndarray, v
     columns = {
         name: taken[name].cast(PREDICTIONS.field(name).type) for name in _COPIED
     }  # some are read as dictionaries
-    columns["mode"] = pa.array([result.mode] * len(rows))
+    for name, text in (("mode", result.mode), ("regressor", result.regressor), ("part", part)):
+        columns[name] = pa.array([text] * len(rows))
     columns["split"] = pa.array([result.split.index] * len(rows), pa.int32())
-    columns["part"] = pa.array([part] * len(rows))
     columns["prediction"] = pa.array(values)
-    columns["lambda"] = pa.array([float(result.chosen.model.lambdas[0])] * len(rows))
+    columns["lambda"] = pa.array([result.fitted.settings.get("lambda")] * len(rows), pa.float64())
     return pa.Table.from_arrays([columns[name] for name in PREDICTIONS.names], schema=PREDICTIONS)

@@ -1,4 +1,4 @@
-"""The protocol: splits, a ridge for each, predictions of the test parts, measures and their medians.
+"""The protocol: splits, a regressor for each, predictions of the test parts, measures and their medians.
 
 The result depends on the feature table, the manifest's declarations, the parameters and the seed, and on nothing else.
 """
@@ -6,7 +6,7 @@ The result depends on the feature table, the manifest's declarations, the parame
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +15,20 @@ from pipeline import engine
 from pipeline.evaluation.measures import Measures, measure
 from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.predictions import predictions_table
-from pipeline.evaluation.ridge import predict
-from pipeline.evaluation.selection import Chosen, choose
+from pipeline.evaluation.selection import Fitted, fit_ridge
 from pipeline.evaluation.source import open_sources
 from pipeline.evaluation.splits import Split, leave_one_group_out, official_split, random_splits, shared_groups
 from pipeline.evaluation.summary import summary
+from pipeline.evaluation.svr import SvrGrid, TooLarge, fit_svr
 from pipeline.features import FeatureTable
+
+REGRESSORS = ("ridge", "svr")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is done. ``name``: ``random`` | ``leave_one_group_out`` | ``official``; ``lambdas`` ascending.
+    """What is done. ``name``: ``random`` | ``leave_one_group_out`` | ``official``; ``lambdas`` ascending; the first of
+    ``regressors`` is the headline.
 
     ``stratified`` and ``shares_groups`` are the manifest's declarations (splits.random_splits, splits.official_split);
     ``memory`` is how many bytes of features may be held, above which blocks are read from the file each time.
@@ -39,17 +42,18 @@ class Protocol:
     stratified: bool = False
     shares_groups: bool = False
     memory: int = 2**31
+    regressors: tuple[str, ...] = ("ridge",)
+    svr: SvrGrid = field(default_factory=SvrGrid)
 
 
 @dataclass(frozen=True)
 class SplitResult:
-    """One split of one mode: the fit, predictions of val (where it chose lambda) and test, and the test's measures."""
+    """One split of one regressor and mode: the fit, its predictions, and the measures of the test part."""
 
+    regressor: str
     mode: str
     split: Split
-    chosen: Chosen
-    val: np.ndarray
-    test: np.ndarray
+    fitted: Fitted
     measures: Measures
     shared_groups: int
 
@@ -63,26 +67,37 @@ def evaluate(
 ) -> tuple[pa.Table, dict[str, object]]:
     """The predictions table and the metrics of one encoder on one database, NR, and FR where there are references.
 
-    ``splits`` replaces the protocol's own (imported ones). Raises ``SplitError`` for splits that leak and
-    ``FeatureError`` for features that can't be used.
+    ``splits`` replaces the protocol's own (imported ones). Raises ``SplitError`` for splits that leak,
+    ``FeatureError`` for features that can't be used and ``TooLarge`` if the headline regressor can't take the table;
+    a further one that can't is left out, and the metrics say why.
     """
     sources = open_sources(table, memory=protocol.memory)
     rows = sources["nr"].rows
     scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
     groups = np.asarray(scored["group"].to_pylist())
     used = list(splits) if splits is not None else make_splits(scored, protocol)
+    title = f"evaluate {only(scored, 'encoder')} {only(scored, 'database')}"
     results: list[SplitResult] = []
-    for mode, source in sources.items():
-        sums = Sums(source, scored["mos"].to_numpy().astype(np.float64), scheduler or Scheduler())
-        done = (_one(mode, sums, scored, groups, split, protocol) for split in used)
-        title = f"evaluate {_only(scored, 'encoder')} {_only(scored, 'database')} {mode}"
-        results += engine.progress(done, total=len(used), describe=title)
-    return predictions_table(scored, results), summary(table, scored, protocol.name, protocol.lambdas, results)
+    skipped: dict[str, str] = {}
+    for regressor in protocol.regressors:
+        try:
+            if regressor == "svr":
+                protocol.svr.check(len(scored), table.dim)
+        except TooLarge as error:
+            if regressor == protocol.regressors[0]:
+                raise
+            skipped[regressor] = str(error)
+            continue
+        for mode, source in sources.items():
+            sums = Sums(source, scored["mos"].to_numpy().astype(np.float64), scheduler or Scheduler())
+            done = (_one(regressor, mode, sums, scored, groups, split, protocol) for split in used)
+            results += engine.progress(done, total=len(used), describe=f"{title} {mode} {regressor}")
+    return predictions_table(scored, results), summary(table, scored, protocol, results, skipped)
 
 
 def make_splits(scored: pa.Table, protocol: Protocol) -> list[Split]:
     """The splits of ``protocol`` over the rows of ``scored`` (columns of the feature table)."""
-    groups, database = scored["group"].to_pylist(), _only(scored, "database")
+    groups, database = scored["group"].to_pylist(), only(scored, "database")
     if protocol.name == "leave_one_group_out":
         return leave_one_group_out(groups)
     if protocol.name == "official":
@@ -96,20 +111,31 @@ def make_splits(scored: pa.Table, protocol: Protocol) -> list[Split]:
     return random_splits(groups, seed=protocol.seed, database=database, count=protocol.splits, strata=strata)
 
 
-def _one(mode: str, sums: Sums, scored: pa.Table, groups: np.ndarray, split: Split, protocol: Protocol) -> SplitResult:
-    source = sums.source
-    standardise = bool(source.table.metadata.get("standardise", False))
-    lambdas = np.asarray(protocol.lambdas)
-    chosen = choose(sums, split, groups, lambdas, standardise=standardise, min_groups=protocol.min_groups)
-    val = split.val if chosen.rule == "validation" else split.val[:0]
-    on_val, on_test = (predict(source, part, chosen.model)[:, 0] for part in (val, split.test))
-    strata = scored["stratum"].take(pa.array(split.test)).to_pylist()
-    found = measure(on_test, sums.y[split.test], strata if any(name is not None for name in strata) else None)
-    return SplitResult(mode, split, chosen, on_val, on_test, found, shared_groups(split, groups))
+def strata_of(scored: pa.Table, rows: np.ndarray) -> list[str | None] | None:
+    """The strata of the rows; None where the database has none."""
+    names: list[str | None] = scored["stratum"].take(pa.array(rows)).to_pylist()
+    return names if any(name is not None for name in names) else None
 
 
-def _only(scored: pa.Table, column: str) -> str:
+def only(scored: pa.Table, column: str) -> str:
+    """The one value of ``column``; ``ValueError`` if there are several."""
     values = scored[column].unique().to_pylist()
     if len(values) != 1:
         raise ValueError(f"a feature table is of one {column}; this one has {values}")
     return str(values[0])
+
+
+def _one(
+    regressor: str, mode: str, sums: Sums, scored: pa.Table, groups: np.ndarray, split: Split, protocol: Protocol
+) -> SplitResult:
+    least = protocol.min_groups
+    if regressor == "ridge":
+        standardise = bool(sums.source.table.metadata.get("standardise", False))
+        lambdas = np.asarray(protocol.lambdas)
+        fitted = fit_ridge(sums, split, groups, lambdas, standardise=standardise, min_groups=least)
+    elif regressor == "svr":
+        fitted = fit_svr(sums, split, groups, protocol.svr, seed=protocol.seed, min_groups=least)
+    else:
+        raise ValueError(f"regressors: {regressor!r} is not one of {', '.join(REGRESSORS)}")
+    found = measure(fitted.test, sums.y[split.test], strata_of(scored, split.test))
+    return SplitResult(regressor, mode, split, fitted, found, shared_groups(split, groups))

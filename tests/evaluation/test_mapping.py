@@ -91,7 +91,10 @@ def test_a_straight_relation_falls_back_to_the_line() -> None:
     assert found.plcc == pytest.approx(-1)
 
 
-@pytest.mark.parametrize(("x", "y"), [([1, 1, 1, 1], [1, 2, 3, 4]), ([1, 2, 3, 4], [2, 2, 2, 2]), ([1], [2]), ([], [])])
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [([1, 1, 1, 1], [1, 2, 3, 4]), ([1, 2, 3, 4], [2, 2, 2, 2]), ([1], [2]), ([], []), ([0, 1], [1e-224, 0])],
+)
 def test_constants_are_declared_and_give_zero(x: list[float], y: list[float]) -> None:
     found = fit_mapping(np.array(x, dtype=float), np.array(y, dtype=float))
     assert (found.status, found.plcc) == ("constant", 0.0)
