@@ -158,7 +158,7 @@ class EvaluateParams(_Section):
     )
     svr: SvrParams = SvrParams()
     near_duplicate_bits: int = Field(
-        8, ge=-1, le=24, description="perceptual hashes that differ in so many of 64 bits leak; -1: not looked at"
+        6, ge=-1, le=24, description="perceptual hashes that differ in so many of 64 bits leak; -1: not looked at"
     )
 
     @model_validator(mode="after")

@@ -5,21 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline import artifacts
-from pipeline.databases import load_manifest
-from pipeline.evaluation import Protocol, SvrGrid, evaluate, evaluate_metric, is_metric
+from pipeline.databases import Manifest, load_manifest
+from pipeline.evaluation import Protocol, SvrGrid, check_encoder, evaluate, evaluate_metric, is_metric
 from pipeline.features import read_features, weights_sha256
-from pipeline.params import EvaluateParams, Params
+from pipeline.params import Params
+from pipeline.shards.reader import ShardSet
 from stages import DATA, METRICS, entry
 
 
 def run(params: Params, encoder: str, database: str) -> None:
-    """Fit the regressors of every split, predict its test part, measure the agreement; a metric is only measured."""
-    knobs, manifest = params.evaluate, load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
-    weights = weights_sha256(DATA / "models" / encoder)
-    table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights)
-    protocol = Protocol(
+    """Look for leaks, fit the regressors of every split, predict its test part, measure; a metric is only measured."""
+    manifest = load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
+    model, bits = DATA / "models" / encoder, params.evaluate.near_duplicate_bits
+    images = artifacts.read_table(DATA / "databases" / f"{database}.parquet")
+    card = artifacts.read_json(model / "encoder.json")
+    leaks = check_encoder(encoder, card, images, database, _sources, embedded=manifest.kind == "members", bits=bits)
+    table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights_sha256(model))
+    sha256 = dict(zip(images["image_id"].to_pylist(), images["sha256"].to_pylist(), strict=True))
+    judge = evaluate_metric if is_metric(table) else evaluate
+    predictions, metrics = judge(table, _protocol(params, manifest), sha256=sha256)
+    artifacts.write_table(DATA / "predictions" / encoder / f"{database}.parquet", predictions)
+    artifacts.write_json(METRICS / "evaluate" / encoder / f"{database}.json", {**metrics, "leaks": leaks})
+
+
+def _sources(name: str) -> pa.Table | None:
+    folder = DATA / "sources" / name
+    return ShardSet(folder).table if (folder / artifacts.MANIFEST).is_file() else None
+
+
+def _protocol(params: Params, manifest: Manifest) -> Protocol:
+    knobs, svr = params.evaluate, params.evaluate.svr
+    return Protocol(
         name=manifest.protocol if knobs.protocol == "manifest" else knobs.protocol,
         lambdas=tuple(np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()),
         splits=knobs.splits,
@@ -28,17 +47,8 @@ def run(params: Params, encoder: str, database: str) -> None:
         stratified=manifest.stratified,
         shares_groups=manifest.official_shares_groups,
         regressors=knobs.regressors,
-        svr=_grid(knobs),
+        svr=SvrGrid(tuple(sorted(svr.c)), tuple(sorted(svr.gamma)), svr.grid_images, svr.images, svr.numbers),
     )
-    predictions, metrics = (evaluate_metric if is_metric(table) else evaluate)(table, protocol)
-    artifacts.write_table(DATA / "predictions" / encoder / f"{database}.parquet", predictions)
-    artifacts.write_json(METRICS / "evaluate" / encoder / f"{database}.json", metrics)
-
-
-def _grid(knobs: EvaluateParams) -> SvrGrid:
-    svr = knobs.svr
-    costs, gammas = tuple(sorted(svr.c)), tuple(sorted(svr.gamma))
-    return SvrGrid(costs, gammas, grid_images=svr.grid_images, most_images=svr.images, most_numbers=svr.numbers)
 
 
 if __name__ == "__main__":

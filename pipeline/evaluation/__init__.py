@@ -2,6 +2,7 @@
 
 from pipeline.evaluation.compare import compare
 from pipeline.evaluation.intervals import correlation_interval, difference_interval
+from pipeline.evaluation.leaks import LeakError, check_encoder
 from pipeline.evaluation.measures import Measures, measure
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.moments import Scheduler
@@ -12,11 +13,13 @@ from pipeline.evaluation.svr import SvrGrid
 
 __all__ = [
     "PREDICTIONS",
+    "LeakError",
     "Measures",
     "Protocol",
     "Scheduler",
     "SplitError",
     "SvrGrid",
+    "check_encoder",
     "compare",
     "correlation_interval",
     "difference_interval",

@@ -6,11 +6,14 @@ whole set as well, which is what the literature prints.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.evaluation.breakdown import types_and_levels
+from pipeline.evaluation.leaks import check_parts
 from pipeline.evaluation.measures import measure
 from pipeline.evaluation.predictions import PREDICTIONS, WHOLE, predictions_table
 from pipeline.evaluation.protocol import Protocol, SplitResult, make_splits, strata_of
@@ -27,7 +30,9 @@ def is_metric(table: FeatureTable) -> bool:
     return table.metadata.get("kind", "features") == "metric"
 
 
-def evaluate_metric(table: FeatureTable, protocol: Protocol) -> tuple[pa.Table, dict[str, object]]:
+def evaluate_metric(
+    table: FeatureTable, protocol: Protocol, *, sha256: Mapping[str, str] | None = None
+) -> tuple[pa.Table, dict[str, object]]:
     """The predictions table and the metrics of a metric: mode ``fr`` if it needs references, else ``nr``.
 
     The prediction is the value, negated where the metric's declared direction is not the opinions', so that a good
@@ -43,7 +48,10 @@ def evaluate_metric(table: FeatureTable, protocol: Protocol) -> tuple[pa.Table, 
     prediction = values if table.metadata["higher_is_better"] == found["higher_is_better"] else -values
     mode = "fr" if table.metadata["needs_reference"] else "nr"
     rows = np.arange(len(scored))
-    results = [_judged(mode, split, prediction, scored) for split in make_splits(scored, protocol)]
+    splits = make_splits(scored, protocol)
+    if sha256 is not None:
+        check_parts(splits, [sha256[name] for name in scored["image_id"].to_pylist()])
+    results = [_judged(mode, split, prediction, scored) for split in splits]
     whole = _judged(mode, Split(WHOLE, _NOTHING, _NOTHING, rows), prediction, scored)
     found |= {"kind": "metric", "regressor": "none", "others": {}, mode: over_splits(results)}
     found |= {"whole": {mode: whole.measures.as_dict()}, "types": types_and_levels(scored, results)}

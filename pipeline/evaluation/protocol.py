@@ -5,13 +5,14 @@ The result depends on the feature table, the manifest's declarations, the parame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline import engine
+from pipeline.evaluation.leaks import check_parts
 from pipeline.evaluation.measures import Measures, measure
 from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.predictions import predictions_table
@@ -63,19 +64,23 @@ def evaluate(
     protocol: Protocol,
     *,
     splits: Sequence[Split] | None = None,
+    sha256: Mapping[str, str] | None = None,
     scheduler: Scheduler | None = None,
 ) -> tuple[pa.Table, dict[str, object]]:
     """The predictions table and the metrics of one encoder on one database, NR, and FR where there are references.
 
-    ``splits`` replaces the protocol's own (imported ones). Raises ``SplitError`` for splits that leak,
-    ``FeatureError`` for features that can't be used and ``TooLarge`` if the headline regressor can't take the table;
-    a further one that can't is left out, and the metrics say why.
+    ``splits`` replaces the protocol's own (imported ones); ``sha256`` (of each image, by image_id) has equal images
+    looked for in two parts of a split. Raises ``SplitError`` or ``LeakError`` for splits that leak, ``FeatureError``
+    for features that can't be used and ``TooLarge`` if the headline regressor can't take the table; a further one that
+    can't is left out, and the metrics say why.
     """
     sources = open_sources(table, memory=protocol.memory)
     rows = sources["nr"].rows
     scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
     groups = np.asarray(scored["group"].to_pylist())
     used = list(splits) if splits is not None else make_splits(scored, protocol)
+    if sha256 is not None:
+        check_parts(used, [sha256[name] for name in scored["image_id"].to_pylist()])
     title = f"evaluate {only(scored, 'encoder')} {only(scored, 'database')}"
     results: list[SplitResult] = []
     skipped: dict[str, str] = {}
