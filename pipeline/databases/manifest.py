@@ -119,6 +119,7 @@ class Manifest(_Part):
     kind: Literal["folder", "members"]
     higher_is_better: bool
     range: tuple[float, float]
+    raters: int | None = Field(None, ge=1, description="opinions behind each mos")
     scores: Scores | None = None
     class_means: str | None = None
     images: Images | None = None

@@ -145,6 +145,21 @@ def near_across_groups(database: pa.Table, bits: int) -> int:
     return count // 2
 
 
+def shares(train: pa.Table, test: pa.Table, bits: int) -> set[str]:
+    """Groups of the database table ``train`` with an image (references too) that ``test`` has as well: of equal bytes,
+    or with a hash at most ``bits`` away.
+    """
+    groups = np.asarray(train["group"].to_pylist())
+    same = np.isin(train["sha256"].to_pylist(), test["sha256"].to_pylist())
+    first, second = train["phash"].to_numpy(), np.unique(test["phash"].to_numpy())
+    second = second[np.bitwise_count(second) >= _LEAST_BITS]
+    for start in range(0, len(first), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        near_by = (np.bitwise_count(first[some, None] ^ second[None, :]) <= bits).any(axis=1)
+        same[some] |= near_by & (np.bitwise_count(first[some]) >= _LEAST_BITS)
+    return set(groups[same].tolist())
+
+
 def _provenance(card: Mapping[str, Any]) -> Mapping[str, Any]:
     found = card.get("provenance")
     return found if isinstance(found, Mapping) else {}

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def corrected_t(differences: Sequence[float], *, test: int, train: int) -> tuple[float, float]:
+def corrected_t(differences: Sequence[float], *, ratio: float) -> tuple[float, float]:
     """Nadeau and Bengio's (2003) corrected resampled t of paired differences over J random splits: (t, two-sided p).
 
-    The variance is multiplied by 1/J + test/train (0.1 + 0.2/0.7 = 0.386 for 10 splits of 70/10/20) where the naive one
-    has 1/J, because the splits share their images. Equal differences give t = 0, p = 1 if they are 0, else p = 0.
+    ``ratio`` is test to training images. The variance is multiplied by 1/J + ratio (0.1 + 0.2/0.7 = 0.386 for 10 splits
+    of 70/10/20) where the naive one has 1/J, because the splits share their images. Equal differences give t = 0, p = 1
+    if they are 0, else p = 0.
     """
     from scipy.stats import t
 
     values = np.asarray(differences, dtype=np.float64)
-    if len(values) < 2 or test < 1 or train < 1:
-        raise ValueError(
-            f"corrected_t: {len(values)} differences, test {test}, train {train}; needs 2, 1 and 1 at least"
-        )
-    variance = float(values.var(ddof=1)) * (1 / len(values) + test / train)
+    if len(values) < 2 or ratio <= 0:
+        raise ValueError(f"corrected_t: {len(values)} differences, ratio {ratio}; needs 2 at least, and more than 0")
+    variance = float(values.var(ddof=1)) * (1 / len(values) + ratio)
     mean = float(values.mean())
     if variance == 0:
         return (0.0, 1.0) if mean == 0 else (float(np.copysign(np.inf, mean)), 0.0)

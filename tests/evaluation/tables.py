@@ -20,6 +20,9 @@ def database_of(
     official: Sequence[str | None] | None = None,
     references: Sequence[str | None] | None = None,
     is_reference: Sequence[bool] | None = None,
+    types: Sequence[int | None] | None = None,
+    levels: Sequence[int | None] | None = None,
+    falls: bool = False,
 ) -> pa.Table:
     n = len(y)
     flags = list(is_reference) if is_reference is not None else [False] * n
@@ -30,21 +33,31 @@ def database_of(
             "reference_id": pa.array(list(references) if references is not None else [None] * n, pa.string()),
             "is_reference": flags,
             "mos": pa.array([None if flag else float(v) for flag, v in zip(flags, y, strict=True)], pa.float64()),
-            "higher_is_better": [True] * n,
-            "type": pa.array([None] * n, pa.int16()),
-            "level": pa.array([None] * n, pa.int16()),
+            "higher_is_better": [not falls] * n,
+            "type": pa.array(list(types) if types is not None else [None] * n, pa.int16()),
+            "level": pa.array(list(levels) if levels is not None else [None] * n, pa.int16()),
             "official_split": pa.array(list(official) if official is not None else [None] * n, pa.string()),
             "stratum": pa.array(list(strata) if strata is not None else [None] * n, pa.string()),
         }
     )
 
 
-def write_features(path: Path, x: np.ndarray, y: np.ndarray, *, standardise: bool = False, **columns) -> FeatureTable:
-    metadata = {"weights_sha256": "ab" * 32, "standardise": standardise, "non_finite": []}
+def write_features(
+    path: Path,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    standardise: bool = False,
+    encoder: str = "toy",
+    database: str = "toys",
+    about: dict[str, object] | None = None,
+    **columns,
+) -> FeatureTable:
+    metadata = (about or {}) | {"weights_sha256": "ab" * 32, "standardise": standardise, "non_finite": []}
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     metadata["non_finite"] = [f"image{i:05d}" for i in bad]
     table = feature_table(
-        database_of(y, **columns), x.astype(np.float32), encoder="toy", database_name="toys", metadata=metadata
+        database_of(y, **columns), x.astype(np.float32), encoder=encoder, database_name=database, metadata=metadata
     )
     artifacts.write_table(path, table, byte_stream_split=("feature",))
     return read_features(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.databases import DATABASE
-from pipeline.evaluation import PREDICTIONS
+from pipeline.evaluation import FIGURES, PREDICTIONS
 from pipeline.features import feature_schema
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -39,6 +39,7 @@ def render() -> str:
             section("data/databases/{database}.parquet", DATABASE),
             section("data/features/{encoder}/{database}.parquet", feature_schema(2)),
             section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
+            section("data/compare/table.parquet", FIGURES),
         ]
     )
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from pipeline.evaluation import Protocol, compare, evaluate
 from pipeline.evaluation.intervals import Interval, correlation_interval, difference_interval
 from pipeline.evaluation.measures import srocc
 from pipeline.evaluation.significance import corrected_t, holm
-from tests.evaluation.tables import write_features
 
 REPETITIONS = 400  # benchmarks/evaluation.py has 1,000, with 125 images a group as well
 
@@ -79,14 +75,14 @@ def test_the_corrected_t_is_smaller_by_the_known_factor() -> None:
     from scipy.stats import ttest_1samp
 
     values = np.random.default_rng(0).normal(0.01, 0.02, 10)
-    found, p = corrected_t(values, test=2, train=7)
+    found, p = corrected_t(values, ratio=2 / 7)
     naive = ttest_1samp(values, 0)
     assert naive.statistic / found == pytest.approx(np.sqrt((0.1 + 2 / 7) / 0.1))
     assert p > naive.pvalue
-    assert corrected_t([0.0, 0.0], test=2, train=7) == (0.0, 1.0)
-    assert corrected_t([1.0, 1.0], test=2, train=7) == (np.inf, 0.0)
+    assert corrected_t([0.0, 0.0], ratio=2 / 7) == (0.0, 1.0)
+    assert corrected_t([1.0, 1.0], ratio=2 / 7) == (np.inf, 0.0)
     with pytest.raises(ValueError, match="1 differences"):
-        corrected_t([1.0], test=2, train=7)
+        corrected_t([1.0], ratio=2 / 7)
 
 
 def test_holm_on_a_table_by_hand() -> None:
@@ -97,24 +93,12 @@ def test_holm_on_a_table_by_hand() -> None:
         holm([1.2])
 
 
-def test_compare_puts_encoders_side_by_side(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    quality, groups = rng.uniform(0, 1, 600), [f"g{i // 15:02d}" for i in range(600)]
-    tables, metrics = [], []
-    for name, noise in (("good", 0.1), ("poor", 1.0)):
-        x = np.c_[quality + noise * rng.normal(size=600), rng.normal(size=(600, 3))]
-        table = write_features(tmp_path / f"{name}.parquet", x, quality, groups=groups)
-        predictions, found = evaluate(table, Protocol("random", splits=4, min_groups=2))
-        column = predictions.schema.get_field_index("encoder")
-        tables.append(predictions.set_column(column, predictions.schema.field(column), [[name] * len(predictions)]))
-        metrics.append({**found, "encoder": name})
-    both = compare(tables, metrics)
-    good, poor = both["encoders"]
-    assert good["low"] < good["srocc"] < good["high"]
-    assert good["median"] == metrics[0]["nr"]["srocc"]
-    pair = both["pairs"][0]
-    assert (pair["first"], pair["second"], pair["mode"]) == ("good", "poor", "nr")
-    assert pair["srocc"] == pytest.approx(good["srocc"] - poor["srocc"])
-    assert pair["low"] > 0 and pair["p_holm"] < 0.05 and pair["p_splits"] < 0.05
-    with pytest.raises(ValueError, match="not tested on the same images"):
-        compare([tables[0], tables[1].slice(100)], metrics)
+def test_many_groups_are_left_out_in_blocks() -> None:
+    rng = np.random.default_rng(2)
+    quality = rng.uniform(0, 1, 3000)
+    mos, groups = quality + 0.3 * rng.normal(size=3000), [f"image{i:05d}" for i in range(3000)]
+    found = correlation_interval(quality, mos, groups)
+    assert found.groups == 200
+    half = 1.96 * np.sqrt((1 + found.value**2 / 2) / 2997)  # Bonett and Wright's, for independent images
+    expected = np.tanh([np.arctanh(found.value) - half, np.arctanh(found.value) + half])
+    assert [found.low, found.high] == pytest.approx(expected, abs=0.004)

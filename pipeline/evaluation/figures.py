@@ -1,0 +1,67 @@
+"""metrics/compare.json as one long table: a row a figure, for those who filter and join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+
+def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
+
+
+FIGURES = pa.schema(
+    [
+        _column("what", pa.string(), "within a database, difference of two methods, cross-database, or ceiling"),
+        _column("database", pa.string(), "what was judged on"),
+        _column("trained_on", pa.string(), "the other database that was fitted on (cross)", nullable=True),
+        _column("mode", pa.string(), "nr or fr; null for a ceiling", nullable=True),
+        _column("encoder", pa.string(), "null for a ceiling", nullable=True),
+        _column("regressor", pa.string(), "ridge, svr; none for a metric; null for a ceiling", nullable=True),
+        _column("against", pa.string(), "the encoder that is subtracted (difference)", nullable=True),
+        _column("against_regressor", pa.string(), "its regressor", nullable=True),
+        _column(
+            "measure",
+            pa.string(),
+            "srocc: of the images' mean test predictions, with its interval; median_srocc, plcc, ...: over splits",
+        ),
+        _column("value", pa.float64(), "the figure"),
+        _column("low", pa.float64(), "lower end of the 95 % interval; null where none is claimed", nullable=True),
+        _column("high", pa.float64(), "upper end", nullable=True),
+        _column("groups", pa.int32(), "groups (or blocks of them) left out in turn", nullable=True),
+        _column("images", pa.int32(), "images judged on", nullable=True),
+        _column("p", pa.float64(), "two-sided, of no difference, by the jackknife over groups", nullable=True),
+        _column("p_holm", pa.float64(), "the same after Holm's correction over all pairs", nullable=True),
+        _column("p_splits", pa.float64(), "by Nadeau and Bengio's corrected t over the splits", nullable=True),
+        _column("p_splits_holm", pa.float64(), "the same after Holm's correction over all pairs", nullable=True),
+    ]
+)
+_MEDIANS = {"median": "median_srocc"} | {name: name for name in ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")}
+
+
+def figures_table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pa.Table:
+    """The table (schema :data:`FIGURES`) of ``{"methods", "pairs", "cross", "ceilings"}``."""
+    rows = [row for entry in found["methods"] for row in _rows("within", entry, _MEDIANS)]
+    for pair in found["pairs"]:
+        names = {"encoder": pair["first"], "regressor": pair["first_regressor"]}
+        names |= {"against": pair["second"], "against_regressor": pair["second_regressor"]}
+        rows += _rows("difference", {**pair, **names}, {})
+    for entry in found["cross"]:
+        names = {"trained_on": entry["train"]}
+        rows += _rows("cross", {**entry, **names}, {name: name for name in list(_MEDIANS)[1:]})
+    rows += [row for entry in found["ceilings"] for row in _rows("ceiling", entry, {})]
+    return pa.Table.from_pylist(rows, schema=FIGURES)
+
+
+def _rows(what: str, entry: Mapping[str, Any], others: Mapping[str, str]) -> list[dict[str, Any]]:
+    known = {name: entry.get(name) for name in FIGURES.names if name not in ("what", "measure", "value")}
+    if what == "within":
+        known["against"] = None
+    first = {**known, "what": what, "measure": "srocc", "value": entry["srocc"]}
+    blank = {**known, "low": None, "high": None, "groups": None, "what": what}
+    return [
+        first,
+        *({**blank, "measure": m, "value": entry[k]} for k, m in others.items() if entry.get(k) is not None),
+    ]

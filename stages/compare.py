@@ -1,0 +1,59 @@
+"""compare: methods beside one another, intervals, tests, pairs of databases (metrics/compare.json, data/compare/)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import artifacts, engine
+from pipeline.databases import Manifest, load_manifest
+from pipeline.evaluation import Domain, ceiling, compare, cross_pairs, figures_table, is_metric, verdicts
+from pipeline.features import read_features, weights_sha256
+from pipeline.params import Params
+from pipeline.report.published import SETTINGS, known_as, load
+from stages import DATA, METRICS, entry
+
+
+def run(params: Params) -> None:
+    """Compare what evaluate left, and judge every encoder across every pair of databases."""
+    names = {name: load_manifest(name, Path(params.run.paths.databases.get(name, "."))) for name in params.databases}
+    cells = [f"{encoder}/{database}" for database in names for encoder in params.encoders]
+    metrics = [artifacts.read_json(METRICS / "evaluate" / f"{cell}.json") for cell in cells]
+    predictions = [artifacts.read_table(DATA / "predictions" / f"{cell}.parquet") for cell in cells]
+    found: dict[str, Any] = {"level": 0.95, **compare(predictions, metrics), "cross": _cross(params, names)}
+    rows = load()
+    for one in [*found["methods"], *found["cross"]]:
+        cross = f"{one['mode'].upper()} cross-database train={known_as(one['train'])}" if "train" in one else ""
+        one["published"] = verdicts(one, known_as(one["database"]), rows, cross or SETTINGS[one["mode"]])
+    ceilings = (ceiling(_images(name), name, about.raters, seed=params.seed) for name, about in names.items())
+    found["ceilings"] = [one for one in ceilings if one is not None]
+    artifacts.write_table(DATA / "compare" / "table.parquet", figures_table(found))
+    artifacts.write_json(METRICS / "compare.json", found)
+
+
+def _cross(params: Params, names: dict[str, Manifest]) -> list[dict[str, Any]]:
+    knobs = params.evaluate
+    lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count)
+    entries: list[dict[str, Any]] = []
+    for encoder in params.encoders:
+
+        def domain(name: str, encoder: str = encoder) -> Domain | None:
+            path, about = DATA / "features" / encoder / f"{name}.parquet", names[name]
+            table = read_features(path, weights=weights_sha256(DATA / "models" / encoder))
+            return None if is_metric(table) else Domain(table, _images(name), about.higher_is_better, about.range)
+
+        pairs = cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
+        for made in engine.progress(pairs, total=len(names) * (len(names) - 1), describe=f"compare {encoder} across"):
+            entries += made
+    return entries
+
+
+def _images(name: str) -> pa.Table:
+    return artifacts.read_table(DATA / "databases" / f"{name}.parquet")
+
+
+if __name__ == "__main__":
+    entry(run)
