@@ -197,6 +197,7 @@ class RunParams(_Section):
     workers: int | None = Field(None, ge=1, description="null: as many as the process may use cores")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="of torch on the CPU; null: as many as cores")
+    memory: int = Field(2**31, ge=2**26, description="bytes of features that evaluate and compare may hold")
     paths: PathsParams = PathsParams()
 
 

@@ -35,15 +35,15 @@ def run(params: Params) -> None:
 
 
 def _cross(params: Params, names: dict[str, Manifest]) -> list[dict[str, Any]]:
-    knobs = params.evaluate
+    knobs, entries = params.evaluate, list[dict[str, Any]]()
     lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count)
-    entries: list[dict[str, Any]] = []
     for encoder in params.encoders:
 
         def domain(name: str, encoder: str = encoder) -> Domain | None:
             path, about = DATA / "features" / encoder / f"{name}.parquet", names[name]
             table = read_features(path, weights=weights_sha256(DATA / "models" / encoder))
-            return None if is_metric(table) else Domain(table, _images(name), about.higher_is_better, about.range)
+            known = (_images(name), about.higher_is_better, about.range, params.run.memory)
+            return None if is_metric(table) else Domain(table, *known)
 
         pairs = cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
         for made in engine.progress(pairs, total=len(names) * (len(names) - 1), describe=f"compare {encoder} across"):

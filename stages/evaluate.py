@@ -46,6 +46,7 @@ def _protocol(params: Params, manifest: Manifest) -> Protocol:
         min_groups=knobs.min_validation_groups,
         stratified=manifest.stratified,
         shares_groups=manifest.official_shares_groups,
+        memory=params.run.memory,
         regressors=knobs.regressors,
         svr=SvrGrid(tuple(sorted(svr.c)), tuple(sorted(svr.gamma)), svr.grid_images, svr.images, svr.numbers),
     )

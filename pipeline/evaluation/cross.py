@@ -97,7 +97,7 @@ def fit_all(train: Domain, mode: str, kept: np.ndarray, lambdas: np.ndarray, see
     if known in train.models:
         return train.models[known]
     standardise = bool(train.table.metadata.get("standardise", False))
-    sums = Sums(source, train.mos, Scheduler())
+    sums = Sums(source, train.mos, Scheduler().within(train.memory, source.dim))
     names = sorted(set(train.groups[kept]))
     order = generator(seed, f"evaluate/cross/{train.name}").permutation(len(names)) % FOLDS
     fold_of = {name: f"{fold:02d}" for name, fold in zip(names, order, strict=True)}

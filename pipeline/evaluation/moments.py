@@ -7,7 +7,7 @@ at 4,096) and as many batches of rows, whatever the length of the table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ class Scheduler:
     name: str = "threads"
     workers: int = 2
     address: str | None = None
+
+    def within(self, memory: int, dim: int) -> Scheduler:
+        """As many threads, at least one, as have their sums, batch and BLAS buffer (32 MB) in ``memory`` bytes."""
+        lane = 8 * dim * (2 * dim + min(dim, MOST_ROWS) + 1024) + 2**25
+        return replace(self, workers=max(1, min(self.workers, memory // lane)))
 
     def compute(self, value: Any) -> Any:
         """The result of a dask delayed value."""

@@ -32,7 +32,8 @@ class Protocol:
     ``regressors`` is the headline.
 
     ``stratified`` and ``shares_groups`` are the manifest's declarations (splits.random_splits, splits.official_split);
-    ``memory`` is how many bytes of features may be held, above which blocks are read from the file each time.
+    ``memory`` is how many bytes features and sums may take: a table that does not fit is read block by block each time,
+    by as many threads as fit. It changes no result.
     """
 
     name: str
@@ -94,7 +95,8 @@ def evaluate(
             skipped[regressor] = str(error)
             continue
         for mode, source in sources.items():
-            sums = Sums(source, scored["mos"].to_numpy().astype(np.float64), scheduler or Scheduler())
+            where = (scheduler or Scheduler()).within(protocol.memory, table.dim)
+            sums = Sums(source, scored["mos"].to_numpy().astype(np.float64), where)
             done = (_one(regressor, mode, sums, scored, groups, split, protocol) for split in used)
             results += engine.progress(done, total=len(used), describe=f"{title} {mode} {regressor}")
     return predictions_table(scored, results), summary(table, scored, protocol, results, skipped)

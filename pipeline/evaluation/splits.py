@@ -169,6 +169,8 @@ def _pools(groups: np.ndarray, strata: Sequence[str] | None) -> list[list[str]]:
 
 
 def _names(groups: Sequence[str] | np.ndarray) -> np.ndarray:
+    if isinstance(groups, np.ndarray) and groups.dtype.kind == "U":  # 50 bytes an image less, as often as it is asked
+        return groups
     return np.asarray([str(group) for group in groups])
 
 

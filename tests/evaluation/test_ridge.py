@@ -84,6 +84,13 @@ def test_bits_do_not_depend_on_memory_or_threads(tmp_path: Path) -> None:
     assert np.array_equal(fits[0].intercept, fits[1].intercept)
 
 
+def test_a_smaller_allowance_means_fewer_threads_and_never_none() -> None:
+    wide = Scheduler("threads", 8)
+    assert wide.within(2**40, 4096).workers == 8
+    assert wide.within(2**28, 1024).workers == 4
+    assert wide.within(2**26, 4096).workers == 1
+
+
 @pytest.mark.slow
 def test_a_distributed_scheduler_gives_the_same_bits(tmp_path: Path) -> None:
     from distributed import LocalCluster

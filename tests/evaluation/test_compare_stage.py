@@ -1,0 +1,95 @@
+"""The stages evaluate and compare on two small databases: what they write, and what they name when it is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import stages.compare
+import stages.evaluate
+from pipeline import artifacts
+from pipeline.databases import DATABASE
+from pipeline.evaluation import FIGURES
+from pipeline.features import baselines, feature_table
+from pipeline.params import Params, load
+
+ROOT = Path(__file__).parents[2]
+
+
+def manifest(name: str, falls: bool) -> str:
+    range_ = "[0, 100]" if falls else "[1, 5]"
+    return (
+        f"name: {name}\ntitle: {name}\ncitation: none\nkind: folder\nhigher_is_better: {str(not falls).lower()}\n"
+        f"range: {range_}\nraters: 16\nscores: {{file: scores.csv, image: path, mos: score, group: group}}\n"
+        "images: {folder: ., extensions: [.png]}\ngroup: {kind: column}\n"
+    )
+
+
+def database(name: str, seed: int, falls: bool) -> tuple[pa.Table, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    quality = rng.uniform(0, 1, 160)
+    columns: dict[str, object] = {field.name: pa.nulls(160, field.type) for field in DATABASE}
+    columns |= {
+        "image_id": [f"{name}{i:04d}" for i in range(160)],
+        "path": [f"{name}{i:04d}.png" for i in range(160)],
+        "sha256": [f"{name}{i}" for i in range(160)],
+        "phash": pa.array(rng.integers(2**63, 2**64, 160, dtype=np.uint64) | np.uint64(0xFFFFFF), pa.uint64()),
+        "group": [f"{name}{i // 8}" for i in range(160)],
+        "is_reference": [False] * 160,
+        "mos": 100 * (1 - quality) if falls else 1 + 4 * quality,
+        "mos_std": np.full(160, 20.0 if falls else 0.8),
+        "higher_is_better": [not falls] * 160,
+        **{side: np.full(160, 64) for side in ("width", "height")},
+    }
+    made = pa.table({field.name: pa.array(columns[field.name], field.type) for field in DATABASE}, schema=DATABASE)
+    return made, quality
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(9)
+    for name, seed, falls in (("mos", 1, False), ("dmos", 2, True)):
+        made, quality = database(name, seed, falls)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "database.yaml").write_text(manifest(name, falls))
+        artifacts.write_table(Path(f"data/databases/{name}.parquet"), made)
+        for encoder, noise in (("floor", 1.0), ("mine", 0.1)):
+            x = np.c_[quality + noise * rng.normal(size=160), rng.normal(size=(160, 3))].astype(np.float32)
+            about = {"weights_sha256": baselines.Floor.sha256, "standardise": True, "non_finite": [], "dim": 4}
+            table = feature_table(made, x, encoder=encoder, database_name=name, metadata=about)
+            artifacts.write_table(Path(f"data/features/{encoder}/{name}.parquet"), table)
+            artifacts.write_json(Path(f"data/models/{encoder}/encoder.json"), baselines.card("floor"))
+    given = load(ROOT / "manifests/profiles/tiny.yaml")
+    paths = given.run.paths.model_copy(update={"databases": {name: str(tmp_path / name) for name in ("mos", "dmos")}})
+    run = given.run.model_copy(update={"paths": paths})
+    update = {"run": run, "databases": ["mos", "dmos"], "encoders": ["floor", "mine"]}
+    return given.model_copy(update=update)
+
+
+def test_evaluate_then_compare(params: Params) -> None:
+    for encoder in params.encoders:
+        for name in params.databases:
+            stages.evaluate.run(params, encoder, name)
+    stages.compare.run(params)
+    found = json.loads(Path("metrics/compare.json").read_text())
+    assert {(m["encoder"], m["database"]) for m in found["methods"]} == {
+        (encoder, name) for encoder in params.encoders for name in params.databases
+    }
+    assert all(pair["first"] == "mine" and pair["against"] == "floor" and pair["low"] > 0 for pair in found["pairs"])
+    mine = [(c["train"], c["database"]) for c in found["cross"] if c["encoder"] == "mine" and c["srocc"] > 0.9]
+    assert sorted(mine) == [("dmos", "mos"), ("mos", "dmos")]  # the directions differ, and the sign is right
+    assert [c["raters"] for c in found["ceilings"]] == [16, 16] and all(0.9 < c["srocc"] < 1 for c in found["ceilings"])
+    assert artifacts.read_table(Path("data/compare/table.parquet")).schema.equals(FIGURES)
+    before = Path("metrics/compare.json").read_bytes()
+    stages.compare.run(params)
+    assert Path("metrics/compare.json").read_bytes() == before
+
+
+def test_what_is_missing_is_named(params: Params) -> None:
+    with pytest.raises(artifacts.ArtifactError, match="metrics/evaluate/floor/mos.json: missing"):
+        stages.compare.run(params)
