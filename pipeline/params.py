@@ -131,9 +131,9 @@ class FeaturesParams(_Section):
 class SvrParams(_Section):
     """The second regressor's grid, and up to which size it is fitted (evaluation.svr)."""
 
-    c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0, 10.0, 100.0, 1000.0), min_length=1)
+    c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0, 10.0, 100.0), min_length=1)
     gamma: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.1, 0.3, 1.0, 3.0), min_length=1, description="times 1 / numbers of a feature"
+        (0.03, 0.1, 0.3, 1.0, 3.0), min_length=1, description="times 1 / numbers of a feature"
     )
     grid_images: int = Field(2500, ge=10, description="most training images while C and gamma are chosen")
     images: Count = Field(10_000, description="above, no SVR of this table")

@@ -119,7 +119,6 @@ class Manifest(_Part):
     kind: Literal["folder", "members"]
     higher_is_better: bool
     range: tuple[float, float]
-    raters: int | None = Field(None, ge=1, description="opinions behind each mos")
     scores: Scores | None = None
     class_means: str | None = None
     images: Images | None = None
@@ -136,7 +135,7 @@ class Manifest(_Part):
     short_side: int | None = Field(
         None, ge=32, le=8192, description="the protocol looks at images reduced or enlarged to this shorter side"
     )
-    raters: int | None = Field(None, ge=2, description="opinions behind each mean, about; for the noise ceiling")
+    raters: int | None = Field(None, ge=1, description="opinions behind each mean, about; for the noise ceiling")
     stratum: Literal["none", "column", "type", "subset"] = Field("none", description="subset: that of group.pattern")
     official_parts: dict[str, Literal["train", "val", "test", "unused"]] = {}
     official_shares_groups: bool = False

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline import Refusal, engine
 from pipeline.evaluation.intervals import Interval, correlation_interval, difference_interval
-from pipeline.evaluation.measures import srocc
+from pipeline.evaluation.measures import srocc, srocc_within
 from pipeline.evaluation.significance import corrected_t, holm
 
 BASELINES = ("random_init", "floor")  # what every method is compared with, beside the best one
@@ -47,8 +47,9 @@ def compare(predictions: Sequence[pa.Table], metrics: Sequence[Mapping[str, Any]
 
     ``{"methods": [{database, mode, encoder, regressor, kind, srocc, low, high, groups, images, median, ...}], "pairs":
     [{database, mode, first, first_regressor, second, second_regressor, against, srocc, low, high, p, p_holm, t_splits,
-    p_splits, p_splits_holm, ...}]}``. Every method is paired with random_init, with floor (both with their headline
-    regressor) and with the method of the best median. Holm's correction runs over all pairs of all databases. Raises
+    p_splits, p_splits_holm, ...}]}``; where there are strata both have ``within: {value, low, high}``, of the mean
+    SROCC inside them. Every method is paired with random_init, with floor (both with their headline regressor) and with
+    the method of the best median. Holm's correction runs over all pairs of all databases. Raises
     :class:`CompareError` if two methods of a database were not tested on the same images and splits.
     """
     about = {(m["encoder"], m["database"]): m for m in metrics}
@@ -67,15 +68,35 @@ def compare(predictions: Sequence[pa.Table], metrics: Sequence[Mapping[str, Any]
 
 
 def pooled(rows: pa.Table) -> dict[str, np.ndarray]:
-    """Mean test prediction, opinion and group of each image, in the order of image_id."""
-    grouped = rows.group_by(["image_id", "group", "mos"]).aggregate([("prediction", "mean")]).sort_by("image_id")
-    columns = {"prediction": "prediction_mean", "mos": "mos", "group": "group", "image_id": "image_id"}
+    """Mean test prediction, opinion, group and stratum ("" if none) of each image, in the order of image_id."""
+    rows = rows.set_column(rows.column_names.index("stratum"), "stratum", pc.fill_null(rows["stratum"], ""))
+    keys = ["image_id", "group", "mos", "stratum"]
+    grouped = rows.group_by(keys).aggregate([("prediction", "mean")]).sort_by("image_id")
+    columns = {"prediction": "prediction_mean"} | {key: key for key in keys}
     return {name: np.asarray(grouped[column].to_pylist()) for name, column in columns.items()}
+
+
+def with_strata(images: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """[n, 2], opinion and number of the stratum, for :func:`within`; None where SROCC within strata is not defined."""
+    if srocc_within(images["mos"], images["mos"], images["stratum"]) is None:
+        return None
+    return np.stack([images["mos"], np.unique(images["stratum"], return_inverse=True)[1]], axis=1)
+
+
+def within(prediction: np.ndarray, mos: np.ndarray) -> float:
+    """SROCC within strata as a statistic of rows that :func:`with_strata` made."""
+    found = srocc_within(prediction, mos[:, 0], mos[:, 1])
+    return 0.0 if found is None else found
 
 
 def renamed(interval: Interval) -> dict[str, Any]:
     """An interval of SROCC for JSON."""
     return {("srocc" if key == "value" else key): value for key, value in asdict(interval).items() if key != "level"}
+
+
+def plain(interval: Interval) -> dict[str, float | None]:
+    """An interval of something else for JSON."""
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def medians(metrics: Mapping[str, Any], mode: str, regressor: str) -> Mapping[str, Any]:
@@ -105,6 +126,9 @@ def _entry(key: Key, rows: pa.Table, metrics: Mapping[str, Any]) -> dict[str, An
     over_splits = medians(metrics, key.mode, key.regressor)
     about = {"kind": metrics["kind"], "images": len(images["mos"]), "median": over_splits["srocc"]}
     about |= {name: over_splits.get(name) for name in ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")}
+    strata = with_strata(images)
+    if strata is not None:
+        about["within"] = plain(correlation_interval(images["prediction"], strata, images["group"], statistic=within))
     return asdict(key) | renamed(interval) | about
 
 
@@ -152,7 +176,12 @@ def _pair(
     pair |= {"second": second.encoder, "second_regressor": second.regressor}
     splits = [s for s in about[first.encoder, first.database]["splits"] if s["mode"] == first.mode]
     ratio = sum(s["test"] for s in splits) / max(1, sum(s["train"] for s in splits))
-    return pair | renamed(interval) | {"p": p, "p_holm": None} | _over_splits(a, b, ratio) | {"p_splits_holm": None}
+    pair |= renamed(interval) | {"p": p, "p_holm": None} | _over_splits(a, b, ratio) | {"p_splits_holm": None}
+    strata = with_strata(x)
+    if strata is not None:
+        inside, p = difference_interval(x["prediction"], y["prediction"], strata, x["group"], statistic=within)
+        pair["within"] = plain(inside) | {"p": p}
+    return pair
 
 
 def _over_splits(a: pa.Table, b: pa.Table, ratio: float) -> dict[str, float | None]:

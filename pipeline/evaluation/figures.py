@@ -25,7 +25,7 @@ FIGURES = pa.schema(
         _column(
             "measure",
             pa.string(),
-            "srocc: of the images' mean test predictions, with its interval; median_srocc, plcc, ...: over splits",
+            "srocc, srocc_within_pooled: of the images' mean test predictions; median_srocc, plcc, ...: over splits",
         ),
         _column("value", pa.float64(), "the figure"),
         _column("low", pa.float64(), "lower end of the 95 % interval; null where none is claimed", nullable=True),
@@ -60,8 +60,10 @@ def _rows(what: str, entry: Mapping[str, Any], others: Mapping[str, str]) -> lis
     if what == "within":
         known["against"] = None
     first = {**known, "what": what, "measure": "srocc", "value": entry["srocc"]}
+    rows = [first]
+    if "within" in entry:
+        inside = {name: entry["within"].get(name) for name in ("value", "low", "high", "p")}
+        other = dict.fromkeys(("p_holm", "p_splits", "p_splits_holm"))
+        rows.append(first | other | inside | {"measure": "srocc_within_pooled"})
     blank = {**known, "low": None, "high": None, "groups": None, "what": what}
-    return [
-        first,
-        *({**blank, "measure": m, "value": entry[k]} for k, m in others.items() if entry.get(k) is not None),
-    ]
+    return rows + [{**blank, "measure": m, "value": entry[k]} for k, m in others.items() if entry.get(k) is not None]

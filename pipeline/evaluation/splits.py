@@ -86,16 +86,18 @@ def official_split(
     database: str,
     shares_groups: bool = False,
 ) -> Split:
-    """The database's own split. Without a ``val`` part, a tenth of all groups is drawn from those in train.
+    """The database's own split; what it calls ``unused`` is in no part. Without a ``val`` part, a tenth of all groups
+    is drawn from those in train.
 
     ``shares_groups`` is the manifest's declaration that the official parts share groups (BIQ2021 cuts by image):
     allowed then between train and test, and to be reported; otherwise a :class:`SplitError` names the groups.
     """
     groups, labels = _names(groups), np.asarray([str(part) for part in parts])
-    unknown = sorted(set(labels) - set(PARTS))
+    unknown = sorted(set(labels) - {*PARTS, "unused"})
     if unknown:
         raise SplitError(
-            f"{database}: official_split has {', '.join(unknown)}; expected {', '.join(PARTS)} for every scored image"
+            f"{database}: official_split has {', '.join(unknown)}; expected {', '.join(PARTS)} or unused for every "
+            "scored image"
         )
     if "val" not in labels:
         pool = sorted(set(groups[labels == "train"]))

@@ -45,6 +45,32 @@ def test_two_encoders_side_by_side(tmp_path: Path) -> None:
     assert pair["low"] > 0 and pair["p_holm"] < 0.05 and pair["p_splits"] < 0.05 and pair["p_splits_holm"] < 0.05
 
 
+def test_the_difference_within_strata_has_an_interval_of_its_own(tmp_path: Path) -> None:
+    """One encoder reads the subset only, the other the order inside: overall the first wins, inside the second."""
+    rng = np.random.default_rng(6)
+    subset, inside = np.repeat([0.0, 1.0], 300), rng.uniform(0, 1, 600)
+    mos, groups = 3 * subset + inside, [f"g{i // 15:02d}" for i in range(600)]
+    strata = ["ab"[int(s)] for s in subset]
+    tables, metrics = [], []
+    for name, x in (("floor", subset), ("mine", inside)):
+        x = np.c_[x + 0.05 * rng.normal(size=600), rng.normal(size=(600, 2))]
+        table = write_features(tmp_path / f"{name}.parquet", x, mos, groups=groups, strata=strata, encoder=name)
+        predictions, found = evaluate(table, Protocol("random", splits=4, min_groups=2))
+        tables.append(predictions)
+        metrics.append(found)
+    found = compare(tables, metrics)
+    floor, mine = sorted(found["methods"], key=lambda one: one["encoder"])
+    assert mine["within"]["low"] < mine["within"]["value"] < mine["within"]["high"] and mine["within"]["value"] > 0.9
+    (pair,) = found["pairs"]
+    sign = 1 if pair["first"] == "mine" else -1
+    assert sign * pair["srocc"] < 0 and pair["p"] < 0.01
+    assert sign * pair["within"]["value"] > 0.8 and pair["within"]["low"] * pair["within"]["high"] > 0
+    assert pair["within"]["p"] < 0.01 and abs(floor["within"]["value"]) < 0.2
+    rows = figures_table({**found, "cross": [], "ceilings": []}).to_pandas().query("measure == 'srocc_within_pooled'")
+    assert sorted(rows["what"]) == ["difference", "within", "within"]
+    assert rows[rows.what == "difference"]["value"].tolist() == [pair["within"]["value"]]
+
+
 def test_every_method_meets_the_baselines_and_the_best(tmp_path: Path) -> None:
     noises = {"best": 0.05, "middle": 0.3, "random_init": 0.8, "floor": 1.0}
     tables, metrics = judged(tmp_path, noises, regressors=("ridge", "svr"))

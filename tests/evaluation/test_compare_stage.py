@@ -24,7 +24,8 @@ def manifest(name: str, falls: bool) -> str:
     range_ = "[0, 100]" if falls else "[1, 5]"
     return (
         f"name: {name}\ntitle: {name}\ncitation: none\nkind: folder\nhigher_is_better: {str(not falls).lower()}\n"
-        f"range: {range_}\nraters: 16\nscores: {{file: scores.csv, image: path, mos: score, group: group}}\n"
+        f"range: {range_}\nraters: 16\n"
+        "scores: {file: scores.csv, image: path, mos: score, mos_std: spread, group: group}\n"
         "images: {folder: ., extensions: [.png]}\ngroup: {kind: column}\n"
     )
 

@@ -85,6 +85,8 @@ def test_official_split_draws_validation_from_training_groups() -> None:
     assert list(split.test) == list(range(20))
     given_val = official_split(["val" if i > 90 else p for i, p in enumerate(parts)], range(100), seed=0, database="d")
     assert list(given_val.val) == list(range(91, 100))
+    unused = official_split(["unused" if i > 95 else p for i, p in enumerate(parts)], groups, seed=0, database="d")
+    assert sum(len(part) for part in (unused.train, unused.val, unused.test)) == 96
 
 
 def test_official_split_that_shares_groups_needs_the_declaration() -> None:
