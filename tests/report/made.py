@@ -129,7 +129,14 @@ def evaluation(data: Path, metrics: Path, name: str, database: str, noise: float
                     "mos": score,
                 }
                 rows.append(
-                    {**row, "prediction": guess, "image_id": f"{split}-{image}", "group": str(split), "lambda": 1.0}
+                    {
+                        **row,
+                        "prediction": guess,
+                        "image_id": f"{split}-{image}",
+                        "group": str(split),
+                        "lambda": 1.0,
+                        "regressor": "ridge",
+                    }
                 )
         keys = ("srocc", "plcc", "plcc_raw", "krocc", "rmse")
         found[mode] = {key: float(np.median([getattr(m, key) for m in measured])) for key in keys}
