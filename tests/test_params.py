@@ -17,6 +17,7 @@ sets: [dead_leaves, photos]
 trained: [dead_leaves]
 untrained: [random_init, floor]
 encoders: [dead_leaves, floor]
+probed: [dead_leaves, floor]
 embedded: [photos]
 ingested: []
 databases: [photos]
@@ -24,6 +25,7 @@ sources: {}
 statistics: {}
 distort: {}
 train: {}
+niqe: {}
 probe: {}
 ingest: {}
 features: {}

@@ -8,29 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pipeline.artifacts import column
+
 if TYPE_CHECKING:
     from pipeline.evaluation.protocol import SplitResult
 
 
-def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
-
-
 PREDICTIONS = pa.schema(
     [
-        _column("encoder", pa.string(), "what made the features"),
-        _column("database", pa.string(), "the human-scored database"),
-        _column("mode", pa.string(), "nr: features of the image; fr: absolute difference of its and its reference's"),
-        _column("split", pa.int32(), "number of the split"),
-        _column("image_id", pa.string(), "the image's name in its database"),
-        _column("group", pa.string(), "images of one group are never on two sides of a split"),
-        _column("part", pa.string(), "val (only where it chose lambda) or test"),
-        _column("mos", pa.float64(), "mean opinion in the database's own units"),
-        _column("prediction", pa.float64(), "of the ridge fitted without this image, in the units of mos"),
-        _column("lambda", pa.float64(), "the chosen regularisation"),
-        _column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
-        _column("type", pa.int16(), "distortion type in the database's numbering", nullable=True),
-        _column("level", pa.int16(), "distortion level in the database's numbering", nullable=True),
+        column("encoder", pa.string(), "what made the features"),
+        column("database", pa.string(), "the human-scored database"),
+        column("mode", pa.string(), "nr: features of the image; fr: absolute difference of its and its reference's"),
+        column("split", pa.int32(), "number of the split"),
+        column("image_id", pa.string(), "the image's name in its database"),
+        column("group", pa.string(), "images of one group are never on two sides of a split"),
+        column("part", pa.string(), "val (only where it chose lambda) or test"),
+        column("mos", pa.float64(), "mean opinion in the database's own units"),
+        column("prediction", pa.float64(), "of the ridge fitted without this image, in the units of mos"),
+        column("lambda", pa.float64(), "the chosen regularisation"),
+        column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
+        column("type", pa.int16(), "distortion type in the database's numbering", nullable=True),
+        column("level", pa.int16(), "distortion level in the database's numbering", nullable=True),
     ]
 )
 _COPIED = ("encoder", "database", "image_id", "group", "mos", "stratum", "type", "level")
