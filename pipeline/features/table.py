@@ -132,5 +132,5 @@ def read_features(path: Path, *, weights: str | None = None) -> FeatureTable:
     columns = file.read(columns=[column.name for column in COLUMNS], use_threads=False)
     rows = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     ends = np.cumsum(rows, dtype=np.int64).tolist()
-    bounds = tuple(zip([0, *ends][:-1], ends, strict=True))
+    bounds = tuple(zip([0, *ends[:-1]], ends, strict=True))
     return FeatureTable(path, columns, metadata, schema.field("feature").type.list_size, bounds)

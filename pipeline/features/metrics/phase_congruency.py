@@ -58,7 +58,8 @@ def _filters(shape: tuple[int, int]) -> tuple[np.ndarray, tuple[float, ...]]:
         apart = np.abs(np.angle(np.exp(1j * (angle - orientation * np.pi / _ORIENTATIONS))))
         filters[orientation] = np.stack(radial) * np.exp(-(apart**2) / (2 * _SPREAD**2))
     summed = fft.ifft2(filters.sum(axis=1)).real ** 2
-    energies = summed.sum(axis=(1, 2)) * shape[0] * shape[1] / (filters[:, 0] ** 2).sum(axis=(1, 2))
+    finest = np.maximum((filters[:, 0] ** 2).sum(axis=(1, 2)), np.finfo(float).tiny)  # nothing passes in one pixel
+    energies = summed.sum(axis=(1, 2)) * shape[0] * shape[1] / finest
     return filters, tuple(float(energy) for energy in energies)
 
 
