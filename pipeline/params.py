@@ -19,6 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Count = Annotated[int, Field(ge=1)]
 EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi", "niqe"]
+Untrained = Literal["random_init", "floor", "brisque36", Metric]
 METRICS = get_args(Metric)
 
 
@@ -194,7 +195,7 @@ class Params(_Section):
     seed: int = Field(ge=0)
     sets: list[Name] = Field(min_length=1)
     trained: list[Name] = Field(min_length=1)
-    untrained: list[Literal["random_init", "floor", "brisque36"] | Metric]
+    untrained: list[Untrained]
     encoders: list[Name] = Field(min_length=1)
     probed: list[Name]
     embedded: list[Literal["photos"]]
