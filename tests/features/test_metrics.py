@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import skimage.metrics
 import torch
 import torch.nn.functional as F
 
-from pipeline import params
+from pipeline import images, params
 from pipeline.features.metrics import METRICS, MetricError, fsim, haarpsi, psnr, saliency, ssim, vsi
 from pipeline.features.metrics.imresize import cubic, linear, resized
 from pipeline.features.metrics.planes import luma, reduced, viewing_factor
@@ -100,6 +102,23 @@ def _skimage_ssim(reference: np.ndarray, image: np.ndarray) -> float:
     return skimage.metrics.structural_similarity(
         reference, image, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
+
+
+def test_psnr_is_the_one_that_tid2013_publishes() -> None:
+    """JPEG files and mean shifts of the database's own crops of Kodak photographs; its figures have 4 decimals."""
+    data = Path(os.environ.get("IQA_DATA", "none"))
+    if not (data / "tid2013_kodak").is_dir() or not (data / "kodak24").is_dir():
+        pytest.skip("IQA_DATA names no folder with tid2013_kodak and kodak24")
+    rows = list(csv.DictReader((data / "tid2013_kodak/official_psnr.csv").open()))
+    official = {(int(row["image"]), int(row["type"])): [float(row[f"l{k}"]) for k in range(1, 6)] for row in rows}
+    for crop in csv.DictReader((data / "tid2013_kodak/offsets.csv").open()):
+        number, x, y = int(crop["kodak"]), int(crop["x"]), int(crop["y"])
+        reference = images.read(data / f"kodak24/{number:02d}.png")[y : y + 384, x : x + 512]
+        files = [data / f"tid2013_kodak/jpeg/i{number:02d}_10_{level}.jpg" for level in range(1, 6)]
+        shifted = [np.clip(reference.astype(int) + by, 0, 255).astype(np.uint8) for by in (-6, 10, -20, 30, -40)]
+        for kind, worse in ((10, [images.read(file) for file in files]), (16, shifted)):
+            found = [METRICS["psnr"](reference, image) for image in worse]
+            assert found == pytest.approx(official[number, kind], abs=3e-4)
 
 
 @pytest.mark.parametrize("case", ["chelsea 300x451 noise", "chelsea 299x451 grey contrast"])
