@@ -143,6 +143,13 @@ def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str]
         )
 
 
+def column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
+    """A column of a table with its description, from which docs/tables.md is written."""
+    import pyarrow as pa
+
+    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A Parquet table, or some of its columns; :class:`ArtifactError` names a file that is missing or broken."""
     import pyarrow as pa

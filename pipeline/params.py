@@ -18,7 +18,9 @@ from pipeline import Refusal
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Count = Annotated[int, Field(ge=1)]
 EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
-UNTRAINED = ("random_init", "floor")
+Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi", "niqe"]
+Untrained = Literal["random_init", "floor", "brisque36", Metric]
+METRICS = get_args(Metric)
 
 
 class ParamsError(Refusal, ValueError):
@@ -103,6 +105,14 @@ class TrainParams(_Section):
     class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
+
+
+class NiqeParams(_Section):
+    """The pristine model of NIQE, where `untrained` names it."""
+
+    set: Name = Field("textured_dead_leaves", description="the set whose pristine images it is fitted on")
+    side: int = Field(96, ge=16, le=1024, multiple_of=4, description="of a patch, pixels (the paper: 96)")
+    sharpness: float = Field(0.75, ge=0, lt=1, description="least sharpness of a patch, of its image's sharpest")
 
 
 class ProbeParams(_Section):
@@ -207,8 +217,9 @@ class Params(_Section):
     seed: int = Field(ge=0)
     sets: list[Name] = Field(min_length=1)
     trained: list[Name] = Field(min_length=1)
-    untrained: list[Literal["random_init", "floor"]]
+    untrained: list[Untrained]
     encoders: list[Name] = Field(min_length=1)
+    probed: list[Name]
     embedded: list[Literal["photos"]]
     ingested: list[Name]
     databases: list[Name] = Field(min_length=1)
@@ -216,6 +227,7 @@ class Params(_Section):
     statistics: StatisticsParams
     distort: DistortParams
     train: TrainParams
+    niqe: NiqeParams
     probe: ProbeParams
     ingest: IngestParams
     features: FeaturesParams
@@ -228,6 +240,7 @@ class Params(_Section):
         lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
             ("trained", self.trained, self.sets),
             ("encoders", self.encoders, [*self.trained, *self.untrained]),
+            ("probed", self.probed, [name for name in self.encoders if name not in METRICS]),
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),
             ("databases", self.databases, [*self.embedded, *self.ingested]),
@@ -243,6 +256,8 @@ class Params(_Section):
                 raise ValueError(f"sets: {name!r} is named twice")
             if name not in EMBEDDED_SETS and name not in self.run.paths.sets:
                 raise ValueError(f"sets: {name!r} is neither {', '.join(EMBEDDED_SETS)} nor a folder in run.paths.sets")
+        if "niqe" in self.untrained and self.niqe.set not in self.sets:
+            raise ValueError(f"niqe.set: {self.niqe.set!r} is not one of sets, {', '.join(self.sets)}")
         for key in ("palettes", "textures"):
             if getattr(self.sources, key) == "folder" and getattr(self.run.paths, key) is None:
                 raise ValueError(f"sources.{key}: folder, and run.paths.{key} names none")

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from pipeline import artifacts
 from pipeline.databases import load_manifest
-from pipeline.features import extract_features, load_extractor
+from pipeline.features import Extractor, compare_images, extract_features, load_extractor, load_metric
 from pipeline.params import Params
-from pipeline.training.launch import devices
 from stages import DATA, cores, entry
 
 
 def run(params: Params, encoder: str, database: str) -> None:
-    """Extract features at native resolution, full and half scale, into the feature table."""
+    """Extract features at native resolution, or compare every image with its reference, into the feature table."""
+    models, path = DATA / "models" / encoder, DATA / "databases" / f"{database}.parquet"
+    table, root, metric = artifacts.read_table(path), _root(params, database), load_metric(models)
+    made_of = {"encoder": artifacts.read_json(models / "encoder.json"), "database": artifacts.sha256_file(path)}
+    about = {"encoder": encoder, "database_name": database}
+    if metric is not None:
+        extracted = compare_images(table, root, metric, threads=cores(), provenance=made_of, **about)
+    else:
+        extracted = extract_features(
+            table,
+            root,
+            _extractor(params, models),
+            batch_images=params.features.batch_images,
+            batch_pixels=params.features.batch_pixels,
+            decode_threads=cores(),
+            provenance=made_of,
+            **about,
+        )
+    artifacts.write_table(DATA / "features" / encoder / f"{database}.parquet", extracted, byte_stream_split=["feature"])
+
+
+def _extractor(params: Params, models: Path) -> Extractor:
+    import torch
+
+    from pipeline.training.launch import devices
+
     torch.set_num_threads(params.run.threads or cores())
     device, _ = devices(params.run.device)
-    knobs, models = params.features, DATA / "models" / encoder
-    table = DATA / "databases" / f"{database}.parquet"
-    extracted = extract_features(
-        artifacts.read_table(table),
-        _root(params, database),
-        load_extractor(models, device=device, precision=knobs.precision),
-        encoder=encoder,
-        database_name=database,
-        batch_images=knobs.batch_images,
-        batch_pixels=knobs.batch_pixels,
-        decode_threads=cores(),
-        provenance={"encoder": artifacts.read_json(models / "encoder.json"), "database": artifacts.sha256_file(table)},
-    )
-    artifacts.write_table(DATA / "features" / encoder / f"{database}.parquet", extracted, byte_stream_split=["feature"])
+    return load_extractor(models, device=device, precision=params.features.precision)
 
 
 def _root(params: Params, database: str) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from pipeline import artifacts
 from pipeline.features import baselines
+from pipeline.features.metrics import niqe
 from pipeline.params import Params
 from pipeline.seeding import generator
 from pipeline.shards.plan import held_out
@@ -16,11 +19,22 @@ IMAGES = 256  # of each trained set
 
 
 def run(params: Params, encoder: str) -> None:
-    """Write random_init (random weights, batch norm calibrated on the trained sets' images) or a rule such as floor."""
+    """Write random_init (batch norm calibrated on the trained sets' images), niqe's model, or the card of a rule."""
     folder = DATA / "models" / encoder
-    if encoder != "random_init":
+    if encoder == "random_init":
+        _random_init(params, folder)
+    elif encoder == "niqe":
+        shards = ShardSet(DATA / "distorted" / params.niqe.set)
+        pristine = np.flatnonzero(shards.labels == 0)
+        pictures = (shards.image(int(row)) for row in pristine)
+        model, patches = niqe.fit(pictures, side=params.niqe.side, sharpness=params.niqe.sharpness)
+        seen = {"data": shards.fingerprint, "images": len(pristine), "patches": patches}
+        niqe.save(folder, model, {"fitted_on": {params.niqe.set: seen}})
+    else:
         artifacts.write_json(folder / "encoder.json", baselines.card(encoder))
-        return
+
+
+def _random_init(params: Params, folder: Path) -> None:
     import torch
 
     from pipeline.encoder import weights
@@ -37,7 +51,7 @@ def run(params: Params, encoder: str) -> None:
         seen[name] = {"data": shards.fingerprint, "images": len(chosen)}
     trunk = random_trunk(params.train.depth, params.train.width, params.seed).to(devices(params.run.device)[0])
     calibrate(trunk, images)
-    weights.save(folder, trunk.cpu(), encoder, {"trained_on": None, "calibrated_on": seen, "seed": params.seed})
+    weights.save(folder, trunk.cpu(), folder.name, {"trained_on": None, "calibrated_on": seen, "seed": params.seed})
 
 
 if __name__ == "__main__":

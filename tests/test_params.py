@@ -17,6 +17,7 @@ sets: [dead_leaves, photos]
 trained: [dead_leaves]
 untrained: [random_init, floor]
 encoders: [dead_leaves, floor]
+probed: [dead_leaves, floor]
 embedded: [photos]
 ingested: []
 databases: [photos]
@@ -24,6 +25,7 @@ sources: {}
 statistics: {}
 distort: {}
 train: {}
+niqe: {}
 probe: {}
 ingest: {}
 features: {}
@@ -119,6 +121,13 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"sets": ["dead_leaves", "photos", "cats"]}, "sets: 'cats' is neither dead_leaves, textured_dead_leaves, "),
         ({"sets": ["dead_leaves", "photos", "photos"]}, "sets: 'photos' is named twice"),
         ({"encoders": ["floor", "floor"]}, "encoders: 'floor' is named twice"),
+        (
+            {"untrained": ["lpips"]},
+            "untrained.0 = \"lpips\": input should be 'random_init', 'floor', ",
+        ),
+        ({"probed": ["danbooru"]}, "probed: 'danbooru' is not one of dead_leaves, floor"),
+        ({"untrained": ["floor", "niqe"]}, "niqe.set: 'textured_dead_leaves' is not one of sets, dead_leaves, photos"),
+        ({"niqe__side": 30}, "niqe.side = 30: input should be a multiple of 4"),
         ({"probe__sources": 48}, "probe.sources: 48 of 48 sources (sources.count) leave none to train on"),
         ({"sources__r_min": 9.0, "sources__r_max": 4.0}, "sources.r_min: 9.0 is not below the largest radius, 4.0"),
         ({"sources__textures": "folder"}, "sources.textures: folder, and run.paths.textures names none"),
@@ -128,6 +137,14 @@ def test_a_refusal_names_key_value_and_what_is_allowed(
     changes: dict[str, object], expected: str, tmp_path: Path
 ) -> None:
     assert refusal(written(tmp_path, **changes)).startswith(expected)
+
+
+def test_a_metric_is_judged_and_not_probed(tmp_path: Path) -> None:
+    encoders = ["dead_leaves", "floor", "psnr"]
+    path = written(tmp_path, untrained=["floor", "psnr"], encoders=encoders)
+    assert load(path).probed == ["dead_leaves", "floor"]
+    path = written(tmp_path, untrained=["floor", "psnr"], encoders=encoders, probed=["floor", "psnr"])
+    assert refusal(path) == "probed: 'psnr' is not one of dead_leaves, floor"
 
 
 def test_a_missing_key_and_further_errors_are_told(tmp_path: Path) -> None:

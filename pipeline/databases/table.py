@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from pipeline import Refusal
+from pipeline.artifacts import column
 from pipeline.databases.manifest import Manifest
 
 
@@ -15,42 +16,38 @@ class IngestError(Refusal, ValueError):
     """A database that is not whole; the message lists every kind of fault with the names of the images."""
 
 
-def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
-
-
 DATABASE = pa.schema(
     [
-        _column("image_id", pa.string(), "the image's name in its database; unique"),
-        _column("path", pa.string(), "file, relative to the database's folder (a tar for images inside one)"),
-        _column("offset", pa.int64(), "first byte of an image inside a tar; null for a file of its own", nullable=True),
-        _column("bytes", pa.int64(), "length of an image inside a tar; null for a file of its own", nullable=True),
-        _column("sha256", pa.string(), "of the image's encoded bytes"),
-        _column("phash", pa.uint64(), "64-bit perceptual hash: near duplicates differ in few bits"),
-        _column("group", pa.string(), "images of one group are never on two sides of a split"),
-        _column(
+        column("image_id", pa.string(), "the image's name in its database; unique"),
+        column("path", pa.string(), "file, relative to the database's folder (a tar for images inside one)"),
+        column("offset", pa.int64(), "first byte of an image inside a tar; null for a file of its own", nullable=True),
+        column("bytes", pa.int64(), "length of an image inside a tar; null for a file of its own", nullable=True),
+        column("sha256", pa.string(), "of the image's encoded bytes"),
+        column("phash", pa.uint64(), "64-bit perceptual hash: near duplicates differ in few bits"),
+        column("group", pa.string(), "images of one group are never on two sides of a split"),
+        column(
             "reference_id", pa.string(), "image_id of the pristine reference; null where there is none", nullable=True
         ),
-        _column("is_reference", pa.bool_(), "a pristine reference: no opinion, never scored"),
-        _column("mos", pa.float64(), "mean opinion in the database's own units; null for references", nullable=True),
-        _column("mos_std", pa.float64(), "standard deviation of the opinions; null where not published", nullable=True),
-        _column("higher_is_better", pa.bool_(), "direction of mos"),
-        _column(
+        column("is_reference", pa.bool_(), "a pristine reference: no opinion, never scored"),
+        column("mos", pa.float64(), "mean opinion in the database's own units; null for references", nullable=True),
+        column("mos_std", pa.float64(), "standard deviation of the opinions; null where not published", nullable=True),
+        column("higher_is_better", pa.bool_(), "direction of mos"),
+        column(
             "type", pa.int16(), "distortion type in the database's numbering; null where there is none", nullable=True
         ),
-        _column(
+        column(
             "level", pa.int16(), "distortion level in the database's numbering; null where there is none", nullable=True
         ),
-        _column("official_split", pa.string(), "train, val, test or unused in the database's own split", nullable=True),
-        _column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
-        _column(
+        column("official_split", pa.string(), "train, val, test or unused in the database's own split", nullable=True),
+        column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
+        column(
             "short_side",
             pa.int32(),
             "the shorter side that the protocol resizes to before anything looks at the image; null: as it is",
             nullable=True,
         ),
-        _column("width", pa.int32(), "pixels of the file"),
-        _column("height", pa.int32(), "pixels of the file"),
+        column("width", pa.int32(), "pixels of the file"),
+        column("height", pa.int32(), "pixels of the file"),
     ]
 )
 

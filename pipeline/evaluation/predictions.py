@@ -8,37 +8,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pipeline.artifacts import column
+
 if TYPE_CHECKING:
     from pipeline.evaluation.protocol import SplitResult
 
 WHOLE = -1  # the number of the "split" that is the whole set
 
 
-def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
-
-
 PREDICTIONS = pa.schema(
     [
-        _column("encoder", pa.string(), "what made the features, or the metric"),
-        _column("database", pa.string(), "the human-scored database"),
-        _column("mode", pa.string(), "nr: features of the image; fr: absolute difference of its and its reference's"),
-        _column("regressor", pa.string(), "ridge, svr; none for a metric, whose value is the prediction"),
-        _column("split", pa.int32(), "number of the split; -1 for the whole set"),
-        _column("image_id", pa.string(), "the image's name in its database"),
-        _column("group", pa.string(), "images of one group are never on two sides of a split"),
-        _column("part", pa.string(), "val (only where it chose), test, or whole: every scored image, of metrics only"),
-        _column("mos", pa.float64(), "mean opinion in the database's own units"),
-        _column(
+        column("encoder", pa.string(), "what made the features, or the metric"),
+        column("database", pa.string(), "the human-scored database"),
+        column("mode", pa.string(), "nr: features of the image; fr: absolute difference of its and its reference's"),
+        column("regressor", pa.string(), "ridge, svr; none for a metric, whose value is the prediction"),
+        column("split", pa.int32(), "number of the split; -1 for the whole set"),
+        column("image_id", pa.string(), "the image's name in its database"),
+        column("group", pa.string(), "images of one group are never on two sides of a split"),
+        column("part", pa.string(), "val (only where it chose), test, or whole: every scored image, of metrics only"),
+        column("mos", pa.float64(), "mean opinion in the database's own units"),
+        column(
             "prediction",
             pa.float64(),
             "of the regressor fitted without this image, in the units of mos; a metric's value, negated where its "
             "direction is not that of mos",
         ),
-        _column("lambda", pa.float64(), "the ridge's chosen regularisation; null for others", nullable=True),
-        _column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
-        _column("type", pa.int16(), "distortion type in the database's numbering", nullable=True),
-        _column("level", pa.int16(), "distortion level in the database's numbering", nullable=True),
+        column("lambda", pa.float64(), "the ridge's chosen regularisation; null for others", nullable=True),
+        column("stratum", pa.string(), "what correlations are also computed within", nullable=True),
+        column("type", pa.int16(), "distortion type in the database's numbering", nullable=True),
+        column("level", pa.int16(), "distortion level in the database's numbering", nullable=True),
     ]
 )
 _COPIED = ("encoder", "database", "image_id", "group", "mos", "stratum", "type", "level")

@@ -1,5 +1,7 @@
 """Extractors without weights, which write the same table as an encoder: what a figure has to be compared with.
 
+``KINDS`` are those that a regressor is fitted on, by the kind in their ``encoder.json``; metrics need none
+(:mod:`pipeline.features.metrics`).
 ``floor`` is 19 numbers that anybody would think of first. On BIQ2021 and on TID2013's Kodak images a ridge on them
 beats one on BRISQUE's 36 features within subsets, so an encoder that does not beat it has learnt nothing about quality.
 """
@@ -12,6 +14,8 @@ import cv2
 import numpy as np
 
 from pipeline import artifacts, images
+from pipeline.features.brisque import Brisque36
+from pipeline.features.metrics import METRICS
 
 FLOOR = (
     *(f"{measure}_{channel}" for channel in "bgr" for measure in ("mean", "sd")),
@@ -43,12 +47,16 @@ class Floor:
         return np.stack([floor_numbers(picture) for picture in pictures]).astype(np.float32)
 
 
-KINDS: dict[str, Callable[[], Floor]] = {"floor": Floor}
+KINDS: dict[str, Callable[[], Floor | Brisque36]] = {"floor": Floor, "brisque36": Brisque36}
 
 
-def card(kind: str) -> dict[str, object]:
-    """The ``encoder.json`` of a baseline."""
-    extractor = KINDS[kind]()
+def card(name: str) -> dict[str, object]:
+    """The ``encoder.json`` of a baseline without a model: of a kind in :data:`KINDS` or a full-reference metric."""
+    if name in METRICS:
+        metric = METRICS[name]
+        what = {"kind": "metric", "name": name, "version": metric.version, "dim": 1, "sha256": metric.sha256}
+        return {**what, "higher_is_better": metric.higher_is_better, "needs_reference": True, "trained_on": None}
+    extractor = KINDS[name]()
     return {**extractor.provenance, "dim": extractor.dim, "sha256": extractor.sha256, "trained_on": None}
 
 

@@ -18,7 +18,7 @@ from pipeline import artifacts, engine, images
 from pipeline.features.load import Extractor
 from pipeline.features.table import FeatureError, feature_table
 
-_NEEDED = ("image_id", "path", "offset", "bytes", "sha256", "width", "height", "short_side")
+PLACE = ["image_id", "path", "offset", "bytes", "sha256", "width", "height", "short_side"]  # to read a row's image
 _AHEAD = 2  # batches decoded while one is extracted
 
 
@@ -42,7 +42,7 @@ def extract_features(
     """
     out = np.empty((len(database), extractor.dim), dtype=np.float32)
     batches = _batches(database, batch_images, batch_pixels)
-    rows = database.select([*_NEEDED]).to_pylist()
+    rows = database.select(PLACE).to_pylist()
     with ThreadPoolExecutor(decode_threads) as pool:
         ready = _decoded(pool, Path(root), rows, batches)
         for batch, pictures in engine.progress(
@@ -58,6 +58,7 @@ def extract_features(
         "weights_sha256": extractor.sha256,
         "dim": extractor.dim,
         "standardise": bool(getattr(extractor, "standardise", False)),
+        **getattr(extractor, "about", {"kind": "features"}),
         "non_finite": bad,
         "provenance": dict(provenance or {}),
     }
@@ -98,7 +99,7 @@ def _decoded(
     """Batches in order with their images; at most ``_AHEAD`` more are in memory."""
     waiting: deque[tuple[np.ndarray, list[Future[np.ndarray]]]] = deque()
     for batch in batches:
-        waiting.append((batch, [pool.submit(_decode, root, rows[i]) for i in batch]))
+        waiting.append((batch, [pool.submit(decode_row, root, rows[i]) for i in batch]))
         if len(waiting) > _AHEAD:
             first, pending = waiting.popleft()
             yield first, [future.result() for future in pending]
@@ -107,7 +108,8 @@ def _decoded(
         yield first, [future.result() for future in pending]
 
 
-def _decode(root: Path, row: Mapping[str, object]) -> np.ndarray:
+def decode_row(root: Path, row: Mapping[str, object]) -> np.ndarray:
+    """The image of one row of a database table (columns :data:`PLACE`), uint8 H x W x 3; errors as above."""
     size = int(str(row["width"])) * int(str(row["height"]))  # ingest has let it pass under its own cap
     image = images.decode(read_bytes(root, row), name=str(row["image_id"]), max_pixels=size)
     return image if row["short_side"] is None else images.to_short_side(image, int(str(row["short_side"])))

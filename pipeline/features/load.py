@@ -1,18 +1,19 @@
-"""From an encoder's folder to something that extracts: ``encoder.json`` says of which kind it is."""
+"""From an encoder's folder to something that extracts or compares: ``encoder.json`` says of which kind it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from pipeline import artifacts
 from pipeline.features import baselines
+from pipeline.features.metrics import METRICS, Metric, niqe
 from pipeline.features.table import FeatureError
 
-KINDS = ("resnet", *baselines.KINDS)
+KINDS = ("resnet", *baselines.KINDS, "metric")
 
 
 @runtime_checkable
@@ -31,26 +32,48 @@ class Extractor(Protocol):
 
 
 def load_extractor(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> Extractor:
-    """The extractor of ``folder``, a network's weights checked against their hash; :class:`FeatureError` if unknown."""
-    kind = _kind(folder)
-    if kind == "resnet":
+    """The extractor of ``folder``, weights checked against their hash. :class:`FeatureError` for a kind that is not
+    known and for a metric that needs a reference (:func:`load_metric`).
+    """
+    card = _card(folder)
+    if card["kind"] == "resnet":
         from pipeline import encoder
 
         return encoder.load(folder, device=device, precision=precision)
-    return baselines.KINDS[kind]()
+    if card["kind"] != "metric":
+        return baselines.KINDS[card["kind"]]()
+    if card.get("needs_reference"):
+        raise FeatureError(f"{folder}: {card.get('name')} compares an image with its reference; one alone has no value")
+    return niqe.load(folder)
+
+
+def load_metric(folder: Path) -> Metric | None:
+    """The full-reference metric of ``folder``; None for whatever looks at an image alone."""
+    card = _card(folder)
+    if card["kind"] != "metric" or not card.get("needs_reference"):
+        return None
+    if card.get("name") not in METRICS:
+        raise FeatureError(f"{folder}: no metric is called {card.get('name')!r}; known: {', '.join(METRICS)}")
+    return METRICS[card["name"]]
 
 
 def weights_sha256(folder: Path) -> str:
     """The hash that features made by this encoder carry: of the weights' file as it lies there, or of a baseline's
     definition. Needs neither torch nor the weights in memory.
     """
-    if _kind(folder) == "resnet":
+    card = _card(folder)
+    if card["kind"] == "resnet":
         return artifacts.sha256_file(Path(folder) / "encoder.safetensors")
-    return baselines.KINDS[_kind(folder)]().sha256
+    if card["kind"] != "metric":
+        return baselines.KINDS[card["kind"]]().sha256
+    metric = load_metric(folder)
+    return metric.sha256 if metric else artifacts.sha256_file(Path(folder) / niqe.WEIGHTS)
 
 
-def _kind(folder: Path) -> str:
-    kind = artifacts.read_json(Path(folder) / "encoder.json").get("kind")
+def _card(folder: Path) -> dict[str, Any]:
+    path = Path(folder) / "encoder.json"
+    card = artifacts.read_json(path)
+    kind = card.get("kind") if isinstance(card, dict) else None
     if kind not in KINDS:
-        raise FeatureError(f"{Path(folder) / 'encoder.json'}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
-    return str(kind)
+        raise FeatureError(f"{path}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
+    return dict(card)

@@ -16,31 +16,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import Refusal
+from pipeline.artifacts import column
 
 
 class FeatureError(Refusal, ValueError):
     """A feature table or encoder that is refused; the message names the file and says why."""
 
 
-def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
-
-
 COLUMNS = (
-    _column("encoder", pa.string(), "what made the features: a trained set's name, released, random_init, floor, ..."),
-    _column("database", pa.string(), "the human-scored database"),
-    _column("image_id", pa.string(), "the image's name in its database"),
-    _column("group", pa.string(), "images of one group are never on two sides of a split"),
-    _column("reference_id", pa.string(), "image_id of the pristine reference; null where there is none", nullable=True),
-    _column("is_reference", pa.bool_(), "a pristine reference: it has features and no opinion"),
-    _column("mos", pa.float64(), "mean opinion in the database's own units; null for references", nullable=True),
-    _column("higher_is_better", pa.bool_(), "direction of mos"),
-    _column("type", pa.int16(), "distortion type in the database's numbering; null where there is none", nullable=True),
-    _column(
+    column("encoder", pa.string(), "what made the features: a trained set's name, released, random_init, floor, ..."),
+    column("database", pa.string(), "the human-scored database"),
+    column("image_id", pa.string(), "the image's name in its database"),
+    column("group", pa.string(), "images of one group are never on two sides of a split"),
+    column("reference_id", pa.string(), "image_id of the pristine reference; null where there is none", nullable=True),
+    column("is_reference", pa.bool_(), "a pristine reference: it has features and no opinion"),
+    column("mos", pa.float64(), "mean opinion in the database's own units; null for references", nullable=True),
+    column("higher_is_better", pa.bool_(), "direction of mos"),
+    column("type", pa.int16(), "distortion type in the database's numbering; null where there is none", nullable=True),
+    column(
         "level", pa.int16(), "distortion level in the database's numbering; null where there is none", nullable=True
     ),
-    _column("official_split", pa.string(), "train, val, test or unused in the database's own split", nullable=True),
-    _column(
+    column("official_split", pa.string(), "train, val, test or unused in the database's own split", nullable=True),
+    column(
         "stratum",
         pa.string(),
         "what correlations are also computed within (a subset, a distortion type)",
@@ -54,7 +51,7 @@ ABOUT_FEATURE = (
 
 def feature_schema(dim: int) -> pa.Schema:
     """The schema of a table of ``dim`` numbers an image."""
-    return pa.schema([*COLUMNS, _column("feature", pa.list_(pa.float32(), dim), ABOUT_FEATURE)])
+    return pa.schema([*COLUMNS, column("feature", pa.list_(pa.float32(), dim), ABOUT_FEATURE)])
 
 
 def feature_table(

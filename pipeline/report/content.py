@@ -91,7 +91,7 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         versions={name: version(name) for name in LIBRARIES},
         sets=tuple(_set(name, params, data) for name in params.sets),
         distortions=_distortions(params, data),
-        encoders=tuple(_encoder(name, data, metrics) for name in params.encoders),
+        encoders=tuple(_encoder(name, data, metrics, name in params.probed) for name in params.encoders),
         databases={name: _manifest(name, params) for name in params.databases},
         evaluations=tuple(_evaluation(e, d, data, metrics) for d in params.databases for e in params.encoders),
         published=tuple(load()),
@@ -159,14 +159,15 @@ def _distortions(params: Params, data: Path) -> Sheet:
     return sheets.distortion_sheet(title, samples(), sheets.type_names(), side=SIDE)
 
 
-def _encoder(name: str, data: Path, metrics: Path) -> Encoder:
+def _encoder(name: str, data: Path, metrics: Path, probed: bool) -> Encoder:
     folder = data / "models" / name
     history = folder / "history.parquet"
     steps = loss = None
     if history.is_file():
         table = read_table(history, ["step", "loss"])
         steps, loss = table["step"].to_numpy(), table["loss"].to_numpy()
-    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, _probe(metrics / "probe" / f"{name}.json"))
+    probe = _probe(metrics / "probe" / f"{name}.json") if probed else {}
+    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, probe)
 
 
 def _probe(path: Path) -> dict[str, dict[str, float]]:

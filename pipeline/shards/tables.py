@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pipeline.shards.writer import table_schema
+from pipeline.artifacts import column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,7 +15,7 @@ def sources() -> pa.Schema:
     """One row a source: data/sources/{set}/sources-*.parquet and sources.parquet."""
     import pyarrow as pa
 
-    return table_schema(
+    return _schema(
         [
             ("key", pa.string(), "key of the members in the shard: the source's number, six digits"),
             ("source", pa.int32(), "number of the source in its set, from 0"),
@@ -34,7 +35,7 @@ def distorted() -> pa.Schema:
     """One row a sample: data/distorted/{set}/distorted-*.parquet."""
     import pyarrow as pa
 
-    return table_schema(
+    return _schema(
         [
             ("key", pa.string(), "key of the members in the shard: {source:06d}-{label:03d}"),
             ("source", pa.int32(), "number of the source in its set"),
@@ -48,6 +49,12 @@ def distorted() -> pa.Schema:
             ("record", pa.string(), "JSON: parameter, draws and seeds of this sample"),
         ]
     )
+
+
+def _schema(columns: Sequence[tuple[str, Any, str]]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([column(*described, nullable=True) for described in columns])
 
 
 def _place(pa: object) -> list[tuple[str, object, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -72,13 +72,6 @@ def crc32(data: bytes | memoryview) -> int:
 def record(content: dict[str, Any]) -> bytes:
     """A sample's ``json`` member: sorted keys, no spaces, so that equal content is equal bytes."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def table_schema(columns: Sequence[tuple[str, Any, str]]) -> pa.Schema:
-    """An Arrow schema from (name, type, description); a description is kept as its field's metadata."""
-    import pyarrow as pa
-
-    return pa.schema([pa.field(name, kind, metadata={"description": text}) for name, kind, text in columns])
 
 
 class _Hashed:

@@ -1,0 +1,20 @@
+"""GMSD (Xue, Zhang, Mou, Bovik 2014): how uneven the similarity of gradients is over the image. Lower is better."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.features.metrics.planes import PREWITT, gradient, luma, reduced, similarity
+
+_C = 170.0  # section III
+
+
+def prepare(image: np.ndarray) -> np.ndarray:
+    """Prewitt's gradient of the luma at half size: uint8 H x W x 3 -> float64."""
+    return gradient(reduced(luma(image), 2), PREWITT)
+
+
+def compare(reference: np.ndarray, image: np.ndarray) -> float:
+    """The standard deviation (of a sample) of the similarity map, 0 for equal images."""
+    found = similarity(reference, image, _C)
+    return float(found.std(ddof=1)) if found.size > 1 else 0.0

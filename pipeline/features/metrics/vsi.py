@@ -1,0 +1,47 @@
+"""VSI (Zhang, Shen, Li 2014): similarity of saliency, gradient and colour, weighted by saliency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.features.metrics.planes import (
+    LMN,
+    SCHARR,
+    gradient,
+    planes,
+    pooled,
+    reduced,
+    similarity,
+    viewing_factor,
+)
+from pipeline.features.metrics.saliency import saliency
+
+_C1, _C2, _C3 = 1.27, 386.0, 130.0
+_ALPHA, _BETA = 0.40, 0.02  # powers of the gradient and of the colour terms
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """float64 maps of one image, reduced for viewing distance."""
+
+    saliency: np.ndarray
+    gradient: np.ndarray
+    m: np.ndarray
+    n: np.ndarray
+
+
+def prepare(image: np.ndarray) -> Prepared:
+    """What VSI needs of one uint8 H x W x 3 image; saliency is found before the reduction."""
+    factor = viewing_factor(image)
+    lightness, m, n = planes(image, LMN, factor)
+    return Prepared(reduced(saliency(image), factor), gradient(lightness, SCHARR), m, n)
+
+
+def compare(reference: Prepared, image: Prepared) -> float:
+    """VSI, 1 for equal images; of a negative colour similarity's power the real part counts."""
+    colour = similarity(reference.m, image.m, _C3) * similarity(reference.n, image.n, _C3)
+    score = similarity(reference.saliency, image.saliency, _C1) * (colour.astype(np.complex128) ** _BETA).real
+    score *= similarity(reference.gradient, image.gradient, _C2) ** _ALPHA
+    return pooled(score, np.maximum(reference.saliency, image.saliency))
