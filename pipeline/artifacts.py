@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 1024  # rows: a reader of one image touches one group, 16 MiB of 4,096-number features
 MANIFEST = "manifest.json"
-TEMPORARY = r".+\.(\d+|part)\.tmp"  # whole names of what a killed writer leaves behind
+TEMPORARY = r".+\.\d+\.tmp"  # whole names of what a killed writer leaves behind
 
 
 class ArtifactError(Refusal, RuntimeError):
@@ -35,7 +36,11 @@ class ArtifactError(Refusal, RuntimeError):
 
 @dataclass(frozen=True)
 class ShardMeta:
-    """The record beside a shard (``<name>.meta.json``); ``companions`` maps files written with it to their sha256."""
+    """The record beside a shard (``<name>.meta.json``).
+
+    ``companions`` maps files written with it to their sha256; ``left_out`` maps what should have been in it and could
+    not be made to the reason (empty, but where a stage is allowed to go on without).
+    """
 
     name: str
     fingerprint: str
@@ -45,6 +50,7 @@ class ShardMeta:
     first_key: str
     last_key: str
     companions: dict[str, str]
+    left_out: dict[str, str]
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
@@ -63,11 +69,16 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name beside ``path`` that no other writer has, on whatever machine; commit_manifest sweeps up what is left."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().int}.tmp")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on failure remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -184,32 +195,32 @@ def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
 
 
 class Written(NamedTuple):
-    """What a shard's writer says of it: sample keys, companion files (final name -> temporary path), and the sha256 of
-    the shard where the writer has taken it on the way; else the file is read again.
+    """What a shard's writer says of it: sample keys, companion files (final name -> temporary path), the sha256 of the
+    shard where the writer has taken it on the way (else the file is read again), and what it had to leave out, and why.
     """
 
     keys: Sequence[str]
     companions: Mapping[str, Path]
     sha256: str = ""
+    left_out: Mapping[str, str] = {}
 
 
 def commit_shard(path: Path, fingerprint: str, write: Callable[[Path], Written]) -> ShardMeta:
-    """Write one shard by ``write(temporary path)`` and record it.
-
-    ``write`` fills the temporary file; its companions are renamed before the shard. The record is written last, so a
-    shard without one is not there.
-    """
+    """Write one shard by ``write(temporary path)``, its companions before it; without its record it is not there."""
     meta_path(path).unlink(missing_ok=True)
     with replacing(path) as temporary:
-        keys, companions, digest = Written(*write(temporary))
-        if not keys:
-            raise ArtifactError(f"{path}: a shard without samples")
-        hashes = {}
-        for name, written in companions.items():
-            hashes[name] = sha256_file(written)
-            os.replace(written, path.with_name(name))
+        keys, companions, digest, left_out = Written(*write(temporary))
+        try:
+            if not keys:
+                raise ArtifactError(f"{path}: a shard without samples")
+            hashes = {name: sha256_file(written) for name, written in companions.items()}
+            for name, written in companions.items():
+                os.replace(written, path.with_name(name))
+        finally:
+            for written in companions.values():
+                written.unlink(missing_ok=True)
         size, digest = temporary.stat().st_size, digest or sha256_file(temporary)
-    meta = ShardMeta(path.name, fingerprint, size, digest, len(keys), keys[0], keys[-1], hashes)
+    meta = ShardMeta(path.name, fingerprint, size, digest, len(keys), keys[0], keys[-1], hashes, dict(left_out))
     write_sealed(meta_path(path), asdict(meta))
     return meta
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline import artifacts, sources
 from pipeline.params import Params
 from pipeline.shards import plan
-from pipeline.shards.build import SourceTask, build_sources
+from pipeline.shards.build import SourceTask, about_sources, build_sources
 from pipeline.sources.metadata import PostRules
 from pipeline.sources.vetting import ImageRules
 from stages import DATA, LOCKS, engine, entry
@@ -32,7 +32,7 @@ def run(params: Params, set_name: str) -> None:
         shards = engine(params.run).map(build_sources, tasks, describe=f"sources {set_name}")
         tables = [artifacts.read_table(folder / name) for shard in shards for name in shard.companions]
         artifacts.write_table(folder / "sources.parquet", pa.concat_tables(tables))
-        about = {"set": set_name, "codec": knobs.codec, "refused": dict(getattr(maker, "reasons", ()))}
+        about = about_sources(set_name, knobs.codec, maker)
         artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about)
 
 

@@ -24,7 +24,7 @@ def commit(folder: Path, number: int, content: bytes = b"content", print_: str =
 
     def write(temporary: Path) -> tuple[Sequence[str], dict[str, Path]]:
         temporary.write_bytes(content)
-        table = path.with_name("part.parquet.part.tmp")
+        table = path.with_name("part.parquet.1.tmp")
         table.write_bytes(b"table of " + content)
         return ["first", "last"], {path.with_suffix(".parquet").name: table}
 
@@ -292,7 +292,7 @@ def test_the_manifest_lists_the_shards_and_what_the_stage_adds(tmp_path: Path) -
 def test_surplus_of_the_own_pattern_goes_and_nothing_else(tmp_path: Path) -> None:
     committed(tmp_path, 4)
     foreign = {"notes.txt", "notes.tmp", "part-9.tar", "other-000.tar", "sources.parquet", "part-003.tar.bak"}
-    left = {"part-001.tar.123.tmp", "part-001.parquet.part.tmp", "manifest.json.77.tmp", "sources.parquet.5.tmp"}
+    left = {"part-001.tar.123.tmp", "part-001.parquet.45.tmp", "manifest.json.77.tmp", "sources.parquet.5.tmp"}
     for name in foreign | left:
         (tmp_path / name).touch()
     shards = [commit(tmp_path, number) for number in range(2)]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"Refusal", "artifacts", "engine", "image_headers", "images", "jxl_header", "params", "seeding"},
     {"databases", "distortions", "encoder", "shards", "sources"},
-    {"features", "training"},
+    {"features", "remake", "training"},
     {"scoring", "evaluation", "report", "profiles", "verify"},
     {"cli"},
 )

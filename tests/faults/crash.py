@@ -86,7 +86,7 @@ def main(folder: Path, engine: Engine, point: str, victim: str) -> None:
     done = engine.map(build, [Trap(task, point, flag, pid) for task in tasks], describe="distort")
     if point == IN_THE_MANIFEST:
         set_trap(point, lambda: fire(flag, None))
-    stand_in.commit(folder / "distorted", done)
+    stand_in.commit(tasks[0], done)
 
 
 if __name__ == "__main__":
