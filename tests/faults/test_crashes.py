@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.engine import Engine, EngineError
 from tests import engine_tasks
-from tests.faults.crash import IN_A_TASK, IN_THE_MANIFEST
+from tests.faults.crash import IN_A_TASK, IN_THE_MANIFEST, wait_until
 from tests.shards import stand_in
 from tests.shards.stand_in import content
 
@@ -27,22 +26,6 @@ CASES = [
     *(("serial", point, "driver") for point in IN_A_TASK),
     *((engine, IN_THE_MANIFEST, "driver") for engine in ENGINES),
 ]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    stand_in.both(folder)
-    return folder
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Up to a minute, so that a loaded machine decides nothing."""
-    for _ in range(1200):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{what} did not come to pass")
 
 
 def gone(pid: int) -> bool:
