@@ -9,7 +9,6 @@ the rest, and removes what is surplus.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -51,6 +50,11 @@ class ShardMeta:
     last_key: str
     companions: dict[str, str]
     left_out: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.companions):
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+                raise ArtifactError(f"{name!r}: not a file name that a record may hold")
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
@@ -171,29 +175,6 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise ArtifactError(f"{path}: not a readable Parquet table ({error})") from None
 
 
-@contextlib.contextmanager
-def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
-    """Hold the one lock of ``folder`` (a file in ``locks``, outside every out) until the block ends.
-
-    A second writer gets an :class:`ArtifactError` that names the holder's pid. The lock goes with its process, so a
-    killed run leaves nothing to clean.
-    """
-    locks.mkdir(parents=True, exist_ok=True)
-    path = locks / (re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/")) + ".lock")
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise ArtifactError(f"{folder}: another run is writing here (pid {holder})") from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 class Written(NamedTuple):
     """What a shard's writer says of it: sample keys, companion files (final name -> temporary path), the sha256 of the
     shard where the writer has taken it on the way (else the file is read again), and what it had to leave out, and why.
@@ -279,18 +260,6 @@ def listed_shards(content: dict[str, Any], name: str) -> list[ShardMeta]:
     if not isinstance(content.get("shards"), list):
         raise ArtifactError(f"{name}: not a manifest")
     return [_meta(entry, name) for entry in content["shards"]]
-
-
-def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise :class:`ArtifactError` if ``folder`` cannot come to hold ``needed`` bytes (and 1 % to spare) on its disk.
-
-    What it holds already counts as free: a rerun keeps or replaces it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = os.statvfs(folder)
-    free = state.f_bavail * state.f_frsize + sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    if free < needed * 1.01:
-        raise ArtifactError(f"{folder}: {what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 
 
 def _meta(entry: Any, name: str) -> ShardMeta:

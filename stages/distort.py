@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import artifacts, distortions
+from pipeline import artifacts, distortions, folders
 from pipeline.params import Params
 from pipeline.shards import plan
 from pipeline.shards.build import DistortTask, about_distorted, build_distorted
@@ -18,7 +18,7 @@ def run(params: Params, set_name: str) -> None:
     knobs, folder = params.distort, (DATA / "distorted" / set_name).resolve()
     sources = ShardSet((DATA / "sources" / set_name).resolve())
     pixels = int(sources.shapes.prod(axis=1, dtype="int64").sum())
-    artifacts.require_space(folder, int(pixels * plan.CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
+    folders.require_space(folder, int(pixels * plan.CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
     distortions.compile_kernels()
     hashes = sources.table["sha256"].to_pylist()
     tasks = [
@@ -39,7 +39,7 @@ def run(params: Params, set_name: str) -> None:
         )
         for block in plan.blocks(len(sources), knobs.block)
     ]
-    with artifacts.folder_lock(folder, LOCKS):
+    with folders.folder_lock(folder, LOCKS):
         done = engine(params.run).map(build_distorted, tasks, describe=f"distort {set_name}")
         shards = [meta for metas in done for meta in metas]
         about = about_distorted(tasks[0], sources, poisoned(shards, knobs.max_poisoned))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifacts
+from pipeline import artifacts, folders
 from pipeline.artifacts import ArtifactError
 from tests.shards import stand_in
 from tests.shards.stand_in import content
@@ -138,5 +138,5 @@ def test_a_disk_mounted_read_only_is_named(small_disk: Path, undisturbed: Path) 
 
 def test_a_stage_that_will_not_fit_is_refused_before_it_begins(small_disk: Path) -> None:
     with pytest.raises(ArtifactError, match=r"disk: distorting needs about 0.1 GB, 0.0 GB are free"):
-        artifacts.require_space(small_disk, 100_000_000, "distorting")
+        folders.require_space(small_disk, 100_000_000, "distorting")
     assert os.listdir(small_disk) == []
