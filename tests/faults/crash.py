@@ -22,6 +22,7 @@ from tests.shards import stand_in
 
 IN_A_TASK = ("before the write", "in the middle", "after the table's rename", "before the rename", "after the rename")
 IN_THE_MANIFEST = "in the middle of the manifest"
+MANIFEST_RENAME = "before the manifest's rename"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def set_trap(point: str, act: Callable[[], None]) -> None:
 
     def replacing(source: Any, target: Any) -> None:
         name = Path(target).name
-        if point == "before the rename" and name.endswith(".tar"):
+        if (point == "before the rename" and name.endswith(".tar")) or (
+            point == MANIFEST_RENAME and name == artifacts.MANIFEST
+        ):
             act()
         replace(source, target)
         if (point == "after the rename" and name.endswith(".tar")) or (
@@ -116,7 +119,7 @@ def main(folder: Path, engine: Engine, point: str, victim: str) -> None:
     pid = os.getpid() if victim == "driver" and engine.name != "serial" else None
     tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted")
     done = engine.map(build, [Trap(task, point, flag, pid) for task in tasks], describe="distort")
-    if point == IN_THE_MANIFEST:
+    if point in (IN_THE_MANIFEST, MANIFEST_RENAME):
         set_trap(point, lambda: fire(flag, None))
     stand_in.commit(tasks[0], done)
 

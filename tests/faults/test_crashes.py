@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine import Engine, EngineError
+from pipeline.shards.build import build_distorted
 from tests import engine_tasks
-from tests.faults.crash import IN_A_TASK, IN_THE_MANIFEST, wait_until
+from tests.faults.crash import IN_A_TASK, IN_THE_MANIFEST, MANIFEST_RENAME, wait_until
 from tests.shards import stand_in
 from tests.shards.stand_in import content
 
@@ -24,7 +25,7 @@ ENGINES = ("serial", "processes", "ray")
 CASES = [
     *((engine, point, victim) for engine in ENGINES[1:] for point in IN_A_TASK for victim in ("worker", "driver")),
     *(("serial", point, "driver") for point in IN_A_TASK),
-    *((engine, IN_THE_MANIFEST, "driver") for engine in ENGINES),
+    *((engine, point, "driver") for engine in ENGINES for point in (IN_THE_MANIFEST, MANIFEST_RENAME)),
 ]
 
 
@@ -53,6 +54,12 @@ def test_a_kill_leaves_nothing_wrong(
         assert content(tmp_path / "distorted") == content(undisturbed / "distorted")
     stand_in.distort_stage(tmp_path / "sources", tmp_path / "distorted")
     assert content(tmp_path / "distorted") == content(undisturbed / "distorted")
+
+
+def test_a_block_that_always_kills_its_worker_is_named(undisturbed: Path, tmp_path: Path) -> None:
+    tasks = stand_in.distort_tasks(undisturbed / "sources", tmp_path / "distorted", made_by=engine_tasks.deadly_bank)
+    with pytest.raises(EngineError, match="set noise, sources 0 to 1, seed 11; set noise, sources 2 to 3, seed 11"):
+        Engine("processes", 2).map(build_distorted, tasks, describe="distort")
 
 
 def test_a_dead_worker_process_is_an_engine_error_that_names_its_tasks(tmp_path: Path) -> None:
