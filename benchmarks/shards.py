@@ -1,12 +1,15 @@
 """The engines on the distort stage's own work: Ray against processes, two workers against one; and what grows with it.
 
-    python -m benchmarks.shards [--json] [--repetitions 3] [--tasks 4]
+    python -m benchmarks.shards [--json] [--repetitions 3] [--tasks 3] [--scratch FOLDER]
     python -m benchmarks.shards --scaling [--json]
 
 A task is two textured sources of 512 x 512 in their 126 classes, encoded and committed. Rates are of the steady state:
 images done between the moment when every worker is at work, its kernels loaded, and the moment when the first one has
 nothing left to do; a task that lies across an end counts by the part of its time inside. The three runs take turns, and
-ratios are medians over the turns. What comes before the first task of each engine is printed apart.
+ratios are medians over the turns. What comes before the first task of each engine is printed apart. The shards go to
+a memory disk where there is one (``--scratch`` names another place): each worker flushes some 70 MB/s, and two of them
+would measure many a disk; what this machine's disk takes is printed too. The reader's part (``benchmarks.readers``)
+follows.
 
 ``--scaling`` does 1, 2 and 4 times the work and measures what each image costs then, in CPU time so that other work on
 the machine matters little, and what a set's tables and manifest cost whoever opens them.
@@ -23,6 +26,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -91,6 +96,17 @@ def engines(scratch: Path, repetitions: int, tasks: int) -> dict[str, float]:
     return {**ratios, "ray_over_processes_cpu": ray_cpu / two_cpu, **startups}
 
 
+def disk(folder: Path) -> float:
+    """MB/s at which ``folder`` takes a file of 100 MB, flushed."""
+    data, begun = os.urandom(2**20), time.monotonic()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(100):
+            file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return 100 * 2**20 / 1e6 / (time.monotonic() - begun)
+
+
 def scaling(scratch: Path, tasks: int) -> dict[str, float]:
     """1, 2 and 4 times the work on two processes; sizes and times of the codecs; cost of opening a set."""
     counts = [distort_stage.BLOCK * tasks * factor for factor in (1, 2, 4)]
@@ -145,16 +161,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=4, help="tasks of a worker in a run, of 252 images each")
+    parser.add_argument("--tasks", type=int, default=3, help="tasks of a worker in a run, of 252 images each")
     parser.add_argument("--scaling", action="store_true", help="1, 2 and 4 times the work instead")
+    parser.add_argument("--scratch", type=Path, default=next(filter(Path.is_dir, [Path("/dev/shm")]), None))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     distortions.compile_kernels()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         if arguments.scaling:
             figures = scaling(Path(scratch), arguments.tasks)
         else:
             figures = engines(Path(scratch), arguments.repetitions, arguments.tasks)
+            print(f"shards in {arguments.scratch or tempfile.gettempdir()}; the disk takes {disk(Path.cwd()):.0f} MB/s")
+    if not arguments.scaling and find_spec("benchmarks.readers"):
+        figures |= import_module("benchmarks.readers").measure(sources=4, repeats=5)
     if arguments.json:
         print(json.dumps(figures))
 
