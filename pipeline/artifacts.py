@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 1024  # rows: a reader of one image touches one group, 16 MiB of 4,096-number features
 MANIFEST = "manifest.json"
+PLAIN_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # of what a record may name: nothing that leads out of its folder
 TEMPORARY = r".+\.\d+\.tmp"  # whole names of what a killed writer leaves behind
 
 
@@ -50,11 +51,6 @@ class ShardMeta:
     last_key: str
     companions: dict[str, str]
     left_out: dict[str, str]
-
-    def __post_init__(self) -> None:
-        for name in (self.name, *self.companions):
-            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
-                raise ArtifactError(f"{name!r}: not a file name that a record may hold")
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
@@ -266,6 +262,9 @@ def _meta(entry: Any, name: str) -> ShardMeta:
     expected = {field.name for field in fields(ShardMeta)}
     if not isinstance(entry, dict) or set(entry) != expected:
         raise ArtifactError(f"{name}: not a shard's record (expected the keys {', '.join(sorted(expected))})")
+    for file in (entry["name"], *entry["companions"]):
+        if not isinstance(file, str) or not re.fullmatch(PLAIN_NAME, file):
+            raise ArtifactError(f"{name}: the record of {entry['name']!r} is refused ({file!r} is no plain file name)")
     return ShardMeta(**entry)
 
 

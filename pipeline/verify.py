@@ -14,7 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import Refusal, remake
-from pipeline.artifacts import MANIFEST, ArtifactError, ShardMeta, meta_path, read_meta, read_sealed, sha256_file
+from pipeline.artifacts import (
+    MANIFEST,
+    ArtifactError,
+    ShardMeta,
+    listed_shards,
+    meta_path,
+    read_meta,
+    read_sealed,
+    sha256_file,
+)
 from pipeline.seeding import generator
 from pipeline.shards.reader import ShardSet
 
@@ -99,10 +108,8 @@ def _opened(folder: Path, state: str) -> ShardSet:
 
 def _of_manifest(manifest: Path) -> Iterator[Check]:
     try:
-        entries = [ShardMeta(**entry) for entry in read_sealed(manifest)["shards"]]
+        entries = listed_shards(read_sealed(manifest), str(manifest))
     except ArtifactError as error:
         yield Check(manifest, None, str(error))
-    except (KeyError, TypeError):
-        yield Check(manifest, None, f"{manifest}: not a manifest of shards")
     else:
         yield from (Check(manifest.parent / meta.name, meta) for meta in entries)
