@@ -15,7 +15,7 @@ test: .venv/installed
 	pytest -n 2 --dist loadfile -m "not faults"
 
 test-faults: .venv/installed
-	pytest -m faults
+	pytest -n 2 --dist loadfile -m faults
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do echo "== $$script"; python -m benchmarks.$$(basename $$script .py) || exit 1; done

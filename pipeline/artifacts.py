@@ -9,11 +9,11 @@ the rest, and removes what is surplus.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 1024  # rows: a reader of one image touches one group, 16 MiB of 4,096-number features
 MANIFEST = "manifest.json"
-TEMPORARY = r".+\.(\d+|part)\.tmp"  # whole names of what a killed writer leaves behind
+PLAIN_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # of what a record may name: nothing that leads out of its folder
+TEMPORARY = r".+\.\d+\.tmp"  # whole names of what a killed writer leaves behind
 
 
 class ArtifactError(Refusal, RuntimeError):
@@ -35,7 +36,11 @@ class ArtifactError(Refusal, RuntimeError):
 
 @dataclass(frozen=True)
 class ShardMeta:
-    """The record beside a shard (``<name>.meta.json``); ``companions`` maps files written with it to their sha256."""
+    """The record beside a shard (``<name>.meta.json``).
+
+    ``companions`` maps files written with it to their sha256; ``left_out`` maps what should have been in it and could
+    not be made to the reason (empty, but where a stage is allowed to go on without).
+    """
 
     name: str
     fingerprint: str
@@ -45,6 +50,7 @@ class ShardMeta:
     first_key: str
     last_key: str
     companions: dict[str, str]
+    left_out: dict[str, str]
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
@@ -63,11 +69,16 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name beside ``path`` that no other writer has, on whatever machine; commit_manifest sweeps up what is left."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().int}.tmp")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on failure remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -167,56 +178,33 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise ArtifactError(f"{path}: not a readable Parquet table ({error})") from None
 
 
-@contextlib.contextmanager
-def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
-    """Hold the one lock of ``folder`` (a file in ``locks``, outside every out) until the block ends.
-
-    A second writer gets an :class:`ArtifactError` that names the holder's pid. The lock goes with its process, so a
-    killed run leaves nothing to clean.
-    """
-    locks.mkdir(parents=True, exist_ok=True)
-    path = locks / (re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/")) + ".lock")
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise ArtifactError(f"{folder}: another run is writing here (pid {holder})") from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 class Written(NamedTuple):
-    """What a shard's writer says of it: sample keys, companion files (final name -> temporary path), and the sha256 of
-    the shard where the writer has taken it on the way; else the file is read again.
+    """What a shard's writer says of it: sample keys, companion files (final name -> temporary path), the sha256 of the
+    shard where the writer has taken it on the way (else the file is read again), and what it had to leave out, and why.
     """
 
     keys: Sequence[str]
     companions: Mapping[str, Path]
     sha256: str = ""
+    left_out: Mapping[str, str] = {}
 
 
 def commit_shard(path: Path, fingerprint: str, write: Callable[[Path], Written]) -> ShardMeta:
-    """Write one shard by ``write(temporary path)`` and record it.
-
-    ``write`` fills the temporary file; its companions are renamed before the shard. The record is written last, so a
-    shard without one is not there.
-    """
+    """Write one shard by ``write(temporary path)``, its companions before it; without its record it is not there."""
     meta_path(path).unlink(missing_ok=True)
     with replacing(path) as temporary:
-        keys, companions, digest = Written(*write(temporary))
-        if not keys:
-            raise ArtifactError(f"{path}: a shard without samples")
-        hashes = {}
-        for name, written in companions.items():
-            hashes[name] = sha256_file(written)
-            os.replace(written, path.with_name(name))
+        keys, companions, digest, left_out = Written(*write(temporary))
+        try:
+            if not keys:
+                raise ArtifactError(f"{path}: a shard without samples")
+            hashes = {name: sha256_file(written) for name, written in companions.items()}
+            for name, written in companions.items():
+                os.replace(written, path.with_name(name))
+        finally:
+            for written in companions.values():
+                written.unlink(missing_ok=True)
         size, digest = temporary.stat().st_size, digest or sha256_file(temporary)
-    meta = ShardMeta(path.name, fingerprint, size, digest, len(keys), keys[0], keys[-1], hashes)
+    meta = ShardMeta(path.name, fingerprint, size, digest, len(keys), keys[0], keys[-1], hashes, dict(left_out))
     write_sealed(meta_path(path), asdict(meta))
     return meta
 
@@ -277,22 +265,13 @@ def listed_shards(content: dict[str, Any], name: str) -> list[ShardMeta]:
     return [_meta(entry, name) for entry in content["shards"]]
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise :class:`ArtifactError` if ``folder`` cannot come to hold ``needed`` bytes (and 1 % to spare) on its disk.
-
-    What it holds already counts as free: a rerun keeps or replaces it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = os.statvfs(folder)
-    free = state.f_bavail * state.f_frsize + sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    if free < needed * 1.01:
-        raise ArtifactError(f"{folder}: {what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-
-
 def _meta(entry: Any, name: str) -> ShardMeta:
     expected = {field.name for field in fields(ShardMeta)}
     if not isinstance(entry, dict) or set(entry) != expected:
         raise ArtifactError(f"{name}: not a shard's record (expected the keys {', '.join(sorted(expected))})")
+    for file in (entry["name"], *entry["companions"]):
+        if not isinstance(file, str) or not re.fullmatch(PLAIN_NAME, file):
+            raise ArtifactError(f"{name}: the record of {entry['name']!r} is refused ({file!r} is no plain file name)")
     return ShardMeta(**entry)
 
 

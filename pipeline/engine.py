@@ -10,18 +10,24 @@ import logging
 import os
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cache
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline import Refusal
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 ENGINES = ("serial", "processes", "ray")
 WINDOW = 2  # tasks in flight for each worker: enough to hide the driver's turn, and a failure stops the rest soon
-RETRIES = 2  # of a task whose worker died on Ray; a Python error is never retried
+RETRIES = 2  # of a task whose worker died; a Python error is never retried
 
 
 class EngineError(Refusal, RuntimeError):
@@ -45,8 +51,9 @@ class Engine:
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task], *, describe: str) -> list[Result]:
         """The results of ``function`` (top level, picklable) over ``tasks``, in their order, with a progress bar.
 
-        The first error stops the run and is raised as it is; a worker that dies is :class:`EngineError`. A single task
-        runs in this process: a pool would only cost its start.
+        The first error stops the run and is raised as it is. A task whose worker dies is tried again, ``RETRIES``
+        times; then it is an :class:`EngineError` that names the task by its ``str``. A single task runs in this
+        process: a pool would only cost its start.
         """
         results: dict[int, Result] = {}
         pairs: Iterator[tuple[int, Result]]
@@ -77,30 +84,51 @@ def progress(items: Iterable[Result], *, total: int, describe: str) -> Iterator[
             print(f"{describe}: {count}/{total}, {now - start:.0f} s", file=sys.stderr, flush=True)
 
 
-def _processes(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
-) -> Iterator[tuple[int, Result]]:
-    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+def _processes(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[tuple[int, Result]]:
+    """A pool that loses a worker is lost as a whole: another one does what is left, first what was running."""
     from concurrent.futures.process import BrokenProcessPool
+
+    waiting, deaths = deque(range(len(tasks))), Counter[int]()
+    while waiting:
+        running: dict[Future[Result], int] = {}
+        try:
+            yield from _pool(function, tasks, waiting, running, workers)
+        except BrokenProcessPool as error:
+            lost = sorted(running.values())
+            deaths.update(lost)
+            if max(deaths.values(), default=0) > RETRIES:
+                text = f"a worker process died {RETRIES + 1} times while these were running: {_named(tasks, lost)}"
+                raise EngineError(text) from error
+            waiting.extendleft(reversed(lost))
+
+
+def _pool(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    waiting: deque[int],
+    running: dict[Future[Result], int],
+    workers: int,
+) -> Iterator[tuple[int, Result]]:
+    """Do what is ``waiting``; ``running`` says what a pool that breaks was at."""
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
     from multiprocessing import get_context
 
     # spawn: a fork would copy the locks of torch's and numba's threads in whatever state they are
     with ProcessPoolExecutor(
         min(workers, len(tasks)), get_context("spawn"), initializer=_die_with_parent, initargs=(os.getpid(),)
     ) as pool:
-        waiting = iter(enumerate(tasks))
-        running: dict[Future[Result], int] = {}
         try:
-            while True:
-                while len(running) < WINDOW * workers and (entry := next(waiting, None)) is not None:
-                    running[pool.submit(_one_thread, function, entry[1])] = entry[0]
-                if not running:
-                    return
+            while waiting or running:
+                while waiting and len(running) < WINDOW * workers:
+                    index = waiting.popleft()
+                    try:
+                        running[pool.submit(_one_thread, function, tasks[index])] = index
+                    except BaseException:  # the pool broke meanwhile
+                        waiting.appendleft(index)
+                        raise
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()  # before the pop: the message below names every task that was running
+                    result = future.result()  # before the pop: a task whose worker died is still among the running
                     yield running.pop(future), result
-        except BrokenProcessPool as error:
-            raise EngineError(f"a worker process died while tasks {sorted(running.values())} were running") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -121,14 +149,22 @@ def _ray(
             if not running:
                 return
             for reference in ray.wait(list(running), num_returns=1)[0]:
-                yield running.pop(reference), _ray_result(ray, reference)
+                index = running.pop(reference)
+                yield index, _ray_result(ray, reference, _named(tasks, [index]))
     finally:
         ray.shutdown()
 
 
 def _start_ray(workers: int, address: str | None) -> Any:
-    """Ray's module, connected to the cluster at ``address`` or to one of its own on this machine."""
+    """Ray's module, connected to the cluster at ``address`` or to one of its own on this machine.
+
+    One of its own listens on the loopback interface alone. Ray turns the address 127.0.0.1 into the machine's outer one
+    and then listens on every interface, unless this variable says that there is no cluster; it is read when Ray is
+    imported.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the machine
+    if not address:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # asked for by Ray's own warning about zero GPUs
     import ray
 
@@ -156,7 +192,7 @@ def _cluster_cores(ray: Any, workers: int) -> int:
     return int(ray.cluster_resources().get("CPU", workers))
 
 
-def _ray_result(ray: Any, reference: object) -> Any:
+def _ray_result(ray: Any, reference: object, task: str) -> Any:
     """A task's result; a Python error of the task comes out as itself, with the worker's traceback as its cause."""
     from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
@@ -165,9 +201,9 @@ def _ray_result(ray: Any, reference: object) -> Any:
     except RayTaskError as error:
         raise error.cause from error
     except WorkerCrashedError as error:
-        raise EngineError(f"a Ray worker died {RETRIES + 1} times on one task: {error}") from error
+        raise EngineError(f"a Ray worker died {RETRIES + 1} times on one task: {task}") from error
     except RayError as error:  # out of memory, a lost node
-        raise EngineError(f"Ray lost a task: {error}") from error
+        raise EngineError(f"Ray lost a task: {task} ({' '.join(str(error).split())})") from error
 
 
 def _die_with_parent(parent: int) -> None:
@@ -183,7 +219,21 @@ def _die_with_parent(parent: int) -> None:
 
 def _one_thread(function: Callable[[Task], Result], task: Task) -> Result:
     """``function(task)`` in a worker: one thread each, since the tasks already fill the cores."""
-    import cv2
-
-    cv2.setNumThreads(1)
+    _pin_threads()
     return function(task)
+
+
+@cache
+def _pin_threads() -> None:
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):  # what this worker loads from here on
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    threadpool_limits(1)  # what it has loaded
+    cv2.setNumThreads(1)
+
+
+def _named(tasks: Sequence[object], indices: Sequence[int]) -> str:
+    """Tasks as their class puts them, in one line."""
+    return "; ".join(shorten(str(tasks[index]), 160) for index in indices)

@@ -82,6 +82,7 @@ class DistortParams(_Section):
     block: Count = Field(4, description="sources of one task; their 126 classes are shuffled together")
     shards_per_block: int = Field(1, ge=1, le=126, description="shards that a block is split into")
     pristine: Literal["stretched", "raw"] = Field("stretched", description="label 0: the bank's identity, or the file")
+    max_poisoned: int = Field(0, ge=0, description="sources that may be left out because a class of them fails")
 
 
 class TrainParams(_Section):

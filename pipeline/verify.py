@@ -1,12 +1,31 @@
-"""Whether what lies in shard folders is what their manifests say, byte for byte. Reads everything, changes nothing."""
+"""Whether what lies in shard folders is what their manifests say, byte for byte; and whether the pixels of a sample are
+what its recipe gives. Changes nothing.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from pipeline.artifacts import MANIFEST, ArtifactError, ShardMeta, meta_path, read_meta, read_sealed, sha256_file
+import numpy as np
+
+from pipeline import Refusal, remake
+from pipeline.artifacts import (
+    MANIFEST,
+    ArtifactError,
+    ShardMeta,
+    listed_shards,
+    meta_path,
+    read_meta,
+    read_sealed,
+    sha256_file,
+)
+from pipeline.seeding import generator
+from pipeline.shards.reader import ShardSet
 
 
 @dataclass(frozen=True)
@@ -47,12 +66,50 @@ def problems(check: Check) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Remade:
+    """Samples of one source to make again and compare: rows of the set in ``recipe.folder``."""
+
+    recipe: remake.Recipe
+    state: str  # the set's fingerprint: a worker opens each state of the folder once
+    rows: tuple[int, ...]
+
+
+def chosen(recipe: remake.Recipe, fraction: float, seed: int) -> list[Remade]:
+    """A random ``fraction`` (0..1) of the set's samples, rounded up, by source: a task for :func:`compared` each."""
+    shards = ShardSet(recipe.folder)
+    count = math.ceil(fraction * len(shards))
+    rows = generator(seed, "verify").permutation(len(shards))[:count]
+    by_source = defaultdict(list)
+    for row in sorted(rows.tolist()):
+        by_source[int(shards.sources[row])].append(row)
+    return [Remade(recipe, shards.fingerprint, tuple(rows)) for _, rows in sorted(by_source.items())]
+
+
+def compared(task: Remade) -> list[str]:
+    """A line for each sample whose pixels in the shard are not what its recipe gives, or that cannot be had."""
+    found = []
+    try:
+        shards = _opened(task.recipe.folder, task.state)
+        for row in task.rows:
+            key = shards.keys[row]
+            if not np.array_equal(shards.image(row), remake.image(task.recipe, key)):
+                because = f" (made with {', '.join(task.recipe.differs)})" if task.recipe.differs else ""
+                found.append(f"{task.recipe.folder}: sample {key} is not what its recipe gives{because}")
+    except Refusal as error:
+        found.append(str(error))
+    return found
+
+
+@cache
+def _opened(folder: Path, state: str) -> ShardSet:
+    return ShardSet(folder)
+
+
 def _of_manifest(manifest: Path) -> Iterator[Check]:
     try:
-        entries = [ShardMeta(**entry) for entry in read_sealed(manifest)["shards"]]
+        entries = listed_shards(read_sealed(manifest), str(manifest))
     except ArtifactError as error:
         yield Check(manifest, None, str(error))
-    except (KeyError, TypeError):
-        yield Check(manifest, None, f"{manifest}: not a manifest of shards")
     else:
         yield from (Check(manifest.parent / meta.name, meta) for meta in entries)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from pipeline import artifacts, distortions
+from pipeline import artifacts, distortions, folders
 from pipeline.params import Params
 from pipeline.shards import plan
-from pipeline.shards.build import DistortTask, build_distorted
+from pipeline.shards.build import DistortTask, about_distorted, build_distorted
+from pipeline.shards.poison import poisoned
 from pipeline.shards.reader import ShardSet
 from stages import DATA, LOCKS, engine, entry
 
@@ -19,10 +18,9 @@ def run(params: Params, set_name: str) -> None:
     knobs, folder = params.distort, (DATA / "distorted" / set_name).resolve()
     sources = ShardSet((DATA / "sources" / set_name).resolve())
     pixels = int(sources.shapes.prod(axis=1, dtype="int64").sum())
-    artifacts.require_space(folder, int(pixels * plan.CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
+    folders.require_space(folder, int(pixels * plan.CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
     distortions.compile_kernels()
     hashes = sources.table["sha256"].to_pylist()
-    table = artifacts.fingerprint({"types": [asdict(kind) for kind in distortions.TYPES]})
     tasks = [
         DistortTask(
             bank=distortions.distort_all,
@@ -36,14 +34,15 @@ def run(params: Params, set_name: str) -> None:
             codec=knobs.codec,
             pristine=knobs.pristine,
             seed=params.seed,
-            parts={"bank": distortions.FORMAT, "table": table},
+            parts=distortions.identity(),
+            max_poisoned=knobs.max_poisoned,
         )
         for block in plan.blocks(len(sources), knobs.block)
     ]
-    with artifacts.folder_lock(folder, LOCKS):
+    with folders.folder_lock(folder, LOCKS):
         done = engine(params.run).map(build_distorted, tasks, describe=f"distort {set_name}")
         shards = [meta for metas in done for meta in metas]
-        about = {"set": set_name, "codec": knobs.codec, "classes": plan.CLASSES, "seed": params.seed}
+        about = about_distorted(tasks[0], sources, poisoned(shards, knobs.max_poisoned))
         artifacts.commit_manifest(folder, shards, plan.DISTORTED_PATTERN, about)
 
 

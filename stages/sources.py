@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline import artifacts, sources
+from pipeline import artifacts, folders, sources
 from pipeline.params import Params
 from pipeline.shards import plan
-from pipeline.shards.build import SourceTask, build_sources
+from pipeline.shards.build import SourceTask, about_sources, build_sources
 from pipeline.sources.metadata import PostRules
 from pipeline.sources.vetting import ImageRules
 from stages import DATA, LOCKS, engine, entry
@@ -27,12 +27,12 @@ def run(params: Params, set_name: str) -> None:
         SourceTask(maker, block, folder, knobs.codec, {"set": set_name, "maker": maker.inputs(block.sources)})
         for block in plan.blocks(maker.count, knobs.per_shard)
     ]
-    artifacts.require_space(folder, 3 * maker.count * knobs.size**2, f"the sources of {set_name}")
-    with artifacts.folder_lock(folder, LOCKS):
+    folders.require_space(folder, 3 * maker.count * knobs.size**2, f"the sources of {set_name}")
+    with folders.folder_lock(folder, LOCKS):
         shards = engine(params.run).map(build_sources, tasks, describe=f"sources {set_name}")
         tables = [artifacts.read_table(folder / name) for shard in shards for name in shard.companions]
         artifacts.write_table(folder / "sources.parquet", pa.concat_tables(tables))
-        about = {"set": set_name, "codec": knobs.codec, "refused": dict(getattr(maker, "reasons", ()))}
+        about = about_sources(set_name, knobs.codec, maker)
         artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about)
 
 

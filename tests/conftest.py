@@ -6,10 +6,12 @@ for _name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "NUMEXPR_NUM", 
     os.environ[f"{_name}_THREADS"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray on the loopback interface alone, as the engine starts it
 os.environ.pop("RAY_ADDRESS", None)
 
 import subprocess  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 
 import cv2  # noqa: E402
@@ -23,7 +25,7 @@ settings.load_profile("repeatable")
 _HEAD = """
 import sys, ray
 ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False,
-         object_store_memory=256 * 2**20)
+         object_store_memory=256 * 2**20, _temp_dir=sys.argv[1])
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
@@ -31,8 +33,12 @@ sys.stdin.read()
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
-    """The address of one Ray cluster for all tests: joining it takes 2 s, starting one 5 to 10."""
-    command = [sys.executable, "-c", _HEAD]
+    """The address of one Ray cluster for all tests of this process: joining it takes 2 s, starting one 5 to 10."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own:  # its sockets' names are long
+        yield from _cluster([sys.executable, "-c", _HEAD, own])
+
+
+def _cluster(command: list[str]) -> Iterator[str]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
         assert head.stdin is not None and head.stdout is not None
         address = head.stdout.readline().strip()

@@ -56,6 +56,21 @@ def die_always(number: int) -> int:
     return number
 
 
+def deadly_bank(*_: object) -> None:
+    """As a codec that crashes: the process is gone."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def threads(_: int) -> dict[str, int]:
+    """How many threads each library of this process takes, by its name."""
+    import cv2
+    import numba
+    from threadpoolctl import threadpool_info
+
+    pools = {str(pool["filepath"]): int(pool["num_threads"]) for pool in threadpool_info()}
+    return {**pools, "cv2": cv2.getNumThreads(), "numba": numba.get_num_threads()}
+
+
 def tick(path: str) -> None:
     """Append a byte to a file every 20 ms, for a minute."""
     for _ in range(3000):

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import artifacts
+from pipeline import artifacts, folders
 from pipeline.artifacts import ArtifactError, ShardMeta
 
 PATTERN = r"part-\d{3}\.(tar|tar\.meta\.json|parquet)"
@@ -24,7 +24,7 @@ def commit(folder: Path, number: int, content: bytes = b"content", print_: str =
 
     def write(temporary: Path) -> tuple[Sequence[str], dict[str, Path]]:
         temporary.write_bytes(content)
-        table = path.with_name("part.parquet.part.tmp")
+        table = path.with_name("part.parquet.1.tmp")
         table.write_bytes(b"table of " + content)
         return ["first", "last"], {path.with_suffix(".parquet").name: table}
 
@@ -190,7 +190,7 @@ def test_a_flipped_bit_in_the_pages_of_a_table_is_seen(tmp_path: Path) -> None:
 
 def test_a_second_writer_stops_and_names_the_first(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline.artifacts import folder_lock\n"
+        "import sys\nfrom pathlib import Path\nfrom pipeline.folders import folder_lock\n"
         "with folder_lock(Path('data/x'), Path('locks')):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -200,27 +200,27 @@ def test_a_second_writer_stops_and_names_the_first(tmp_path: Path) -> None:
         assert holder.stdout.readline() == "held\n"
         for spelling in (tmp_path / "data/x", tmp_path / "data/../data/x"):
             with pytest.raises(ArtifactError, match=f"another run is writing here \\(pid {holder.pid}\\)"):
-                with artifacts.folder_lock(spelling, tmp_path / "locks"):
+                with folders.folder_lock(spelling, tmp_path / "locks"):
                     pass
-        with artifacts.folder_lock(tmp_path / "data/y", tmp_path / "locks"):
+        with folders.folder_lock(tmp_path / "data/y", tmp_path / "locks"):
             pass
         holder.kill()
         holder.wait()
-    with artifacts.folder_lock(tmp_path / "data/x", tmp_path / "locks"):
+    with folders.folder_lock(tmp_path / "data/x", tmp_path / "locks"):
         pass  # the lock went with its process
 
 
 def test_the_lock_is_given_back_and_lies_outside_the_folder(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(KeyError), artifacts.folder_lock(tmp_path / "data", tmp_path / "locks"):
+        with pytest.raises(KeyError), folders.folder_lock(tmp_path / "data", tmp_path / "locks"):
             raise KeyError
     assert names(tmp_path) == {"locks"}
 
 
 def test_one_process_cannot_take_it_twice(tmp_path: Path) -> None:
-    with artifacts.folder_lock(tmp_path / "data", tmp_path / "locks"):
+    with folders.folder_lock(tmp_path / "data", tmp_path / "locks"):
         with pytest.raises(ArtifactError, match=f"pid {os.getpid()}"):
-            with artifacts.folder_lock(tmp_path / "data", tmp_path / "locks"):
+            with folders.folder_lock(tmp_path / "data", tmp_path / "locks"):
                 pass
 
 
@@ -292,7 +292,7 @@ def test_the_manifest_lists_the_shards_and_what_the_stage_adds(tmp_path: Path) -
 def test_surplus_of_the_own_pattern_goes_and_nothing_else(tmp_path: Path) -> None:
     committed(tmp_path, 4)
     foreign = {"notes.txt", "notes.tmp", "part-9.tar", "other-000.tar", "sources.parquet", "part-003.tar.bak"}
-    left = {"part-001.tar.123.tmp", "part-001.parquet.part.tmp", "manifest.json.77.tmp", "sources.parquet.5.tmp"}
+    left = {"part-001.tar.123.tmp", "part-001.parquet.45.tmp", "manifest.json.77.tmp", "sources.parquet.5.tmp"}
     for name in foreign | left:
         (tmp_path / name).touch()
     shards = [commit(tmp_path, number) for number in range(2)]
@@ -363,8 +363,8 @@ def test_space_is_asked_for_before_and_what_is_there_counts(tmp_path: Path, monk
         f_bavail, f_frsize = 100, 10
 
     monkeypatch.setattr(os, "statvfs", lambda _: Disk)
-    artifacts.require_space(tmp_path / "new", 990, "a walk")
+    folders.require_space(tmp_path / "new", 990, "a walk")
     with pytest.raises(ArtifactError, match="new: a walk needs about 0.0 GB, 0.0 GB are free"):
-        artifacts.require_space(tmp_path / "new", 991, "a walk")
+        folders.require_space(tmp_path / "new", 991, "a walk")
     (tmp_path / "new" / "shard").write_bytes(bytes(500))
-    artifacts.require_space(tmp_path / "new", 1400, "a walk")
+    folders.require_space(tmp_path / "new", 1400, "a walk")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -66,6 +69,26 @@ def test_what_cannot_be_an_engine_is_refused_by_name() -> None:
         Engine("slurm")
     with pytest.raises(EngineError, match="workers: 0 is not >= 1"):
         Engine("processes", 0)
+
+
+THREADS = """
+from pipeline.engine import Engine
+from tests.engine_tasks import threads
+found = Engine({name!r}, 2).map(threads, [1, 2, 3], describe="threads")
+print(sum(len(pools) for pools in found), {{count for pools in found for count in pools.values()}})
+"""
+
+
+@pytest.mark.parametrize("name", ["processes", "ray"])
+def test_a_worker_has_one_thread_in_every_library(name: str, tmp_path: Path) -> None:
+    bare = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
+    script = tmp_path / "script.py"  # a worker imports its parent's main module by its file
+    guarded = THREADS.format(name=name).strip().replace("\n", "\n    ")
+    script.write_text(f"if __name__ == '__main__':\n    {guarded}\n")
+    bare["PYTHONPATH"] = str(Path(__file__).parents[1])
+    done = subprocess.run([sys.executable, str(script)], env=bare, capture_output=True, text=True, timeout=180)
+    count, found = done.stdout.split(maxsplit=1)
+    assert int(count) >= 3 * 3 and found.strip() == "{1}", done.stderr  # cv2, numba and a BLAS at least
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

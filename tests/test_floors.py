@@ -11,15 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"Refusal", "artifacts", "engine", "image_headers", "images", "jxl_header", "params", "seeding"},
+    {"Refusal", "artifacts", "engine", "folders", "image_headers", "images", "jxl_header", "params", "seeding"},
     {"databases", "distortions", "encoder", "shards", "sources"},
-    {"features", "training"},
+    {"features", "remake", "training"},
     {"scoring", "evaluation", "report", "profiles", "verify"},
     {"cli"},
 )
 SIDEWAYS = {  # (who, what) on one floor, beside the ground's own
     ("engine", "Refusal"), ("images", "Refusal"), ("artifacts", "Refusal"), ("params", "Refusal"),
-    ("images", "image_headers"), ("images", "jxl_header"), ("image_headers", "jxl_header"),
+    ("folders", "artifacts"), ("images", "image_headers"), ("images", "jxl_header"), ("image_headers", "jxl_header"),
 }  # fmt: skip
 LAZY = {"torch", "ray", "webdataset", "dask", "distributed", "matplotlib", "sklearn", "datasets", "tqdm"}
 TORCH = {"encoder", "training", "features", "scoring"}  # nouns whose modules may import torch at their top

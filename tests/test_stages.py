@@ -38,7 +38,7 @@ def test_another_distortion_table_rebuilds_the_shards(params: Params, monkeypatc
     assert prints("distorted/textured_dead_leaves") == before
     first, *others = distortions.TYPES
     stronger = replace(first, levels=(*first.levels[:4], first.levels[4] + 1))
-    monkeypatch.setattr(distortions, "TYPES", (stronger, *others))
+    monkeypatch.setattr("pipeline.distortions.bank.TYPES", (stronger, *others))
     stages.distort.run(params, "textured_dead_leaves")
     after = prints("distorted/textured_dead_leaves")
     assert len(after) == len(before) and not set(after) & set(before)

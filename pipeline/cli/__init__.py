@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.console import expected, one_line
 from pipeline.cli.distort import distort
 from pipeline.cli.profile import profile
+from pipeline.cli.remake import remake
 from pipeline.cli.remake_tid2013 import remake_tid2013
 from pipeline.cli.sheet import sheet
 from pipeline.cli.verify import verify
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, sheet, distort, remake_tid2013, verify):
+for verb in (profile, sheet, distort, remake, remake_tid2013, verify):
     app.command()(verb)
 
 

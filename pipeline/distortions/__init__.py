@@ -11,6 +11,7 @@ from pipeline.distortions.bank import (
     distort,
     distort_all,
     draw,
+    identity,
     label,
     pristine,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "distort",
     "distort_all",
     "draw",
+    "identity",
     "label",
     "pristine",
     "split_label",

@@ -7,11 +7,12 @@ A distortion is (image, level, draws) -> image. ``draw`` makes the draws and is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts import fingerprint
 from pipeline.distortions import (
     blur,
     brightness,
@@ -190,6 +191,11 @@ def distort_all(
         yield Sample(number, kind, level, made, describe(prepared, kind, level, draws, denoiser=denoiser))
 
 
+def identity() -> dict[str, Any]:
+    """What decides the pixels of a class beside the source and the draws: the code's FORMAT and the table of types."""
+    return {"bank": FORMAT, "table": fingerprint({"types": [asdict(kind) for kind in TYPES]})}
+
+
 def compile_kernels() -> None:
     """Compile every loop once and leave it in numba's cache: call it before workers start. Half a minute,
     then a second.
@@ -209,6 +215,7 @@ __all__ = [
     "distort",
     "distort_all",
     "draw",
+    "identity",
     "label",
     "pristine",
 ]

@@ -48,8 +48,9 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
 
     folder = Path(folder)
     card = read_card(folder)
-    if card["kind"] != "resnet" or card.get("depth") not in BLOCKS:
-        raise ArtifactError(f"{folder / CARD}: kind {card['kind']!r}, depth {card.get('depth')!r} is no trunk of ours")
+    shape = (card.get("depth"), card.get("width"))
+    if card["kind"] != "resnet" or shape[0] not in BLOCKS or not isinstance(shape[1], int):
+        raise ArtifactError(f"{folder / CARD}: kind {card['kind']!r}, depth and width {shape!r}: no trunk of ours")
     try:
         data = (folder / WEIGHTS).read_bytes()
     except FileNotFoundError:

@@ -18,7 +18,7 @@ import numpy as np
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError, ShardMeta, Written
 from pipeline.seeding import generator
-from pipeline.shards import plan, tables, writer
+from pipeline.shards import plan, poison, tables, writer
 from pipeline.shards.reader import ShardSet
 
 PIXEL_LIBRARIES = ("imagecodecs", "numba", "numpy", "opencv-contrib-python-headless", "pillow", "scikit-image", "scipy")
@@ -33,6 +33,9 @@ class Maker(Protocol):
 
     def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
         """Image (uint8 H x W x 3) and recipe (JSON-able) of source ``index``."""
+
+    def inputs(self, indices: range | None = None) -> dict[str, Any]:
+        """What decides the pixels of the images ``indices``, JSON-able; of no image: what all of them share."""
 
 
 class Distorted(Protocol):
@@ -60,6 +63,7 @@ class Distorted(Protocol):
 
 
 Bank = Callable[[np.ndarray, np.random.Generator], Iterable[Distorted]]
+"""Makes all classes of an image in the order of their labels."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,15 @@ class SourceTask:
     codec: str
     parts: dict[str, object]  # of the fingerprint: all that changes these pixels, but for the keys
 
+    def __str__(self) -> str:
+        return f"the {plan.span(self.block)} of {self.folder}"
+
 
 def build_sources(task: SourceTask) -> ShardMeta:
     """Draw the block's sources into its shard, unless the shard is there and right."""
     path = task.folder / plan.shard_name("sources", task.block.index)
     keys = [plan.source_key(source) for source in task.block.sources]
-    print_ = artifacts.fingerprint({**task.parts, **_versions(), "keys": keys, "codec": task.codec})
+    print_ = artifacts.fingerprint({**task.parts, **versions(), "keys": keys, "codec": task.codec})
     if artifacts.is_current(path, print_):
         return artifacts.read_meta(path)
 
@@ -123,20 +130,29 @@ class DistortTask:
     pristine: str
     seed: int
     parts: dict[str, object]
+    max_poisoned: int = 0  # sources that may be left out; not part of the fingerprint
+
+    def __str__(self) -> str:
+        return f"set {self.set_name}, {plan.span(self.block)}, seed {self.seed}"
 
 
 def build_distorted(task: DistortTask) -> list[ShardMeta]:
-    """Distort the block's sources into its shards, unless they are all there and right. Each source is decoded once."""
+    """Distort the block's sources into its shards, unless they are all there and right. Each source is decoded once.
+
+    A source of which a class cannot be made is left out of the shards, with its reason in their records, as long as
+    there are no more than ``max_poisoned``; else the error is raised with a note of the sample.
+    """
     first = task.block.index * task.shards_per_block
     parts = plan.layout(task.block, task.shards_per_block, task.seed)
     paths = [task.folder / plan.shard_name("distorted", first + number) for number in range(len(parts))]
     prints = [_distorted_print(task, part) for part in parts]
     current = [artifacts.is_current(path, print_) for path, print_ in zip(paths, prints, strict=True)]
-    samples = {} if all(current) else {(made.row["source"], made.row["label"]): made for made in _distorted(task)}
-    return [
-        artifacts.read_meta(path) if right else _commit_part(task, path, print_, [samples[place] for place in part])
-        for path, print_, part, right in zip(paths, prints, parts, current, strict=True)
-    ]
+    samples, left_out = ({}, {}) if all(current) else _distorted(task)
+    done = []
+    for path, print_, part, right in zip(paths, prints, parts, current, strict=True):
+        there = [samples[place] for place in part if place in samples]
+        done.append(artifacts.read_meta(path) if right else _commit_part(task, path, print_, there, left_out))
+    return done
 
 
 def pixel_sha256(image: np.ndarray) -> str:
@@ -153,33 +169,46 @@ def _distorted_print(task: DistortTask, part: Sequence[tuple[int, int]]) -> str:
     keys = [plan.sample_key(source, label) for source, label in part]
     inputs = [sha256 for _, sha256 in task.rows]
     extra = {"set": task.set_name, "seed": task.seed, "codec": task.codec, "pristine": task.pristine}
-    return artifacts.fingerprint({**task.parts, **extra, **_versions(), "keys": keys, "inputs": inputs})
+    return artifacts.fingerprint({**task.parts, **extra, **versions(), "keys": keys, "inputs": inputs})
 
 
-def _commit_part(task: DistortTask, path: Path, print_: str, samples: list[writer.Sample]) -> ShardMeta:
+def _commit_part(
+    task: DistortTask, path: Path, print_: str, samples: list[writer.Sample], left_out: dict[str, str]
+) -> ShardMeta:
     def write(temporary: Path) -> Written:
+        if not samples:
+            raise ArtifactError(f"{path}: no sample can be made for it: {left_out}")
         for sample in samples:
             sample.row["shard"] = path.name
         keys, table, sha256 = writer.write_shard(temporary, samples, task.codec, tables.distorted())
-        return Written(keys, writer.write_companion(path, table), sha256)
+        return Written(keys, writer.write_companion(path, table), sha256, left_out)
 
     return artifacts.commit_shard(path, print_, write)
 
 
-def _distorted(task: DistortTask) -> Iterator[writer.Sample]:
-    """The encoded samples of the block; an error is raised again with a note of the set, the source and the seed."""
+def _distorted(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample], dict[str, str]]:
+    """The encoded samples of the block by source and label, and the sources that are left out, with the reason."""
     read = _open(task.sources, task.sources_print)
+    samples: dict[tuple[int, int], writer.Sample] = {}
+    left_out: dict[str, str] = {}
     for source, (row, sha256) in zip(task.block.sources, task.rows, strict=True):
         image = read.image(row)
         if pixel_sha256(image) != sha256:
             raise ArtifactError(f"{task.sources}: source {source} is not what it was when this run began")
+        classes: list[writer.Sample] = []
         try:
             for made in task.bank(image, class_generator(task.seed, task.set_name, source)):
                 raw = made.label == 0 and task.pristine == "raw"
-                yield _encoded(task, source, sha256, image if raw else made.image, made)
+                classes.append(_encoded(task, source, sha256, image if raw else made.image, made))
         except Exception as error:
-            error.add_note(f"while distorting set {task.set_name}, source {source}, seed {task.seed}")
-            raise
+            label = len(classes)
+            if len(left_out) >= task.max_poisoned or isinstance(error, poison.MACHINE):
+                error.add_note(poison.place(task.set_name, source, label, task.seed))
+                raise
+            left_out[plan.source_key(source)] = poison.reason(error, label)
+        else:
+            samples |= {(source, label): sample for label, sample in enumerate(classes)}
+    return samples, left_out
 
 
 def _encoded(task: DistortTask, source: int, sha256: str, image: np.ndarray, made: Distorted) -> writer.Sample:
@@ -214,6 +243,22 @@ def _open(folder: Path, state: str) -> ShardSet:
 
 
 @cache
-def _versions() -> dict[str, object]:
+def versions() -> dict[str, object]:
     """What enters every fingerprint beside the parameters: the writer's format and the libraries that touch pixels."""
     return {"format": writer.FORMAT, "libraries": {name: version(name) for name in PIXEL_LIBRARIES}}
+
+
+def about_sources(set_name: str, codec: str, maker: Maker) -> dict[str, Any]:
+    """What the manifest of a set of sources records beside its shards: enough to draw a drawn one again."""
+    refused = dict(getattr(maker, "reasons", ()))
+    return {"set": set_name, "codec": codec, "refused": refused, "recipe": maker.inputs(range(0)), **versions()}
+
+
+def about_distorted(task: DistortTask, sources: ShardSet, left_out: dict[str, str]) -> dict[str, Any]:
+    """What the manifest of a distorted set records beside its shards, from any of its tasks: enough to make each sample
+    again, whatever the parameters are by then.
+    """
+    drawn = {"count": len(sources), "recipe": sources.manifest.get("recipe")}
+    how = {"seed": task.seed, "pristine": task.pristine, "bank": task.parts, **versions()}
+    about = {"set": task.set_name, "codec": task.codec, "classes": plan.CLASSES, "sources": drawn}
+    return {**about, **how, "poisoned": left_out}

@@ -27,6 +27,11 @@ def blocks(count: int, size: int) -> list[Block]:
     return [Block(start // size, range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
+def span(block: Block) -> str:
+    """The block's sources in words, for messages."""
+    return f"sources {block.sources.start} to {block.sources.stop - 1}"
+
+
 def shard_name(kind: str, index: int) -> str:
     """``kind`` is ``sources`` or ``distorted``."""
     return f"{kind}-{index:05d}.tar"
@@ -40,6 +45,11 @@ def source_key(source: int) -> str:
 def sample_key(source: int, label: int) -> str:
     """The key of a distorted sample's members."""
     return f"{source:06d}-{label:03d}"
+
+
+def kind_and_level(label: int) -> tuple[int, int]:
+    """Type 1..25 and level 1..5 of a label, or (0, 0) of the pristine image's: label = 5 (type - 1) + level."""
+    return ((label - 1) // 5 + 1, (label - 1) % 5 + 1) if label else (0, 0)
 
 
 def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:

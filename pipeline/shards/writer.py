@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imagecodecs
 
-from pipeline.artifacts import write_table
+from pipeline.artifacts import temporary_beside, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ def write_shard(
 def write_companion(shard: Path, table: pa.Table) -> dict[str, Path]:
     """Write the sample table under a temporary name; returns {final name: temporary path} for ``commit_shard``."""
     name = shard.with_suffix(".parquet").name
-    temporary = shard.with_name(f"{name}.part.tmp")
+    temporary = temporary_beside(shard.with_name(name))
     write_table(temporary, table)
     return {name: temporary}
 

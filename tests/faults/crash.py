@@ -22,6 +22,7 @@ from tests.shards import stand_in
 
 IN_A_TASK = ("before the write", "in the middle", "after the table's rename", "before the rename", "after the rename")
 IN_THE_MANIFEST = "in the middle of the manifest"
+MANIFEST_RENAME = "before the manifest's rename"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def set_trap(point: str, act: Callable[[], None]) -> None:
 
     def replacing(source: Any, target: Any) -> None:
         name = Path(target).name
-        if point == "before the rename" and name.endswith(".tar"):
+        if (point == "before the rename" and name.endswith(".tar")) or (
+            point == MANIFEST_RENAME and name == artifacts.MANIFEST
+        ):
             act()
         replace(source, target)
         if (point == "after the rename" and name.endswith(".tar")) or (
@@ -78,15 +81,47 @@ def set_trap(point: str, act: Callable[[], None]) -> None:
     os.replace, writer._add, Path.write_bytes = replacing, adding, writing  # type: ignore[assignment, method-assign]
 
 
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Up to a minute and a half, so that a loaded machine decides nothing."""
+    end = time.monotonic() + 90
+    while not true():
+        assert time.monotonic() < end, f"{what} did not come to pass"
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A task, and the folder where each worker leaves the address of the node it runs on."""
+
+    task: DistortTask
+    workers: Path
+
+
+def build_and_record(work: Recorded) -> list[artifacts.ShardMeta]:
+    """``build_distorted`` on a node of a Ray cluster, which is written down first."""
+    import ray
+
+    (work.workers / ray.util.get_node_ip_address()).touch()
+    return build_distorted(work.task)
+
+
+def recorded(folder: Path, engine: Engine) -> None:
+    """The distort stage at 20 ms a class, with a record of the nodes."""
+    tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted", pause=0.02)
+    work = [Recorded(task, folder / "workers") for task in tasks]
+    stand_in.commit(tasks[0], engine.map(build_and_record, work, describe="distort"))
+    print("done")
+
+
 def main(folder: Path, engine: Engine, point: str, victim: str) -> None:
     """The distort stage with the trap."""
     flag = folder / "fired"
     pid = os.getpid() if victim == "driver" and engine.name != "serial" else None
     tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted")
     done = engine.map(build, [Trap(task, point, flag, pid) for task in tasks], describe="distort")
-    if point == IN_THE_MANIFEST:
+    if point in (IN_THE_MANIFEST, MANIFEST_RENAME):
         set_trap(point, lambda: fire(flag, None))
-    stand_in.commit(folder / "distorted", done)
+    stand_in.commit(tasks[0], done)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,16 @@ from pipeline import artifacts
 from pipeline.engine import Engine
 from pipeline.seeding import generator
 from pipeline.shards import plan
-from pipeline.shards.build import DistortTask, SourceTask, build_distorted, build_sources
+from pipeline.shards.build import (
+    Bank,
+    DistortTask,
+    SourceTask,
+    about_distorted,
+    about_sources,
+    build_distorted,
+    build_sources,
+)
+from pipeline.shards.poison import poisoned
 from pipeline.shards.reader import ShardSet
 
 SERIAL = Engine()
@@ -38,6 +47,10 @@ class Maker:
         height = self.size + 2 * (index % 2)
         image = generator(7, "test/sources", index).integers(0, 256, (height, self.size, 3), dtype=np.uint8)
         return image, {"id": f"noise-{index}", "seed": 7}
+
+    def inputs(self, indices: range | None = None) -> dict[str, Any]:
+        """What decides the pixels of every source."""
+        return {"kind": "noise", "size": self.size}
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ def source_stage(folder: Path, engine: Engine = SERIAL, *, count: int = 5, size:
     maker, blocks = Maker(count, size), plan.blocks(count, 2)
     tasks = [SourceTask(maker, block, folder, codec, {"size": size}) for block in blocks]
     shards = engine.map(build_sources, tasks, describe="sources")
-    artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, {"set": "noise", "codec": codec})
+    artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about_sources("noise", codec, maker))
 
 
 def distort_tasks(
@@ -77,13 +90,15 @@ def distort_tasks(
     seed: int = 11,
     codec: str = "qoi",
     pristine: str = "stretched",
+    max_poisoned: int = 0,
+    made_by: Bank | None = None,
 ) -> list[DistortTask]:
     """As the distort stage does it: two sources a block."""
     source_set = ShardSet(sources)
     hashes = source_set.table["sha256"].to_pylist()
     return [
         DistortTask(
-            bank=partial(bank, pause=pause),
+            bank=made_by or partial(bank, pause=pause),
             set_name="noise",
             sources=sources,
             sources_print=source_set.fingerprint,
@@ -95,21 +110,23 @@ def distort_tasks(
             pristine=pristine,
             seed=seed,
             parts={"bank": 1},
+            max_poisoned=max_poisoned,
         )
         for block in plan.blocks(len(source_set), 2)
     ]
 
 
-def commit(folder: Path, done: list[list[artifacts.ShardMeta]]) -> None:
-    """The manifest of the distort stage."""
+def commit(task: DistortTask, done: list[list[artifacts.ShardMeta]]) -> None:
+    """The manifest of the distort stage, given any of its tasks."""
     shards = [meta for metas in done for meta in metas]
-    artifacts.commit_manifest(folder, shards, plan.DISTORTED_PATTERN, {"set": "noise", "codec": "qoi"})
+    about = about_distorted(task, ShardSet(task.sources), poisoned(shards, task.max_poisoned))
+    artifacts.commit_manifest(task.folder, shards, plan.DISTORTED_PATTERN, about)
 
 
 def distort_stage(sources: Path, folder: Path, engine: Engine = SERIAL, **knobs: Any) -> None:
     """Distort the sources of ``sources`` into ``folder``."""
     tasks = distort_tasks(sources, folder, **knobs)
-    commit(folder, engine.map(build_distorted, tasks, describe="distort"))
+    commit(tasks[0], engine.map(build_distorted, tasks, describe="distort"))
 
 
 def both(folder: Path, engine: Engine = SERIAL, pause: float = 0, **knobs: Any) -> Path:

@@ -129,7 +129,7 @@ def test_whatever_changes_bytes_rebuilds(knobs: dict, copy: Path, tmp_path: Path
 def test_a_new_library_version_rebuilds(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = stand_in.distort_tasks(copy / "sources", copy / "distorted")
     before = build_distorted(tasks[0])
-    monkeypatch.setattr("pipeline.shards.build._versions", lambda: {"format": 1, "libraries": {"numpy": "99"}})
+    monkeypatch.setattr("pipeline.shards.build.versions", lambda: {"format": 1, "libraries": {"numpy": "99"}})
     after = build_distorted(tasks[0])
     assert [m.sha256 for m in before] == [m.sha256 for m in after]
     assert not {m.fingerprint for m in before} & {m.fingerprint for m in after}
@@ -158,7 +158,10 @@ def test_an_error_says_which_source_it_was(undisturbed: Path, tmp_path: Path) ->
     broken = stand_in.DistortTask(**{**vars(tasks[1]), "bank": explode})
     with pytest.raises(ZeroDivisionError) as caught:
         build_distorted(broken)
-    assert caught.value.__notes__ == ["while distorting set noise, source 2, seed 11"]
+    assert caught.value.__notes__ == [
+        "while distorting set noise, source 2, type 0, level 0, seed 11; to replay it: "
+        "synthetic-iqa remake --set noise --key 000002-000 --seed 11 --out 000002-000.png"
+    ]
     assert not list(tmp_path.iterdir())
 
 

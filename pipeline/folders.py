@@ -1,0 +1,47 @@
+"""Who may write into a folder, and whether what is to come has room on its disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.artifacts import ArtifactError
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
+    """Hold the one lock of ``folder`` (a file in ``locks``, outside every out) until the block ends.
+
+    A second writer gets an :class:`ArtifactError` that names the holder's pid. The lock goes with its process, so a
+    killed run leaves nothing to clean.
+    """
+    locks.mkdir(parents=True, exist_ok=True)
+    path = locks / (re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/")) + ".lock")
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise ArtifactError(f"{folder}: another run is writing here (pid {holder})") from None
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raise :class:`ArtifactError` if ``folder`` cannot come to hold ``needed`` bytes (and 1 % to spare) on its disk.
+
+    What it holds already counts as free: a rerun keeps or replaces it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = os.statvfs(folder)
+    free = state.f_bavail * state.f_frsize + sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    if free < needed * 1.01:
+        raise ArtifactError(f"{folder}: {what} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")

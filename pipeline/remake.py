@@ -1,0 +1,125 @@
+"""Any sample again, from what the manifest of its set records: no shard and no params.yaml is read.
+
+Sources that were taken from a user's folder cannot be drawn; for those the shard with the source is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import distortions, sources
+from pipeline.artifacts import MANIFEST, ArtifactError, read_sealed
+from pipeline.shards import plan
+from pipeline.shards.build import class_generator, versions
+from pipeline.shards.reader import ShardSet
+from pipeline.sources import recorded
+
+KEY = re.compile(r"(\d{6})(?:-(\d{3}))?")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What makes the images of a set: of its sources, and (``seed`` not None) of their 126 classes."""
+
+    folder: Path  # whose manifest this is
+    set_name: str
+    count: int  # of sources
+    drawn: str  # the sources' recipe, JSON
+    stored: Path  # the folder of the source shards
+    seed: int | None
+    pristine: str
+    differs: tuple[str, ...]  # libraries that have another version here
+    palettes: Path | None = None
+    textures: Path | None = None
+
+
+def read(folder: Path, *, palettes: Path | None = None, textures: Path | None = None) -> Recipe:
+    """The recipe of a folder of sources or of distorted samples; :class:`ArtifactError` if its manifest has none.
+
+    ``palettes`` and ``textures`` are the folders that the sources were drawn with, where not the packaged ones.
+    """
+    manifest = read_sealed(folder / MANIFEST)
+    of_sources = "classes" not in manifest
+    about = {"count": manifest["samples"], "recipe": manifest.get("recipe")} if of_sources else manifest.get("sources")
+    if not isinstance(about, dict) or not isinstance(about.get("recipe"), dict):
+        raise ArtifactError(f"{folder / MANIFEST}: records no recipe; rerun the stage that wrote it")
+    if not of_sources and manifest["bank"] != distortions.identity():
+        raise ArtifactError(f"{folder / MANIFEST}: made by another version of the distortions than this one")
+    return Recipe(
+        folder,
+        str(manifest["set"]),
+        int(about["count"]),
+        json.dumps(about["recipe"], sort_keys=True),
+        folder if of_sources else folder.parent.parent / "sources" / folder.name,
+        None if of_sources else int(manifest["seed"]),
+        "" if of_sources else str(manifest["pristine"]),
+        _differences(manifest.get("libraries", {})),
+        palettes,
+        textures,
+    )
+
+
+def image(recipe: Recipe, key: str) -> np.ndarray:
+    """The image of ``key``, uint8 H x W x 3: ``000123`` a source, ``000123-047`` a class of it.
+
+    :class:`ArtifactError` for a key that the set cannot have, and for a source that cannot be drawn and is not there.
+    """
+    found = KEY.fullmatch(key)
+    label = int(found[2]) if found and found[2] else None
+    if not found or int(found[1]) >= recipe.count or (label or 0) >= plan.CLASSES:
+        last = plan.sample_key(recipe.count - 1, plan.CLASSES - 1)
+        raise ArtifactError(f"{recipe.folder}: no key {key}; there are 000000 to {last[:6]}, and 000000-000 to {last}")
+    made = source(recipe, int(found[1]))
+    if label is None:
+        return made
+    if recipe.seed is None:
+        raise ArtifactError(f"{recipe.folder}: a set of sources has no classes; the distorted set has, or give a seed")
+    if label == 0:
+        return made if recipe.pristine == "raw" else distortions.pristine(made)
+    child = class_generator(recipe.seed, recipe.set_name, int(found[1])).spawn(plan.CLASSES)[label]
+    return distortions.distort(made, *plan.kind_and_level(label), child)
+
+
+def is_drawn(recipe: Recipe) -> bool:
+    """Whether the sources are drawn again, rather than read."""
+    return recorded.is_drawn(_recipe(recipe.drawn))
+
+
+def source(recipe: Recipe, number: int) -> np.ndarray:
+    """Source ``number``, drawn from the recipe, or read where it came from a user's folder."""
+    if is_drawn(recipe):
+        return _maker(recipe).make(number)[0]
+    try:
+        return _stored(recipe.stored).image(number)
+    except (ArtifactError, OSError) as error:
+        why = f"the sources of {recipe.set_name} came from a folder and are read from their shards ({error})"
+        raise ArtifactError(f"{recipe.stored}: {why}") from None
+
+
+@cache
+def _recipe(text: str) -> dict[str, Any]:
+    return dict(json.loads(text))
+
+
+@cache
+def _maker(recipe: Recipe) -> sources.Maker:
+    folders = {"palette_folder": recipe.palettes, "texture_folder": recipe.textures}
+    return recorded.recorded(_recipe(recipe.drawn), count=recipe.count, **folders)
+
+
+@cache
+def _stored(folder: Path) -> ShardSet:
+    return ShardSet(folder)
+
+
+def _differences(then: dict[str, str]) -> tuple[str, ...]:
+    """Libraries that touch pixels and have another version than when the set was made."""
+    now: Any = versions()["libraries"]
+    return tuple(f"{name} {then[name]} (here {now.get(name)})" for name in sorted(then) if now.get(name) != then[name])

@@ -1,0 +1,98 @@
+"""Samples that cannot be made: counted, named, and over the threshold the end of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import artifacts
+from pipeline.artifacts import ArtifactError
+from pipeline.engine import Engine
+from pipeline.shards import plan
+from pipeline.shards.reader import ShardSet
+from pipeline.verify import checks, problems
+from tests.shards import stand_in
+from tests.shards.stand_in import content
+
+POISON = (1, 4)  # the sources that the bank below fails on
+
+
+def picky(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.Made]:
+    """The stand-in's bank, but label 47 of some sources comes out as floats, which no encoder takes."""
+    bad = any(np.array_equal(image, stand_in.Maker(5).make(source)[0]) for source in POISON)
+    for made in stand_in.bank(image, random):
+        spoilt = made.image / 255 if bad and made.label == 47 else made.image
+        yield stand_in.Made(made.label, made.type, made.level, spoilt, made.record)
+
+
+def out_of_memory(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.Made]:
+    """A machine that is too small: no fault of the sample."""
+    raise MemoryError("no room")
+    yield
+
+
+def test_without_a_threshold_the_first_one_stops_the_run_and_is_named(undisturbed: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected dtype uint8, got float64") as caught:
+        stand_in.distort_stage(undisturbed / "sources", tmp_path, made_by=picky)
+    assert caught.value.__notes__ == [
+        "while distorting set noise, source 1, type 10, level 2, seed 11; to replay it: "
+        "synthetic-iqa remake --set noise --key 000001-047 --seed 11 --out 000001-047.png"
+    ]
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_up_to_the_threshold_they_are_left_out_whole_and_the_manifest_names_them(
+    engine: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    # source 4 is alone in its block: with it out there is nothing to write, so four sources are enough here
+    stand_in.source_stage(tmp_path / "sources", count=4)
+    folder = tmp_path / "distorted"
+    stand_in.distort_stage(tmp_path / "sources", folder, Engine(engine, 2), made_by=picky, max_poisoned=1)
+    read, good = ShardSet(folder), ShardSet(undisturbed / "distorted")
+    why = "type 10, level 2: ImageError: image: expected dtype uint8, got float64"
+    assert read.manifest["poisoned"] == {"000001": why}
+    assert read.manifest["samples"] == len(read) == 3 * plan.CLASSES
+    assert sorted(set(read.sources.tolist())) == [0, 2, 3]
+    assert np.array_equal(np.bincount(read.labels), np.full(plan.CLASSES, 3))
+    place = {key: row for row, key in enumerate(good.keys)}
+    assert all(read.read(row) == good.read(place[key]) for row, key in enumerate(read.keys))
+    assert [text for check in checks(folder) for text in problems(check)] == []
+
+
+def test_more_of_them_than_allowed_in_the_whole_set_fail_the_stage(tmp_path: Path) -> None:
+    stand_in.source_stage(tmp_path / "sources", count=6)
+    folder = tmp_path / "distorted"
+    expected = r"distort.max_poisoned: 1 allowed, 2 sources cannot be distorted: 000001 \(type 10, .*; 000004 \(type 10"
+    with pytest.raises(ArtifactError, match=expected):
+        stand_in.distort_stage(tmp_path / "sources", folder, made_by=picky, max_poisoned=1)
+    assert not (folder / "manifest.json").exists()
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    stand_in.distort_stage(tmp_path / "sources", folder, made_by=picky, max_poisoned=2)  # nothing is made again
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert sorted(artifacts.read_manifest(folder)[0]["poisoned"]) == ["000001", "000004"]
+    with pytest.raises(ArtifactError, match="0 allowed, 2 sources cannot be distorted"):  # a threshold lowered later
+        stand_in.distort_stage(tmp_path / "sources", folder, made_by=picky)
+
+
+def test_a_block_with_nothing_left_is_an_error_that_says_why(undisturbed: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"distorted-00004.tar: no sample can be made for it: .*000004.*type 10"):
+        stand_in.distort_stage(undisturbed / "sources", tmp_path, made_by=picky, max_poisoned=2)
+
+
+def test_what_is_not_the_samples_fault_always_stops_the_run(undisturbed: Path, tmp_path: Path) -> None:
+    with pytest.raises(MemoryError, match="no room"):
+        stand_in.distort_stage(undisturbed / "sources", tmp_path, made_by=out_of_memory, max_poisoned=5)
+
+
+def test_the_bank_once_mended_gives_the_bytes_of_a_run_without_poison(undisturbed: Path, tmp_path: Path) -> None:
+    stand_in.source_stage(tmp_path / "sources", count=4)
+    stand_in.distort_stage(tmp_path / "sources", tmp_path / "a", made_by=picky, max_poisoned=1)
+    for record in (tmp_path / "a").glob("*.meta.json"):  # a mended bank has another FORMAT, so all of it is made again
+        record.unlink()
+    stand_in.distort_stage(tmp_path / "sources", tmp_path / "a", max_poisoned=1)
+    stand_in.distort_stage(tmp_path / "sources", tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")

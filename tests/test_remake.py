@@ -1,0 +1,186 @@
+"""Samples from their recipes alone: equal to the shards' pixels, whatever became of shards and parameters."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import artifacts, distortions, images, remake, sources
+from pipeline.artifacts import ArtifactError
+from pipeline.cli import app
+from pipeline.shards import plan
+from pipeline.shards.build import (
+    DistortTask,
+    SourceTask,
+    about_distorted,
+    about_sources,
+    build_distorted,
+    build_sources,
+)
+from pipeline.shards.reader import ShardSet
+from pipeline.sources import SourceError
+from pipeline.verify import chosen, compared
+
+SET = "textured_dead_leaves"
+
+
+def make(data: Path, name: str, maker: sources.Maker, *, pristine: str = "stretched") -> None:
+    """Both stages of a set, as small as they come."""
+    folder, blocks = data / "sources" / name, plan.blocks(maker.count, 2)
+    tasks = [SourceTask(maker, block, folder, "qoi", {"maker": maker.inputs(block.sources)}) for block in blocks]
+    about = about_sources(name, "qoi", maker)
+    artifacts.commit_manifest(folder, [build_sources(task) for task in tasks], plan.SOURCE_PATTERN, about)
+    made = ShardSet(folder)
+    hashes = made.table["sha256"].to_pylist()
+    todo = [
+        DistortTask(
+            bank=distortions.distort_all,
+            set_name=name,
+            sources=folder,
+            sources_print=made.fingerprint,
+            rows=tuple((source, hashes[source]) for source in block.sources),
+            block=block,
+            shards_per_block=1,
+            folder=data / "distorted" / name,
+            codec="qoi",
+            pristine=pristine,
+            seed=5,
+            parts=distortions.identity(),
+        )
+        for block in blocks[:1]
+    ]
+    shards = [meta for task in todo for meta in build_distorted(task)]
+    artifacts.commit_manifest(todo[0].folder, shards, plan.DISTORTED_PATTERN, about_distorted(todo[0], made, {}))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    make(folder, SET, sources.maker(SET, seed=3, count=3, height=64, width=80, alpha=0.7, shape="ellipse"))
+    plain = sources.maker("dead_leaves", seed=3, count=1, height=64, width=64)
+    make(folder, "dead_leaves", plain, pristine="raw")
+    photographs = folder / "photographs"
+    photographs.mkdir()
+    for number in range(2):
+        image = sources.maker(SET, seed=9 + number, count=1, height=90, width=70).make(0)[0]
+        (photographs / f"{number}.png").write_bytes(images.encode(image, "png"))
+    from pipeline.sources.vetting import ImageRules
+
+    rules = ImageRules(smallest=64, largest=None, trim=False)
+    make(folder, "mine", sources.maker("mine", seed=1, count=2, folder=photographs, image_rules=rules))
+    return folder
+
+
+def samples(folder: Path) -> dict[str, np.ndarray]:
+    read = ShardSet(folder)
+    return {key: read.image(row) for row, key in enumerate(read.keys)}
+
+
+@pytest.mark.parametrize("name", [SET, "dead_leaves", "mine"])
+def test_every_sample_is_made_again_bit_by_bit(name: str, data: Path) -> None:
+    recipe, stored = remake.read(data / "distorted" / name), samples(data / "distorted" / name)
+    assert len(stored) % plan.CLASSES == 0 and recipe.differs == ()
+    for key in sorted(stored)[:: 1 if name == SET else 9]:
+        np.testing.assert_array_equal(remake.image(recipe, key), stored[key], err_msg=key)
+
+
+def test_sources_are_made_again_bit_by_bit(data: Path) -> None:
+    for name in (SET, "dead_leaves", "mine"):
+        recipe = remake.read(data / "sources" / name)
+        for key, image in samples(data / "sources" / name).items():
+            np.testing.assert_array_equal(remake.image(recipe, key), image)
+
+
+def test_the_verb_needs_neither_shards_nor_parameters(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = samples(data / "distorted" / SET)["000001-047"]
+    for kind in ("sources", "distorted"):  # nothing but the manifests
+        (tmp_path / "data" / kind / SET).mkdir(parents=True)
+        shutil.copy(data / kind / SET / "manifest.json", tmp_path / "data" / kind / SET)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["remake", "--set", SET, "--key", "000001-047", "--out", "x.png"])
+    assert done.exit_code == 0 and done.stdout == "x.png: 80 x 64\n", done.output
+    np.testing.assert_array_equal(images.read(Path("x.png")), stored)
+    CliRunner().invoke(app, ["remake", "--set", SET, "--key", "000001", "--out", "y.qoi"], catch_exceptions=False)
+    np.testing.assert_array_equal(images.read(Path("y.qoi")), samples(data / "sources" / SET)["000001"])
+
+
+def test_a_set_that_was_never_finished_is_replayed_by_its_seed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "sources" / SET).mkdir(parents=True)
+    shutil.copy(data / "sources" / SET / "manifest.json", tmp_path / "data" / "sources" / SET)
+    monkeypatch.chdir(tmp_path)
+    words = ["remake", "--set", SET, "--key", "000000-061", "--out", "x.png"]
+    with pytest.raises(ArtifactError, match="manifest.json: missing"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    CliRunner().invoke(app, [*words, "--seed", "5"], catch_exceptions=False)
+    np.testing.assert_array_equal(images.read(Path("x.png")), samples(data / "distorted" / SET)["000000-061"])
+
+
+def test_sources_of_a_folder_are_read_and_missed_by_name(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "distorted" / "mine"
+    copy.mkdir(parents=True)
+    shutil.copy(data / "distorted" / "mine" / "manifest.json", copy)
+    with pytest.raises(ArtifactError, match=r"sources/mine: the sources of mine came from a folder and are read"):
+        remake.image(remake.read(copy), "000000-010")
+
+
+@pytest.mark.parametrize("key", ["000003", "000003-001", "000000-126", "1-2", "000000-1", "", "../x"])
+def test_a_key_that_the_set_cannot_have_is_refused(key: str, data: Path) -> None:
+    with pytest.raises(ArtifactError, match="there are 000000 to 000002, and 000000-000 to 000002-125"):
+        remake.image(remake.read(data / "distorted" / SET), key)
+
+
+def spoil(data: Path, tmp_path: Path, kind: str, **changes: object) -> Path:
+    folder = tmp_path / kind / SET
+    content = artifacts.read_sealed(data / kind / SET / "manifest.json")
+    artifacts.write_sealed(folder / "manifest.json", {**content, **changes})
+    return folder
+
+
+def test_a_recipe_that_cannot_be_followed_is_refused_and_says_why(data: Path, tmp_path: Path) -> None:
+    drawn = artifacts.read_sealed(data / "sources" / SET / "manifest.json")["recipe"]
+    for changes, message in (
+        ({"format": 0}, "the recipe is of format 0"),
+        ({"palettes": [["mine", "00"]]}, "the palettes are not those of the recipe; name their folder by --palettes"),
+        ({"textures": "00"}, "the textures are not those of the recipe; name their folder by --textures"),
+    ):
+        folder = spoil(data, tmp_path, "sources", recipe={**drawn, **changes})
+        with pytest.raises(SourceError, match=message):
+            remake.image(remake.read(folder), "000000")
+    with pytest.raises(ArtifactError, match="another version of the distortions"):
+        remake.read(spoil(data, tmp_path, "distorted", bank={"bank": 0}))
+    with pytest.raises(ArtifactError, match="records no recipe"):
+        remake.read(spoil(data, tmp_path, "sources", recipe=None))
+
+
+def test_other_versions_of_the_libraries_are_named(data: Path, tmp_path: Path) -> None:
+    libraries = artifacts.read_sealed(data / "sources" / SET / "manifest.json")["libraries"]
+    folder = spoil(data, tmp_path, "sources", libraries={**libraries, "numpy": "1.0"})
+    assert remake.read(folder).differs == (f"numpy 1.0 (here {libraries['numpy']})",)
+
+
+def test_a_fraction_is_remade_and_a_wrong_pixel_is_found(data: Path, tmp_path: Path) -> None:
+    recipe = remake.read(data / "distorted" / SET)
+    tasks = chosen(recipe, 0.1, seed=0)
+    assert sum(len(task.rows) for task in tasks) == 26  # of 252, rounded up
+    assert tasks == chosen(recipe, 0.1, seed=0) != chosen(recipe, 0.1, seed=1)
+    assert [text for task in tasks for text in compared(task)] == []
+    folder = spoil(data, tmp_path, "distorted", seed=6)  # as if the shards had been drawn by another seed
+    for path in (data / "distorted" / SET).glob("distorted-*"):
+        shutil.copy(path, folder)
+    found = [text for task in chosen(remake.read(folder), 0.1, seed=0) for text in compared(task)]
+    assert 5 < len(found) < 26 and all("is not what its recipe gives" in text for text in found)
+
+
+def test_verify_counts_what_it_remade_and_says_what_it_could_not(data: Path) -> None:
+    done = CliRunner().invoke(app, ["verify", str(data), "--fraction", "0.05"])
+    assert done.exit_code == 0, done.output
+    assert "samples made again: as the manifests say" in done.stdout
+    assert "sources/mine: taken from a folder, nothing to make again" in done.stderr
