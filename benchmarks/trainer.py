@@ -138,7 +138,8 @@ def waiting(steps: int) -> dict[str, float]:
     import pyarrow.parquet as pq
 
     from pipeline.params import TrainParams
-    from pipeline.training.trainer import Job, train
+    from pipeline.training.job import Job
+    from pipeline.training.trainer import train
 
     data = Stand()
     params = TrainParams(warmup=0, epochs=steps / (len(data) // TrainParams().batch))

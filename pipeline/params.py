@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline import Refusal
 
@@ -103,6 +103,18 @@ class TrainParams(_Section):
     class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
+    neighbour_weight: float = Field(0.0, ge=0, le=1, description="how much of a positive a type's next level is")
+    colour_spaces: tuple[Literal["rgb", "lab", "hsv", "grey", "ms"], ...] = Field(
+        ("rgb", "lab", "hsv", "grey", "ms"), min_length=1, description="of the views, each as likely as the others"
+    )
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
+
+    @field_validator("colour_spaces")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"train.colour_spaces: a space is named twice in {', '.join(value)}")
+        return value
 
 
 class ProbeParams(_Section):

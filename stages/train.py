@@ -9,7 +9,8 @@ from pipeline.params import Params
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.launch import devices
-from pipeline.training.trainer import Job, train
+from pipeline.training.job import Job
+from pipeline.training.trainer import train
 from stages import DATA, LOCKS, cores, entry
 
 

@@ -121,6 +121,11 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"encoders": ["floor", "floor"]}, "encoders: 'floor' is named twice"),
         ({"probe__sources": 48}, "probe.sources: 48 of 48 sources (sources.count) leave none to train on"),
         ({"sources__r_min": 9.0, "sources__r_max": 4.0}, "sources.r_min: 9.0 is not below the largest radius, 4.0"),
+        ({"train__colour_spaces": []}, "train.colour_spaces = []: tuple should have at least 1 item"),
+        ({"train__colour_spaces": ["xyz"]}, "train.colour_spaces.0 = \"xyz\": input should be 'rgb', 'lab', 'hsv', "),
+        ({"train__colour_spaces": ["ms", "ms"]}, "train.colour_spaces: a space is named twice in ms, ms"),
+        ({"train__ema": 1.0}, "train.ema = 1.0: input should be less than 1"),
+        ({"train__neighbour_weight": 1.5}, "train.neighbour_weight = 1.5: input should be less than or equal to 1"),
         ({"sources__textures": "folder"}, "sources.textures: folder, and run.paths.textures names none"),
     ],
 )

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from pipeline.params import ParamsError
 from pipeline.seeding import generator
 
-IDENTICAL = (1, 11, 36, 88)  # blur 0.1, motion 1, saturation x 1, mean shift 0: the pristine image, to one grey level
-
 
 class Data(Protocol):
     """Images with labels, as a shard set gives them; picklable if several ranks are launched."""
@@ -86,13 +84,3 @@ class Batches:
         if not self.per_class:
             return len(self.labels)
         return int((np.bincount(self.labels) // self.per_class).sum()) * self.per_class
-
-
-def class_labels(labels: NDArray[np.int16], merge_identical: bool) -> NDArray[np.int64]:
-    """The labels that the loss sees: those given, or with the four classes that equal the pristine image under label
-    0.
-    """
-    merged = labels.astype(np.int64)
-    if merge_identical:
-        merged[np.isin(merged, IDENTICAL)] = 0
-    return merged

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.encoder.colour import SPACES
 from pipeline.seeding import generator
 from pipeline.training import views
 from pipeline.training.batches import Batches, Data
@@ -65,6 +66,7 @@ class Feed:
         batches: Batches,
         *,
         crop: int,
+        spaces: Sequence[str] = tuple(SPACES),
         first: int,
         last: int,
         rank: int = 0,
@@ -73,7 +75,7 @@ class Feed:
         pin: bool = False,
     ) -> None:
         self.waited = 0.0
-        self._images, self._batches, self._crop, self._pin = images, batches, crop, pin
+        self._images, self._batches, self._crop, self._spaces, self._pin = images, batches, crop, spaces, pin
         self._first, self._last = first, last
         part = batches.size // ranks
         self._rows = slice(rank * part, (rank + 1) * part)
@@ -122,7 +124,8 @@ class Feed:
         return False
 
     def _make(self, step: int, places: NDArray[np.int64]) -> Batch:
-        draws = views.draw(generator(self._batches.seed, "train/views", step), len(places)).part(self._rows)
+        chance = generator(self._batches.seed, "train/views", step)
+        draws = views.draw(chance, len(places), self._spaces).part(self._rows)
         places = places[self._rows]
         full = torch.empty((len(places), self._crop, self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
         half = torch.empty((len(places), 2 * self._crop, 2 * self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)

@@ -7,66 +7,37 @@ number of steps is given by the parameters, never by a clock.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import Refusal
-from pipeline.artifacts import fingerprint
 from pipeline.encoder import weights
-from pipeline.encoder.network import channels_last, weight_generator
-from pipeline.params import ParamsError, TrainParams
+from pipeline.encoder.network import ResNet, channels_last, weight_generator
+from pipeline.params import ParamsError
 from pipeline.training import checkpoint, history, views
-from pipeline.training.batches import Batches, Data, class_labels
+from pipeline.training.average import Average
+from pipeline.training.batches import Batches
+from pipeline.training.classes import CLASSES, affinity, class_labels
 from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
+from pipeline.training.job import Job, identity
 from pipeline.training.launch import launch, resolve_precision, world
 from pipeline.training.loss import Loss, contrastive_loss
 from pipeline.training.projector import Model, build
 from pipeline.training.schedule import learning_rate, sgd
 
-FORMAT = 1  # raise it when the same parameters would train other weights
-CLASSES = 126
 LAG = 4  # steps on a GPU before a loss is looked at: asking at once would make the device wait for the host
 
 
 class TrainingError(Refusal, RuntimeError):
     """The loss is no number; the message names the step and the images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is to be trained, on what, where to. The fields from ``device`` on change no result, but for rounding.
-
-    ``rows`` are the rows of ``data`` to train on (the caller keeps the probe's sources out), ``name`` the encoder's,
-    ``provenance`` goes into encoder.json beside the parameters. ``device`` is cpu or cuda. ``cache`` "host" keeps the
-    decoded images in memory if they fit in half of what is free, "none" decodes each time, in ``readers`` threads.
-    Every ``checkpoint_every`` steps, and at the end, the state goes to ``checkpoints``.
-    """
-
-    data: Data
-    rows: NDArray[np.int64]
-    params: TrainParams
-    seed: int
-    name: str
-    out: Path
-    checkpoints: Path
-    provenance: Mapping[str, object] = field(default_factory=dict)
-    device: str = "cpu"
-    threads: int | None = None
-    cache: str = "host"
-    readers: int = 1
-    checkpoint_every: int = 250
 
 
 def train(job: Job, *, ranks: int = 1) -> None:
@@ -118,8 +89,10 @@ class _Run:
         self.warmup = min(round(params.warmup * self.batches.in_epoch), self.total - 1)
         self.precision = resolve_precision(params.precision, job.device)
         self.device = torch.device("cpu" if job.device == "cpu" else f"cuda:{torch.cuda.current_device()}")
-        self.identity = _identity(job, self.ranks, self.precision)
+        self.identity = identity(job, self.ranks, self.precision)
         self.model = channels_last(_model(job).to(self.device))
+        self.average = Average(self.model.trunk, params.ema) if params.ema else None
+        self.affinity = affinity(params.neighbour_weight)
         self.rows: list[history.Row] = []
         self.parallel = self._parallel()
         self.optimiser = sgd(
@@ -144,6 +117,7 @@ class _Run:
             images,
             self.batches,
             crop=job.params.crop,
+            spaces=job.params.colour_spaces,
             first=self.first,
             last=self.total,
             rank=self.rank,
@@ -163,10 +137,14 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
             embeddings = self.parallel(crops)
         each = labels.repeat(2).repeat_interleave(len(embeddings) // len(crops))
-        loss = contrastive_loss(embeddings, each, temperature=params.temperature, classes=CLASSES)
+        loss = contrastive_loss(
+            embeddings, each, temperature=params.temperature, classes=CLASSES, affinity=self.affinity
+        )
         self.optimiser.zero_grad(set_to_none=True)
         loss.value.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
+        if self.average:
+            self.average.update(self.model.trunk, batch.step)
         self._pending.append((batch, loss, rate, feed.waited))
         self.settle(LAG if self.device.type == "cuda" else 0)
         done = batch.step + 1
@@ -207,7 +185,12 @@ class _Run:
             "steps": self.total,
             "torch": torch.__version__.split("+")[0],
         }
-        weights.save(job.out, self.model.trunk, job.name, {**about, **job.provenance})
+        weights.save(job.out, self.trunk, job.name, {**about, **job.provenance})
+
+    @property
+    def trunk(self) -> ResNet:
+        """The trunk that is written: the moving average where there is one."""
+        return self.average.trunk if self.average else self.model.trunk
 
     def _parallel(self) -> nn.Module:
         if self.ranks == 1:
@@ -218,7 +201,13 @@ class _Run:
         return DistributedDataParallel(self.model)
 
     def _save(self, step: int) -> None:
-        state = {"step": step, "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state: dict[str, Any] = {
+            "step": step,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        if self.average:
+            state["average"] = self.average.trunk.state_dict()
         rows = [asdict(row) for row in self.rows]
         checkpoint.save(self.job.checkpoints, {**state, "history": rows}, step=step, identity=self.identity)
 
@@ -228,6 +217,8 @@ class _Run:
             return 0
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average:
+            self.average.trunk.load_state_dict(state["average"])
         self.rows = [history.Row(**row) for row in state["history"]]
         return int(state["step"])
 
@@ -236,20 +227,3 @@ def _model(job: Job) -> Model:
     params = job.params
     layers, hidden, outputs = params.projector_layers, params.projector_width, params.projection
     return build(params.depth, params.width, layers, hidden, outputs, weight_generator(job.seed))
-
-
-def _identity(job: Job, ranks: int, precision: str) -> str:
-    """The fingerprint of what the weights depend on."""
-    keys, labels = job.data.keys, job.data.labels
-    images = hashlib.sha256("\n".join(f"{keys[row]} {labels[row]}" for row in job.rows).encode()).hexdigest()
-    parts: dict[str, Any] = {
-        "format": FORMAT,
-        "data": getattr(job.data, "fingerprint", None),
-        "images": images,
-        "params": job.params.model_dump(),
-        "precision": precision,
-        "ranks": ranks,
-        "seed": job.seed,
-        "torch": torch.__version__.split("+")[0],
-    }
-    return fingerprint(parts)

@@ -7,6 +7,7 @@ statistics, for each). The host only cuts squares of bytes; the rest is batched 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +26,19 @@ class Draws:
 
     places: NDArray[np.float64]  # [2, n, 2] in [0, 1): where the crop lies, down and across
     flips: NDArray[np.bool_]  # [2, n]
-    spaces: NDArray[np.int64]  # [2, n], an index into SPACES
+    spaces: NDArray[np.int64]  # [2, n], an index into colour.SPACES
 
     def part(self, rows: slice) -> Draws:
         """Those of some of the images."""
         return Draws(self.places[:, rows], self.flips[:, rows], self.spaces[:, rows])
 
 
-def draw(generator: np.random.Generator, count: int) -> Draws:
-    """The choices of ``count`` images; the colour space is uniform over the five, independently for each view."""
+def draw(generator: np.random.Generator, count: int, spaces: Sequence[str] = tuple(SPACES)) -> Draws:
+    """The choices of ``count`` images; the colour space is uniform over ``spaces``, independently for each view."""
     places = generator.random((2, count, 2))
     flips = generator.random((2, count)) < 0.5
-    return Draws(places, flips, generator.integers(len(SPACES), size=(2, count)))
+    known = np.array([list(SPACES).index(space) for space in spaces])
+    return Draws(places, flips, known[generator.integers(len(known), size=(2, count))])
 
 
 def cut(image: NDArray[np.uint8], crop: int, draws: Draws, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -85,3 +85,13 @@ def test_the_input_is_channels_last_in_the_unit_range() -> None:
     assert crops.shape == (12, 3, 32, 32) and crops.dtype == torch.float32
     assert crops.is_contiguous(memory_format=torch.channels_last)
     assert crops.min() >= 0 and crops.max() <= 1
+
+
+def test_only_the_chosen_spaces_are_drawn_and_all_five_by_default() -> None:
+    grey = views.draw(generator(1, "train/views", 4), 64, ["grey"])
+    assert set(grey.spaces.reshape(-1)) == {list(SPACES).index("grey")}
+    two = views.draw(generator(1, "train/views", 4), 2_000, ["ms", "lab"])
+    assert np.abs(np.bincount(two.spaces.reshape(-1), minlength=5) / 4_000 - [0, 0.5, 0, 0, 0.5]).max() < 0.03
+    every, default = (views.draw(generator(1, "train/views", 4), 64, *spaces) for spaces in ([list(SPACES)], []))
+    assert np.array_equal(every.spaces, default.spaces) and set(default.spaces.reshape(-1)) == set(range(5))
+    assert np.array_equal(every.places, grey.places) and np.array_equal(every.flips, grey.flips)
