@@ -107,6 +107,10 @@ class TrainParams(_Section):
     colour_spaces: tuple[Literal["rgb", "lab", "hsv", "grey", "ms"], ...] = Field(
         ("rgb", "lab", "hsv", "grey", "ms"), min_length=1, description="of the views, each as likely as the others"
     )
+    authentic: Literal["none", "half", "only"] = Field(
+        "none", description="how much of a batch are authentic images, each a class of its own (paper 2, eq. 4)"
+    )
+    authentic_set: Name | None = Field(None, description="the set whose sources are the authentic images")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
 
     @field_validator("colour_spaces")
@@ -241,8 +245,20 @@ class Params(_Section):
             raise ValueError(f"probe.sources: {of} leave none to train on")
         if self.probe.folds > self.probe.sources:
             raise ValueError(f"probe.folds: {self.probe.folds} is above probe.sources, {self.probe.sources}")
-        if self.train.class_balanced and self.train.batch % self.train.images_per_class:
-            raise ValueError(f"train.batch: {self.train.batch} is not a multiple of train.images_per_class")
+        distorted = self.train.batch // (2 if self.train.authentic == "half" else 1)
+        if self.train.class_balanced and distorted % self.train.images_per_class:
+            raise ValueError(f"train.batch: {distorted} distorted images are no multiple of train.images_per_class")
+        if (self.train.authentic == "none") != (self.train.authentic_set is None):
+            raise ValueError(
+                f"train.authentic: {self.train.authentic}, and train.authentic_set is {self.train.authentic_set}"
+            )
+        if self.train.authentic_set is not None:
+            free = [name for name in self.sets if name not in self.embedded]
+            if self.train.authentic_set not in free:
+                allowed = f"{', '.join(free) or 'none'} (of the sets, those that no database is made of)"
+                raise ValueError(f"train.authentic_set: {self.train.authentic_set!r} is not one of {allowed}")
+        if self.train.authentic == "half" and self.train.batch % 2:
+            raise ValueError(f"train.batch: {self.train.batch} is odd, and half of it is to be authentic")
         largest = self.sources.r_max or self.sources.size
         if self.sources.r_min >= largest:
             raise ValueError(f"sources.r_min: {self.sources.r_min} is not below the largest radius, {largest}")

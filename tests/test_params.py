@@ -124,6 +124,12 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"train__colour_spaces": []}, "train.colour_spaces = []: tuple should have at least 1 item"),
         ({"train__colour_spaces": ["xyz"]}, "train.colour_spaces.0 = \"xyz\": input should be 'rgb', 'lab', 'hsv', "),
         ({"train__colour_spaces": ["ms", "ms"]}, "train.colour_spaces: a space is named twice in ms, ms"),
+        ({"train__authentic": "half"}, "train.authentic: half, and train.authentic_set is None"),
+        ({"train__authentic_set": "dead_leaves"}, "train.authentic: none, and train.authentic_set is dead_leaves"),
+        (
+            {"train__authentic": "only", "train__authentic_set": "photos"},
+            "train.authentic_set: 'photos' is not one of dead_leaves (of the sets, those that no database is made of)",
+        ),
         ({"train__ema": 1.0}, "train.ema = 1.0: input should be less than 1"),
         ({"train__neighbour_weight": 1.5}, "train.neighbour_weight = 1.5: input should be less than or equal to 1"),
         ({"sources__textures": "folder"}, "sources.textures: folder, and run.paths.textures names none"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 CLASSES = 126  # the pristine image and 25 types at 5 levels
 LEVELS = 5
+AUTHENTIC = -1  # the label of an image whose distortions nobody knows
 IDENTICAL = (1, 11, 36, 88)  # blur 0.1, motion 1, saturation x 1, mean shift 0: the pristine image, to one grey level
 
 
@@ -20,6 +21,13 @@ def class_labels(labels: NDArray[np.int16], merge_identical: bool) -> NDArray[np
     if merge_identical:
         merged[np.isin(merged, IDENTICAL)] = 0
     return merged
+
+
+def batch_labels(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The classes of a whole batch: the labels, and for each authentic image one of its own, 126 plus its place in the
+    batch (paper 2, eq. 3: only its own views and patches are its positives).
+    """
+    return np.where(labels == AUTHENTIC, CLASSES + np.arange(len(labels)), labels)
 
 
 def affinity(neighbour_weight: float, classes: int = CLASSES) -> Tensor | None:

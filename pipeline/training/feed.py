@@ -19,7 +19,8 @@ from torch import Tensor
 from pipeline.encoder.colour import SPACES
 from pipeline.seeding import generator
 from pipeline.training import views
-from pipeline.training.batches import Batches, Data
+from pipeline.training.batches import Batches, Data, Mixed
+from pipeline.training.classes import batch_labels
 
 AHEAD = 4  # batches: on one GPU a batch of 512 images of 256 is 500 MB, so 2 GB of host memory
 POLL = 0.2  # seconds between looks at whether the other side is still there
@@ -63,7 +64,7 @@ class Feed:
     def __init__(
         self,
         images: Images,
-        batches: Batches,
+        batches: Batches | Mixed,
         *,
         crop: int,
         spaces: Sequence[str] = tuple(SPACES),
@@ -126,6 +127,7 @@ class Feed:
     def _make(self, step: int, places: NDArray[np.int64]) -> Batch:
         chance = generator(self._batches.seed, "train/views", step)
         draws = views.draw(chance, len(places), self._spaces).part(self._rows)
+        labels = batch_labels(self._batches.labels[places])[self._rows]
         places = places[self._rows]
         full = torch.empty((len(places), self._crop, self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
         half = torch.empty((len(places), 2 * self._crop, 2 * self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
@@ -136,7 +138,7 @@ class Feed:
 
         for _ in self._pool.map(fill, range(len(places))) if self._pool else map(fill, range(len(places))):
             pass
-        return Batch(step, full, half, draws, torch.from_numpy(self._batches.labels[places]), places)
+        return Batch(step, full, half, draws, torch.from_numpy(labels), places)
 
 
 def fits_in_memory(count: int, pixels: int) -> bool:

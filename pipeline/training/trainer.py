@@ -24,8 +24,8 @@ from pipeline.encoder.network import ResNet, channels_last, weight_generator
 from pipeline.params import ParamsError
 from pipeline.training import checkpoint, history, views
 from pipeline.training.average import Average
-from pipeline.training.batches import Batches
-from pipeline.training.classes import CLASSES, affinity, class_labels
+from pipeline.training.batches import in_batches
+from pipeline.training.classes import AUTHENTIC, CLASSES, affinity, class_labels
 from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
 from pipeline.training.job import Job, identity
 from pipeline.training.launch import launch, resolve_precision, world
@@ -82,7 +82,7 @@ class _Run:
         self.job, (self.rank, self.ranks) = job, world()
         labels = class_labels(job.data.labels[job.rows], params.merge_identical_classes)
         per_class = params.images_per_class if params.class_balanced else 0
-        self.batches = Batches(labels, params.batch, job.seed, per_class)
+        self.batches = in_batches(labels, params.batch, job.seed, per_class)
         if params.batch % self.ranks:
             raise ParamsError(f"train.batch: {params.batch} is not a multiple of the {self.ranks} ranks")
         self.total = max(1, round(params.epochs * self.batches.in_epoch))
@@ -92,7 +92,8 @@ class _Run:
         self.identity = identity(job, self.ranks, self.precision)
         self.model = channels_last(_model(job).to(self.device))
         self.average = Average(self.model.trunk, params.ema) if params.ema else None
-        self.affinity = affinity(params.neighbour_weight)
+        self.classes = CLASSES + (params.batch if AUTHENTIC in labels else 0)
+        self.affinity = affinity(params.neighbour_weight, self.classes)
         self.rows: list[history.Row] = []
         self.parallel = self._parallel()
         self.optimiser = sgd(
@@ -138,7 +139,7 @@ class _Run:
             embeddings = self.parallel(crops)
         each = labels.repeat(2).repeat_interleave(len(embeddings) // len(crops))
         loss = contrastive_loss(
-            embeddings, each, temperature=params.temperature, classes=CLASSES, affinity=self.affinity
+            embeddings, each, temperature=params.temperature, classes=self.classes, affinity=self.affinity
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.value.backward()  # type: ignore[no-untyped-call]
