@@ -111,6 +111,7 @@ class TrainParams(_Section):
         "none", description="how much of a batch are authentic images, each a class of its own (paper 2, eq. 4)"
     )
     authentic_set: Name | None = Field(None, description="the set whose sources are the authentic images")
+    compat: Literal["fixed", "official"] = Field("fixed", description="official: with the published code's quirks")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
 
     @field_validator("colour_spaces")

@@ -68,6 +68,7 @@ class Feed:
         *,
         crop: int,
         spaces: Sequence[str] = tuple(SPACES),
+        official: bool = False,
         first: int,
         last: int,
         rank: int = 0,
@@ -76,7 +77,8 @@ class Feed:
         pin: bool = False,
     ) -> None:
         self.waited = 0.0
-        self._images, self._batches, self._crop, self._spaces, self._pin = images, batches, crop, spaces, pin
+        self._images, self._batches, self._pin = images, batches, pin
+        self._crop, self._spaces, self._official = crop, spaces, official
         self._first, self._last = first, last
         part = batches.size // ranks
         self._rows = slice(rank * part, (rank + 1) * part)
@@ -134,7 +136,8 @@ class Feed:
         full_bytes, half_bytes = full.numpy(), half.numpy()
 
         def fill(row: int) -> None:
-            full_bytes[row], half_bytes[row] = views.cut(self._images[int(places[row])], self._crop, draws, row)
+            image = self._images[int(places[row])]
+            full_bytes[row], half_bytes[row] = views.cut(image, self._crop, draws, row, self._official)
 
         for _ in self._pool.map(fill, range(len(places))) if self._pool else map(fill, range(len(places))):
             pass

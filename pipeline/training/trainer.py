@@ -30,7 +30,7 @@ from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
 from pipeline.training.job import Job, identity
 from pipeline.training.launch import launch, resolve_precision, world
 from pipeline.training.loss import Loss, contrastive_loss
-from pipeline.training.projector import Model, build
+from pipeline.training.projector import build
 from pipeline.training.schedule import learning_rate, sgd
 
 LAG = 4  # steps on a GPU before a loss is looked at: asking at once would make the device wait for the host
@@ -90,7 +90,8 @@ class _Run:
         self.precision = resolve_precision(params.precision, job.device)
         self.device = torch.device("cpu" if job.device == "cpu" else f"cuda:{torch.cuda.current_device()}")
         self.identity = identity(job, self.ranks, self.precision)
-        self.model = channels_last(_model(job).to(self.device))
+        self.official = params.compat == "official"
+        self.model = channels_last(build(params, weight_generator(job.seed)).to(self.device))
         self.average = Average(self.model.trunk, params.ema) if params.ema else None
         self.classes = CLASSES + (params.batch if AUTHENTIC in labels else 0)
         self.affinity = affinity(params.neighbour_weight, self.classes)
@@ -101,6 +102,7 @@ class _Run:
             momentum=params.momentum,
             weight_decay=params.weight_decay,
             decay_norms=params.decay_norms,
+            official=self.official,
         )
         self.first = self._restore()
         self.progress = history.Progress(self.total, self.first, job.name, quiet=self.rank > 0)
@@ -119,6 +121,7 @@ class _Run:
             self.batches,
             crop=job.params.crop,
             spaces=job.params.colour_spaces,
+            official=self.official,
             first=self.first,
             last=self.total,
             rank=self.rank,
@@ -134,7 +137,7 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         full, half, labels = (t.to(self.device, non_blocking=True) for t in (batch.full, batch.half, batch.labels))
-        crops = views.render(full, half, batch.draws)
+        crops = views.render(full, half, batch.draws, self.official)
         with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
             embeddings = self.parallel(crops)
         each = labels.repeat(2).repeat_interleave(len(embeddings) // len(crops))
@@ -222,9 +225,3 @@ class _Run:
             self.average.trunk.load_state_dict(state["average"])
         self.rows = [history.Row(**row) for row in state["history"]]
         return int(state["step"])
-
-
-def _model(job: Job) -> Model:
-    params = job.params
-    layers, hidden, outputs = params.projector_layers, params.projector_width, params.projection
-    return build(params.depth, params.width, layers, hidden, outputs, weight_generator(job.seed))

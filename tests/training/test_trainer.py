@@ -252,7 +252,7 @@ def test_the_average_is_the_written_out_sum() -> None:
 
 def test_options_change_what_is_learnt(tmp_path: Path) -> None:
     train(job(tmp_path / "plain", StandIn()))
-    for changes in ({"neighbour_weight": 0.5}, {"colour_spaces": ("grey",)}):
+    for changes in ({"neighbour_weight": 0.5}, {"colour_spaces": ("grey",)}, {"compat": "official"}):
         folder = tmp_path / str(*changes)
         train(job(folder, StandIn(), TINY.model_copy(update=changes)))
         assert weights(folder) != weights(tmp_path / "plain")
