@@ -203,6 +203,7 @@ class Params(_Section):
     sets: list[Name] = Field(min_length=1)
     trained: list[Name] = Field(min_length=1)
     untrained: list[Literal["random_init", "floor"]]
+    imported: list[Name] = []
     encoders: list[Name] = Field(min_length=1)
     embedded: list[Literal["photos"]]
     ingested: list[Name]
@@ -222,7 +223,7 @@ class Params(_Section):
     def _parts_agree(self) -> Params:
         lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
             ("trained", self.trained, self.sets),
-            ("encoders", self.encoders, [*self.trained, *self.untrained]),
+            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported]),
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),
             ("databases", self.databases, [*self.embedded, *self.ingested]),
@@ -233,6 +234,9 @@ class Params(_Section):
                     raise ValueError(f"{key}: {name!r} is named twice")
                 if name not in known:
                     raise ValueError(f"{key}: {name!r} is not one of {', '.join(known) or 'none (run.paths is empty)'}")
+        for name in self.imported:
+            if name in (*self.trained, *self.untrained) or self.imported.count(name) > 1:
+                raise ValueError(f"imported: {name!r} is the name of another encoder")
         for name in self.sets:
             if self.sets.count(name) > 1:
                 raise ValueError(f"sets: {name!r} is named twice")

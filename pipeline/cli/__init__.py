@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.console import expected, one_line
 from pipeline.cli.distort import distort
+from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
 from pipeline.cli.remake_tid2013 import remake_tid2013
 from pipeline.cli.sheet import sheet
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, sheet, distort, remake_tid2013, verify):
+for verb in (profile, sheet, distort, remake_tid2013, verify, import_weights):
     app.command()(verb)
 
 
