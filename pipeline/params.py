@@ -193,6 +193,9 @@ class RunParams(_Section):
     workers: int | None = Field(None, ge=1, description="null: as many as the process may use cores")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="of torch on the CPU; null: as many as cores")
+    cache: Literal["device", "host", "none"] = Field(
+        "host", description="where decoded training images stay, if they fit"
+    )
     paths: PathsParams = PathsParams()
 
 

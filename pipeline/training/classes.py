@@ -30,7 +30,7 @@ def batch_labels(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(labels == AUTHENTIC, CLASSES + np.arange(len(labels)), labels)
 
 
-def affinity(neighbour_weight: float, classes: int = CLASSES) -> Tensor | None:
+def affinity(neighbour_weight: float, classes: int = CLASSES, device: torch.device | str = "cpu") -> Tensor | None:
     """float64 [classes, classes] for the loss: 1 on the diagonal, ``neighbour_weight`` between levels l and l + 1 of a
     type; None at weight 0. The pristine image is of no type and has no neighbours, nor have labels from 126 on.
     """
@@ -40,4 +40,4 @@ def affinity(neighbour_weight: float, classes: int = CLASSES) -> Tensor | None:
     for label in range(1, CLASSES - 1):
         if label % LEVELS:  # the fifth level's next label is another type's first
             near[label, label + 1] = near[label + 1, label] = neighbour_weight
-    return near
+    return near.to(device)

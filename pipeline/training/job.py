@@ -24,8 +24,8 @@ class Job:
     """What is to be trained, on what, where to. The fields from ``device`` on change no result, but for rounding.
 
     ``rows`` are the rows of ``data`` to train on (the caller keeps the probe's sources out), ``name`` the encoder's,
-    ``provenance`` goes into encoder.json beside the parameters. ``device`` is cpu or cuda. ``cache`` "host" keeps the
-    decoded images in memory if they fit in half of what is free, "none" decodes each time, in ``readers`` threads.
+    ``provenance`` goes into encoder.json beside the parameters. ``device`` is cpu or cuda. ``cache`` "device" keeps the
+    decoded images there, "host" in memory, if they fit, and "none" decodes each time, all in ``readers`` threads.
     Every ``checkpoint_every`` steps, and at the end, the state goes to ``checkpoints``.
     """
 

@@ -50,7 +50,7 @@ class Model(nn.Module):
         return embeddings
 
 
-def build(params: TrainParams, chance: torch.Generator) -> Model:
+def build(params: TrainParams, chance: torch.Generator | None) -> Model:
     """A model whose weights are drawn from ``chance`` (a CPU generator), the trunk's first."""
     trunk = ResNet(params.depth, params.width)
     initialise(trunk, chance)

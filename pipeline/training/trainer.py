@@ -8,12 +8,12 @@ number of steps is given by the parameters, never by a clock.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -22,11 +22,12 @@ from pipeline import Refusal
 from pipeline.encoder import weights
 from pipeline.encoder.network import ResNet, channels_last, weight_generator
 from pipeline.params import ParamsError
-from pipeline.training import checkpoint, history, views
+from pipeline.training import cache, checkpoint, history, views
 from pipeline.training.average import Average
 from pipeline.training.batches import in_batches
 from pipeline.training.classes import AUTHENTIC, CLASSES, affinity, class_labels
-from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
+from pipeline.training.estimate import estimate, trial
+from pipeline.training.feed import AHEAD, Batch, Feed
 from pipeline.training.job import Job, identity
 from pipeline.training.launch import launch, resolve_precision, world
 from pipeline.training.loss import Loss, contrastive_loss
@@ -50,8 +51,8 @@ def train(job: Job, *, ranks: int = 1) -> None:
     Raises :class:`TrainingError` when the loss is NaN or infinite, ``ValueError`` for impossible parameters,
     :class:`pipeline.artifacts.ArtifactError` for a damaged checkpoint.
     """
-    if job.cache not in ("host", "none"):
-        raise ValueError(f"cache: {job.cache!r} is not one of host, none")
+    if job.cache not in cache.MODES:
+        raise ValueError(f"cache: {job.cache!r} is not one of {', '.join(cache.MODES)}")
     if ranks > 1 and world()[1] == 1:
         launch(_train, ranks, job.device, job)
     else:
@@ -94,7 +95,8 @@ class _Run:
         self.model = channels_last(build(params, weight_generator(job.seed)).to(self.device))
         self.average = Average(self.model.trunk, params.ema) if params.ema else None
         self.classes = CLASSES + (params.batch if AUTHENTIC in labels else 0)
-        self.affinity = affinity(params.neighbour_weight, self.classes)
+        self.affinity = affinity(params.neighbour_weight, self.classes, self.device)
+        self.seconds = trial(self.model, params, self.device, self.precision) if self.rank == 0 else 0.0
         self.rows: list[history.Row] = []
         self.parallel = self._parallel()
         self.optimiser = sgd(
@@ -111,23 +113,16 @@ class _Run:
 
     def feed(self) -> Feed:
         """The batches that are left to do."""
-        job = self.job
-        shapes = getattr(job.data, "shapes", None)
-        pixels = int(np.prod(shapes[job.rows].max(0), dtype=np.int64)) if shapes is not None else 2**16
-        keep = job.cache == "host" and fits_in_memory(len(job.rows) * self.ranks, pixels)
-        images = Images(job.data, job.rows, keep)
         return Feed(
-            images,
+            self._images(),
             self.batches,
-            crop=job.params.crop,
-            spaces=job.params.colour_spaces,
+            crop=self.job.params.crop,
+            spaces=self.job.params.colour_spaces,
             official=self.official,
             first=self.first,
             last=self.total,
             rank=self.rank,
             ranks=self.ranks,
-            readers=job.readers,
-            pin=job.device == "cuda",
         )
 
     def step(self, batch: Batch, feed: Feed) -> None:
@@ -195,6 +190,29 @@ class _Run:
     def trunk(self) -> ResNet:
         """The trunk that is written: the moving average where there is one."""
         return self.average.trunk if self.average else self.model.trunk
+
+    def _images(self) -> cache.Squares:
+        """The images, kept where there is room; what the run will take is told here, before it starts."""
+        job = self.job
+        if self.first == self.total:
+            return cache.HostImages(job.data, job.rows, keep=False)
+        shapes = cache.image_shapes(job.data, job.rows)
+        size = cache.bytes_of(shapes, len(job.rows))
+        steps, ranks, precision = self.total - self.first, self.ranks, self.precision
+        told = estimate(job.params, steps=steps, ranks=ranks, images=size, precision=precision, ahead=AHEAD)
+        host = cache.host_room() // self.ranks
+        device = host if self.device.type == "cpu" else told.room(torch.cuda.mem_get_info(self.device)[0])
+        mode, reason = cache.choose(
+            job.cache if shapes is not None or job.cache != "device" else "host", size, device, host
+        )
+        if self.rank == 0:
+            seconds = self.seconds * told.crops / self.ranks
+            for line in (*told.text(mode, seconds).splitlines(), *([reason] if reason else [])):
+                print(f"train {job.name}: {line}", file=sys.stderr, flush=True)
+        if mode == "device" and shapes is not None:
+            return cache.DeviceImages(job.data, job.rows, shapes, self.device, job.readers)
+        pin = self.device.type == "cuda"
+        return cache.HostImages(job.data, job.rows, keep=mode == "host", readers=job.readers, pin=pin)
 
     def _parallel(self) -> nn.Module:
         if self.ranks == 1:

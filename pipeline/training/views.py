@@ -55,10 +55,21 @@ def cut(
     """
     height, width = image.shape[:2]
     whole = image[: height // 2 * 2, : width // 2 * 2] if official else image
-    top, left = _corner((height, width), crop, draws.places[0, row], official)
-    full = _square(image, top, left, crop, official)
-    top, left = _corner(((whole.shape[0] + 1) // 2, (whole.shape[1] + 1) // 2), crop, draws.places[1, row], official)
-    return full, _square(whole, 2 * top, 2 * left, 2 * crop, official)
+    (top, left), (half_top, half_left) = corners((height, width), crop, draws, row, official)
+    return (
+        _square(image, top, left, crop, official),
+        _square(whole, half_top, half_left, 2 * crop, official),
+    )
+
+
+def corners(
+    size: tuple[int, int], crop: int, draws: Draws, row: int, official: bool
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the two squares of :func:`cut` begin in an image of ``size``, (down, across) each, in its own pixels."""
+    height, width = size
+    halved = (height // 2, width // 2) if official else ((height + 1) // 2, (width + 1) // 2)
+    top, left = _corner(halved, crop, draws.places[1, row], official)
+    return _corner(size, crop, draws.places[0, row], official), (2 * top, 2 * left)
 
 
 def render(full: Tensor, half: Tensor, draws: Draws, official: bool = False) -> Tensor:

@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.params import ParamsError
 from pipeline.training.batches import Batches, Mixed, in_batches
+from pipeline.training.cache import HostImages
 from pipeline.training.classes import AUTHENTIC, CLASSES, batch_labels
-from pipeline.training.feed import Feed, Images
+from pipeline.training.feed import Feed
 from pipeline.training.job import identity
 from pipeline.training.launch import launch
 from pipeline.training.loss import contrastive_loss
@@ -143,7 +144,7 @@ def test_half_of_a_batch_is_authentic_and_in_turn() -> None:
 def test_each_authentic_image_is_a_class_of_its_own_on_every_rank() -> None:
     data = mixture()
     batches = in_batches(data.labels.astype(np.int64), 8, seed=1)
-    images = Images(data, np.arange(len(data)), keep=False)
+    images = HostImages(data, np.arange(len(data)), keep=False)
     with Feed(images, batches, crop=32, first=0, last=3) as whole:
         expected = list(whole)
     for batch in expected:
