@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
+
 import numpy as np
 
 from pipeline.artifacts import folder_lock
@@ -10,46 +13,45 @@ from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.batches import Data
 from pipeline.training.job import Job
-from pipeline.training.launch import devices
+from pipeline.training.launch import devices, joined
 from pipeline.training.mixture import Mixture
+from pipeline.training.probe import HeldOut
 from pipeline.training.trainer import train
 from stages import DATA, LOCKS, cores, entry
 
+PROBED = 4  # sources: enough to see how training goes
+
 
 def run(params: Params, set_name: str) -> None:
-    """Train the encoder of a set on all but its last `probe.sources` sources."""
-    data, rows = _data(params, set_name)
-    device, ranks = devices(params.run.device)
-    checkpoints = DATA / "checkpoints" / set_name
-    job = Job(
-        data=data,
-        rows=rows,
-        params=params.train,
-        seed=params.seed,
-        name=set_name,
-        out=DATA / "models" / set_name,
-        checkpoints=checkpoints,
-        provenance={"trained_on": set_name},
-        device=device,
-        threads=params.run.threads or cores(),
-    )
-    with folder_lock(checkpoints, LOCKS):
-        train(job, ranks=ranks)
-
-
-def _data(params: Params, set_name: str) -> tuple[Data, np.ndarray]:
-    """The images to train on and their rows: never those of a source that is probed on."""
+    """Train the encoder of a set on all but its last `probe.sources` sources. Under torchrun, be one of its ranks."""
     shards = ShardSet(DATA / "distorted" / set_name)
-    rows = np.flatnonzero(~held_out(shards.sources, params.probe.sources))
-    name = params.train.authentic_set
+    held = held_out(shards.sources, params.probe.sources)
+    probed = np.flatnonzero(np.isin(shards.sources, np.unique(shards.sources[held])[:PROBED]))
+    data, rows = _images(params, shards, held)
+    device, ranks = devices(params.run.device)
+    local, share = os.environ.get("LOCAL_RANK"), int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    job = Job(
+        data=data, rows=rows, params=params.train, seed=params.seed, name=set_name,
+        out=DATA / "models" / set_name, checkpoints=DATA / "checkpoints" / set_name,
+        provenance={"trained_on": set_name, "authentic_set": params.train.authentic_set},
+        probe=HeldOut(shards, probed, shards.sources[probed], min(params.probe.folds, PROBED), params.probe.ridge),
+        device=device, cache=params.run.cache, threads=params.run.threads or max(1, cores() // share),
+        readers=max(1, cores() // share) if device == "cuda" else 1,
+    )  # fmt: skip
+    with joined(device, None if local is None else int(local)) as rank:
+        with folder_lock(job.checkpoints, LOCKS) if rank == 0 else nullcontext():
+            train(job, ranks=ranks if local is None else 1)
+
+
+def _images(params: Params, shards: ShardSet, held: np.ndarray) -> tuple[Data, np.ndarray]:
+    """The images to train on and their rows: never those of a source that is probed on."""
+    rows, name = np.flatnonzero(~held), params.train.authentic_set
     if name is None:
         return shards, rows
-    authentic = ShardSet(DATA / "sources" / name)
-    probed = (
-        held_out(authentic.sources, params.probe.sources) if name in params.trained else np.zeros(len(authentic), bool)
-    )
+    theirs = ShardSet(DATA / "sources" / name)
+    kept_out = held_out(theirs.sources, params.probe.sources) if name in params.trained else np.zeros(len(theirs), bool)
     distorted = shards if params.train.authentic == "half" else None
-    mixture = Mixture(distorted, rows, authentic, np.flatnonzero(~probed))
+    mixture = Mixture(distorted, rows, theirs, np.flatnonzero(~kept_out))
     return mixture, np.arange(len(mixture))
 
 

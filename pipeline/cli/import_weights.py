@@ -49,6 +49,6 @@ def import_weights(
         plain = foreign.IMAGENET if normalise is Normalise.imagenet else Sight()
         sight = replace(sight, mean=plain.mean, deviation=plain.deviation)
     about = {"imported_from": file.name, "sha256": found.sha256, "key_names": found.names}
-    weights.save(out, found.trunk, out.name, about, sight)
+    weights.save(out, found.trunk, out.name, {"trained_on": None, **about}, sight)
     left = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
     print(f"{out}: {found.trunk.architecture}, {found.names} key names, half scale {sight.half}{left}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.artifacts import fingerprint
+from pipeline.encoder.extractor import Extractor
 from pipeline.params import TrainParams
 from pipeline.training.batches import Data
 
@@ -26,7 +27,9 @@ class Job:
     ``rows`` are the rows of ``data`` to train on (the caller keeps the probe's sources out), ``name`` the encoder's,
     ``provenance`` goes into encoder.json beside the parameters. ``device`` is cpu or cuda. ``cache`` "device" keeps the
     decoded images there, "host" in memory, if they fit, and "none" decodes each time, all in ``readers`` threads.
-    Every ``checkpoint_every`` steps, and at the end, the state goes to ``checkpoints``.
+    ``probe``, where given, is called every ``params.probe_every`` epochs and at the end with an extractor of the
+    weights as they are; its ``type_accuracy`` goes into the history and decides nothing. Every ``checkpoint_every``
+    steps, and at the end, the state goes to ``checkpoints``.
     """
 
     data: Data
@@ -37,6 +40,7 @@ class Job:
     out: Path
     checkpoints: Path
     provenance: Mapping[str, object] = field(default_factory=dict)
+    probe: Callable[[Extractor], Mapping[str, float]] | None = None
     device: str = "cpu"
     threads: int | None = None
     cache: str = "host"

@@ -7,11 +7,13 @@ number of steps is given by the parameters, never by a clock.
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
 from collections import deque
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import Refusal
 from pipeline.encoder import weights
+from pipeline.encoder.extractor import Extractor, TrunkExtractor
 from pipeline.encoder.network import ResNet, channels_last, weight_generator
 from pipeline.params import ParamsError
 from pipeline.training import cache, checkpoint, history, views
@@ -96,9 +99,7 @@ class _Run:
         self.average = Average(self.model.trunk, params.ema) if params.ema else None
         self.classes = CLASSES + (params.batch if AUTHENTIC in labels else 0)
         self.affinity = affinity(params.neighbour_weight, self.classes, self.device)
-        self.seconds = trial(self.model, params, self.device, self.precision) if self.rank == 0 else 0.0
         self.rows: list[history.Row] = []
-        self.parallel = self._parallel()
         self.optimiser = sgd(
             self.model,
             momentum=params.momentum,
@@ -107,6 +108,9 @@ class _Run:
             official=self.official,
         )
         self.first = self._restore()
+        told = self.rank == 0 and self.first < self.total
+        self.seconds = trial(self.model, params, self.device, self.precision) if told else 0.0
+        self.parallel = self._parallel()
         self.progress = history.Progress(self.total, self.first, job.name, quiet=self.rank > 0)
         self._pending: deque[tuple[Batch, Loss, float, float]] = deque()
         self._clock, self._waited = time.perf_counter(), 0.0
@@ -147,6 +151,11 @@ class _Run:
         self._pending.append((batch, loss, rate, feed.waited))
         self.settle(LAG if self.device.type == "cuda" else 0)
         done = batch.step + 1
+        every = params.probe_every * self.batches.in_epoch
+        if self.job.probe and every and (done == self.total or done % every == 0):
+            self.settle(0)
+            if self.rank == 0:
+                self._probe(self.job.probe)
         if done == self.total or done % self.job.checkpoint_every == 0:
             self.settle(0)
             if self.rank == 0:
@@ -181,6 +190,7 @@ class _Run:
             "precision": self.precision,
             "ranks": self.ranks,
             "seed": job.seed,
+            "selection": "last",  # the weights after the last step: no accuracy chooses among checkpoints
             "steps": self.total,
             "torch": torch.__version__.split("+")[0],
         }
@@ -213,6 +223,15 @@ class _Run:
             return cache.DeviceImages(job.data, job.rows, shapes, self.device, job.readers)
         pin = self.device.type == "cuda"
         return cache.HostImages(job.data, job.rows, keep=mode == "host", readers=job.readers, pin=pin)
+
+    def _probe(self, probe: Callable[[Extractor], Mapping[str, float]]) -> None:
+        """Look at what is learnt so far, on a copy: the weights that train are not touched."""
+        trunk, device = copy.deepcopy(self.trunk), str(self.device)
+        extractor = TrunkExtractor(trunk, name=self.job.name, sha256="", device=device, precision=self.precision)
+        accuracy = probe(extractor)["type_accuracy"]
+        self.rows[-1] = replace(self.rows[-1], type_accuracy=accuracy)
+        self.progress.tell(f"step {self.rows[-1].step + 1}, type accuracy {accuracy:.3f} on held-out sources")
+        self._clock = time.perf_counter()  # a probe's time is no step's
 
     def _parallel(self) -> nn.Module:
         if self.ranks == 1:

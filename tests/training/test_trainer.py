@@ -15,6 +15,7 @@ from stand_in import TINY, StandIn, job
 
 from pipeline import encoder
 from pipeline.artifacts import ArtifactError
+from pipeline.encoder.extractor import Extractor
 from pipeline.encoder.network import ResNet
 from pipeline.encoder.weights import load_trunk
 from pipeline.training import checkpoint, trainer
@@ -256,3 +257,47 @@ def test_options_change_what_is_learnt(tmp_path: Path) -> None:
         folder = tmp_path / str(*changes)
         train(job(folder, StandIn(), TINY.model_copy(update=changes)))
         assert weights(folder) != weights(tmp_path / "plain")
+
+
+def looks(extractor: Extractor) -> dict[str, float]:
+    """A probe that uses the extractor and all of torch's chance."""
+    features = extractor.extract([StandIn().image(index) for index in range(3)])
+    torch.rand(7)
+    return {"type_accuracy": float(features.std())}
+
+
+@pytest.mark.parametrize("ema", [None, 0.8])
+def test_the_probe_goes_into_the_history_and_changes_no_weight(tmp_path: Path, ema: float | None) -> None:
+    params = TINY.model_copy(update={"epochs": 3.0, "probe_every": 2, "ema": ema})
+    train(job(tmp_path / "unseen", StandIn(), params))
+    train(job(tmp_path / "seen", StandIn(), params, probe=looks))
+    train(job(tmp_path / "never", StandIn(), params.model_copy(update={"probe_every": 0}), probe=looks))
+    assert weights(tmp_path / "seen") == weights(tmp_path / "unseen") == weights(tmp_path / "never")
+    accuracies = steady(tmp_path / "seen").pop("type_accuracy")
+    assert [step for step, accuracy in enumerate(accuracies) if accuracy is not None] == [7, 11]  # epoch 2, the end
+    unseen = steady(tmp_path / "unseen")
+    assert {**steady(tmp_path / "seen"), "type_accuracy": unseen["type_accuracy"]} == unseen
+    assert set(steady(tmp_path / "never")["type_accuracy"]) == {None} == set(unseen["type_accuracy"])
+    final = encoder.load(tmp_path / "seen" / "out")
+    assert accuracies[-1] == pytest.approx(looks(final)["type_accuracy"], rel=1e-6)  # of what is written
+    card = json.loads((tmp_path / "seen" / "out" / "encoder.json").read_text())
+    assert card["provenance"]["selection"] == "last"
+
+
+def test_a_resumed_history_keeps_what_the_probe_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = TINY.model_copy(update={"probe_every": 1})
+    train(job(tmp_path / "whole", StandIn(), params, probe=looks))
+    save = checkpoint.save
+
+    def stop(*args: object, step: int, **options: object) -> None:
+        save(*args, step=step, **options)  # type: ignore[arg-type]
+        if step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(job(tmp_path / "broken", StandIn(), params, checkpoint_every=1, probe=looks))
+    monkeypatch.undo()
+    train(job(tmp_path / "broken", StandIn(), params, probe=looks))
+    assert steady(tmp_path / "broken") == steady(tmp_path / "whole")
+    assert sum(accuracy is not None for accuracy in steady(tmp_path / "whole")["type_accuracy"]) == 2
