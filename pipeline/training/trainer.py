@@ -66,6 +66,8 @@ def _train(job: Job) -> None:
     """One rank's whole run."""
     if job.threads:
         torch.set_num_threads(job.threads)
+    if job.device == "cuda":
+        torch.backends.cudnn.benchmark = True  # one shape of crops: the quickest convolution is looked for once
     run = _Run(job)
     with run.feed() as feed:
         try:

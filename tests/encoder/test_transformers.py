@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.transformers_resnet import same_weights
+from benchmarks.trainer import same_weights
 from pipeline.encoder.extractor import TrunkExtractor, as_input
 from pipeline.encoder.network import ResNet, initialise
 from pipeline.encoder.scales import half_scale
