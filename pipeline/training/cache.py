@@ -79,7 +79,7 @@ class HostImages:
 class DeviceImages:
     """All images on the device, decoded once at the start by ``readers`` threads; those of one size make one tensor.
 
-    A step's squares are then gathered there, and no bytes go over the bus.
+    A step's squares are then gathered there, on a stream of their own beside the steps', and no bytes go over the bus.
     """
 
     def __init__(
@@ -89,6 +89,8 @@ class DeviceImages:
         self._stack_of = self._stack_of.reshape(-1)
         self._row_of = np.empty(len(rows), np.int64)
         self._stacks: list[Tensor] = []
+        on_gpu = device.type == "cuda"
+        self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
         for stack, size in enumerate(sizes):
             members = np.flatnonzero(self._stack_of == stack)
             self._row_of[members] = np.arange(len(members))
@@ -101,11 +103,28 @@ class DeviceImages:
         with ThreadPoolExecutor(readers, "decode") as pool:
             for _ in progress(pool.map(load, range(len(rows))), total=len(rows), describe="images to the device"):
                 pass
+        if self._stream:
+            torch.cuda.synchronize(device)
 
     def squares(
         self, places: NDArray[np.int64], crop: int, draws: views.Draws, official: bool
     ) -> tuple[Tensor, Tensor]:
         """See :class:`Squares`; on the device."""
+        if self._stream is None:
+            return self._squares(places, crop, draws, official)
+        with torch.cuda.stream(self._stream):
+            squares = self._squares(places, crop, draws, official)
+        self._stream.synchronize()  # waits for these copies and not for the steps that are queued
+        for part in squares:
+            part.record_stream(torch.cuda.default_stream(part.device))  # where the step reads them
+        return squares
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _squares(
+        self, places: NDArray[np.int64], crop: int, draws: views.Draws, official: bool
+    ) -> tuple[Tensor, Tensor]:
         device = self._stacks[0].device
         full = torch.empty((len(places), crop, crop, 3), dtype=torch.uint8, device=device)
         half = torch.empty((len(places), 2 * crop, 2 * crop, 3), dtype=torch.uint8, device=device)
@@ -119,9 +138,6 @@ class DeviceImages:
             full[where] = _gathered(images, rows, corners[:, 0], crop, size, official)
             half[where] = _gathered(images, rows, corners[:, 1], 2 * crop, whole, official)
         return full, half
-
-    def close(self) -> None:
-        """Nothing was started."""
 
 
 class Choice(NamedTuple):

@@ -80,6 +80,23 @@ def _train(job: Job) -> None:
         run.write()
 
 
+class _Reading:
+    """A step's loss on its way to the host: asking for it waits for its own step, not for those queued behind."""
+
+    def __init__(self, loss: Loss) -> None:
+        both = torch.stack((loss.mean.double(), loss.dropped.double()))
+        self._both = both.to("cpu", non_blocking=True)
+        self._there = torch.cuda.Event() if both.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._there:
+            self._there.record()
+
+    def numbers(self) -> tuple[float, int]:
+        """The mean over the anchors, and how many were dropped."""
+        if self._there:
+            self._there.synchronize()
+        return float(self._both[0]), int(self._both[1])
+
+
 class _Run:
     """The state of a run between steps."""
 
@@ -114,7 +131,7 @@ class _Run:
         self.seconds = trial(self.model, params, self.device, self.precision) if told else 0.0
         self.parallel = self._parallel()
         self.progress = history.Progress(self.total, self.first, job.name, quiet=self.rank > 0)
-        self._pending: deque[tuple[Batch, Loss, float, float]] = deque()
+        self._pending: deque[tuple[Batch, _Reading, float, float]] = deque()
         self._clock, self._waited = time.perf_counter(), 0.0
 
     def feed(self) -> Feed:
@@ -150,7 +167,7 @@ class _Run:
         self.optimiser.step()
         if self.average:
             self.average.update(self.model.trunk, batch.step)
-        self._pending.append((batch, loss, rate, feed.waited))
+        self._pending.append((batch, _Reading(loss), rate, feed.waited))
         self.settle(LAG if self.device.type == "cuda" else 0)
         done = batch.step + 1
         every = params.probe_every * self.batches.in_epoch
@@ -168,8 +185,8 @@ class _Run:
         images.
         """
         while len(self._pending) > lag:
-            batch, loss, rate, waited = self._pending.popleft()
-            value, now = float(loss.mean), time.perf_counter()
+            batch, reading, rate, waited = self._pending.popleft()
+            (value, dropped), now = reading.numbers(), time.perf_counter()
             if not math.isfinite(value):
                 names = ", ".join(self.job.data.keys[int(self.job.rows[place])] for place in batch.places)
                 place = f"step {batch.step}, learning rate {rate:.4g}"
@@ -178,7 +195,7 @@ class _Run:
             speed, waiting = 2 * self.batches.size / seconds, min(1.0, (waited - self._waited) / seconds)
             self._clock, self._waited = now, waited
             epoch = batch.step // self.batches.in_epoch
-            self.rows.append(history.Row(batch.step, epoch, value, rate, int(loss.dropped), speed, waiting))
+            self.rows.append(history.Row(batch.step, epoch, value, rate, dropped, speed, waiting))
             self.progress.show(self.rows[-1])
 
     def write(self) -> None:
