@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipeline import Refusal
 
@@ -106,6 +106,24 @@ class TrainParams(_Section):
     class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
+    neighbour_weight: float = Field(0.0, ge=0, le=1, description="how much of a positive a type's next level is")
+    colour_spaces: tuple[Literal["rgb", "lab", "hsv", "grey", "ms"], ...] = Field(
+        ("rgb", "lab", "hsv", "grey", "ms"), min_length=1, description="of the views, each as likely as the others"
+    )
+    authentic: Literal["none", "half", "only"] = Field(
+        "none", description="how much of a batch are authentic images, each a class of its own (paper 2, eq. 4)"
+    )
+    authentic_set: Name | None = Field(None, description="the set whose sources are the authentic images")
+    compat: Literal["fixed", "official"] = Field("fixed", description="official: with the published code's quirks")
+    probe_every: int = Field(4, ge=0, description="epochs between looks at the type accuracy; 0: never")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
+
+    @field_validator("colour_spaces")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"train.colour_spaces: a space is named twice in {', '.join(value)}")
+        return value
 
 
 class NiqeParams(_Section):
@@ -209,6 +227,9 @@ class RunParams(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="of torch on the CPU; null: as many as cores")
     memory: int = Field(2**31, ge=2**26, description="bytes of features that evaluate and compare may hold")
+    cache: Literal["device", "host", "none"] = Field(
+        "host", description="where decoded training images stay, if they fit"
+    )
     paths: PathsParams = PathsParams()
 
 
@@ -219,6 +240,7 @@ class Params(_Section):
     sets: list[Name] = Field(min_length=1)
     trained: list[Name] = Field(min_length=1)
     untrained: list[Untrained]
+    imported: list[Name] = []
     encoders: list[Name] = Field(min_length=1)
     probed: list[Name]
     embedded: list[Literal["photos"]]
@@ -240,7 +262,7 @@ class Params(_Section):
     def _parts_agree(self) -> Params:
         lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
             ("trained", self.trained, self.sets),
-            ("encoders", self.encoders, [*self.trained, *self.untrained]),
+            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported]),
             ("probed", self.probed, [name for name in self.encoders if name not in METRICS]),
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),
@@ -252,6 +274,9 @@ class Params(_Section):
                     raise ValueError(f"{key}: {name!r} is named twice")
                 if name not in known:
                     raise ValueError(f"{key}: {name!r} is not one of {', '.join(known) or 'none (run.paths is empty)'}")
+        for name in self.imported:
+            if name in (*self.trained, *self.untrained) or self.imported.count(name) > 1:
+                raise ValueError(f"imported: {name!r} is the name of another encoder")
         for name in self.sets:
             if self.sets.count(name) > 1:
                 raise ValueError(f"sets: {name!r} is named twice")
@@ -267,8 +292,20 @@ class Params(_Section):
             raise ValueError(f"probe.sources: {of} leave none to train on")
         if self.probe.folds > self.probe.sources:
             raise ValueError(f"probe.folds: {self.probe.folds} is above probe.sources, {self.probe.sources}")
-        if self.train.class_balanced and self.train.batch % self.train.images_per_class:
-            raise ValueError(f"train.batch: {self.train.batch} is not a multiple of train.images_per_class")
+        distorted = self.train.batch // (2 if self.train.authentic == "half" else 1)
+        if self.train.class_balanced and distorted % self.train.images_per_class:
+            raise ValueError(f"train.batch: {distorted} distorted images are no multiple of train.images_per_class")
+        if (self.train.authentic == "none") != (self.train.authentic_set is None):
+            raise ValueError(
+                f"train.authentic: {self.train.authentic}, and train.authentic_set is {self.train.authentic_set}"
+            )
+        if self.train.authentic_set is not None:
+            free = [name for name in self.sets if name not in self.embedded]
+            if self.train.authentic_set not in free:
+                allowed = f"{', '.join(free) or 'none'} (of the sets, those that no database is made of)"
+                raise ValueError(f"train.authentic_set: {self.train.authentic_set!r} is not one of {allowed}")
+        if self.train.authentic == "half" and self.train.batch % 2:
+            raise ValueError(f"train.batch: {self.train.batch} is odd, and half of it is to be authentic")
         largest = self.sources.r_max or self.sources.size
         if self.sources.r_min >= largest:
             raise ValueError(f"sources.r_min: {self.sources.r_min} is not below the largest radius, {largest}")

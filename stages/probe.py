@@ -6,16 +6,13 @@ import numpy as np
 import torch
 
 from pipeline import artifacts
-from pipeline.engine import progress
 from pipeline.features import load_extractor
 from pipeline.params import Params
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.launch import devices, resolve_precision
-from pipeline.training.probe import probe
+from pipeline.training.probe import HeldOut
 from stages import DATA, METRICS, cores, entry
-
-CHUNK = 126  # images decoded at a time: the classes of one source
 
 
 def run(params: Params, encoder: str) -> None:
@@ -28,11 +25,8 @@ def run(params: Params, encoder: str) -> None:
     for name in params.trained:
         shards = ShardSet(DATA / "distorted" / name)
         rows = np.flatnonzero(held_out(shards.sources, params.probe.sources))
-        chunks = np.array_split(rows, -(-len(rows) // CHUNK))
-        parts = (extractor.extract([shards.image(int(row)) for row in chunk]) for chunk in chunks)
-        features = np.concatenate(list(progress(parts, total=len(chunks), describe=f"probe {encoder} {name}")))
-        labels, sources = shards.labels[rows], shards.sources[rows]
-        found[name] = probe(features, labels, sources, folds=params.probe.folds, ridge=params.probe.ridge)
+        held = HeldOut(shards, rows, shards.sources[rows], params.probe.folds, params.probe.ridge)
+        found[name] = held(extractor, f"probe {encoder} {name}")
     about = {"encoder": encoder, "weights_sha256": extractor.sha256, "sets": found}
     artifacts.write_json(METRICS / "probe" / f"{encoder}.json", about)
 

@@ -130,6 +130,19 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"niqe__side": 30}, "niqe.side = 30: input should be a multiple of 4"),
         ({"probe__sources": 48}, "probe.sources: 48 of 48 sources (sources.count) leave none to train on"),
         ({"sources__r_min": 9.0, "sources__r_max": 4.0}, "sources.r_min: 9.0 is not below the largest radius, 4.0"),
+        ({"train__colour_spaces": []}, "train.colour_spaces = []: tuple should have at least 1 item"),
+        ({"train__colour_spaces": ["xyz"]}, "train.colour_spaces.0 = \"xyz\": input should be 'rgb', 'lab', 'hsv', "),
+        ({"train__colour_spaces": ["ms", "ms"]}, "train.colour_spaces: a space is named twice in ms, ms"),
+        ({"imported": ["dead_leaves"]}, "imported: 'dead_leaves' is the name of another encoder"),
+        ({"encoders": ["contrique"]}, "encoders: 'contrique' is not one of dead_leaves, random_init, floor"),
+        ({"train__authentic": "half"}, "train.authentic: half, and train.authentic_set is None"),
+        ({"train__authentic_set": "dead_leaves"}, "train.authentic: none, and train.authentic_set is dead_leaves"),
+        (
+            {"train__authentic": "only", "train__authentic_set": "photos"},
+            "train.authentic_set: 'photos' is not one of dead_leaves (of the sets, those that no database is made of)",
+        ),
+        ({"train__ema": 1.0}, "train.ema = 1.0: input should be less than 1"),
+        ({"train__neighbour_weight": 1.5}, "train.neighbour_weight = 1.5: input should be less than or equal to 1"),
         ({"sources__textures": "folder"}, "sources.textures: folder, and run.paths.textures names none"),
     ],
 )
@@ -189,3 +202,8 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
 def test_a_section_rule_is_told_with_its_key(tmp_path: Path) -> None:
     path = written(tmp_path, evaluate__lambda_min=10.0, evaluate__lambda_max=1.0)
     assert refusal(path).startswith("evaluate.lambda_min")
+
+
+def test_an_imported_encoder_is_an_encoder(tmp_path: Path) -> None:
+    given = load(written(tmp_path, imported=["contrique"], encoders=["contrique", "floor"]))
+    assert given.encoders == ["contrique", "floor"] and load(written(tmp_path)).imported == []

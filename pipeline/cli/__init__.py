@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.console import expected, one_line
 from pipeline.cli.distort import distort
+from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
 from pipeline.cli.remake import remake
 from pipeline.cli.remake_tid2013 import remake_tid2013
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, sheet, distort, remake, remake_tid2013, verify):
+for verb in (profile, sheet, distort, remake, remake_tid2013, import_weights, verify):
     app.command()(verb)
 
 

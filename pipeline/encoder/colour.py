@@ -2,13 +2,13 @@
 same.
 
 The ranges are those of the usual 8-bit forms divided by 255. LAB has its +128 offset: the official code reads Pillow's
-LAB bytes without it, which turns neutral grey into full-range salt and pepper in a and b.
+LAB bytes without it, which turns neutral grey into full-range salt and pepper in a and b (:func:`lab_bytes`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -36,12 +36,26 @@ def lab(images: Tensor) -> Tensor:
     """CIE Lab (sRGB, D65) as L / 100, (a + 128) / 255, (b + 128) / 255, clipped to [0, 1]: neutral grey has a = b =
     0.502.
     """
+    lightness, a, b = _lab(images)
+    return torch.stack((lightness / 100, (a + 128) / 255, (b + 128) / 255), 1).clamp(0, 1)
+
+
+def lab_bytes(images: Tensor) -> Tensor:
+    """CIE Lab as the official code sees it: L, a and b in whole bytes, a and b in two's complement, all divided by 255.
+    Neutral grey has a = b = 0, and one step towards green or blue 1.
+    """
+    lightness, a, b = _lab(images)
+    levels = torch.stack((lightness * 2.55, a, b), 1).round()
+    return torch.remainder(levels, 256) / 255
+
+
+def _lab(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """L 0..100, a and b, each [n, h, w]."""
     linear = torch.where(images > 0.04045, ((images + 0.055) / 1.055).clamp_min(0).pow(2.4), images / 12.92)
     xyz = torch.einsum("ij,njhw->nihw", images.new_tensor(_XYZ), linear) / images.new_tensor(_WHITE).view(1, 3, 1, 1)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6).pow(1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(1)
-    channels = ((116 * y - 16) / 100, (500 * (x - y) + 128) / 255, (200 * (y - z) + 128) / 255)
-    return torch.stack(channels, 1).clamp(0, 1)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def hsv(images: Tensor) -> Tensor:
@@ -78,10 +92,13 @@ SPACES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def convert(images: Tensor, spaces: Tensor) -> Tensor:
-    """Each image of a batch in its own space: ``spaces`` int64 [n] indexes :data:`SPACES` in order."""
+OFFICIAL = {**SPACES, "lab": lab_bytes}
+
+
+def convert(images: Tensor, spaces: Tensor, definitions: Mapping[str, Callable[[Tensor], Tensor]] = SPACES) -> Tensor:
+    """Each image of a batch in its own space: ``spaces`` int64 [n] indexes ``definitions`` in order."""
     converted = torch.empty_like(images)
-    for index, space in enumerate(SPACES.values()):
+    for index, space in enumerate(definitions.values()):
         rows = torch.nonzero(spaces == index).squeeze(1)
         if len(rows):
             converted[rows] = space(images[rows])

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.encoder.network import ResNet, channels_last
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.scales import Sight
 
 BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**25}  # on a CPU 4 images of 256 x 256: 1.35 times the speed of 16
 
 
 class Extractor(Protocol):
-    """What turns images into features. ``dim`` is the length of one feature (full and half), ``sha256`` its weights'.
+    """What turns images into features. ``dim`` is the length of one feature (full and half), ``sha256`` its
+    weights'.
     """
 
     name: str
@@ -34,15 +35,24 @@ class TrunkExtractor:
     """The :class:`Extractor` of a trunk: float32 [n, 2 D], first the full scale, then the half scale, each of length 1.
 
     Images of equal size share a batch; an image's feature does not depend on its batch beyond rounding (1e-5 at most).
-    ``precision`` is ``fp32`` or ``bf16`` (autocast: features move by about 1e-3).
+    ``precision`` is ``fp32`` or ``bf16`` (autocast: features move by about 1e-3). ``sight`` is what the trunk is used
+    to be given; the default is ours.
     """
 
     def __init__(
-        self, trunk: ResNet, *, name: str, sha256: str, device: str = "cpu", precision: str = "fp32"
+        self,
+        trunk: ResNet,
+        *,
+        name: str,
+        sha256: str,
+        device: str = "cpu",
+        precision: str = "fp32",
+        sight: Sight = Sight(),
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision: {precision!r} is not one of fp32, bf16")
         self.name, self.sha256, self.dim = name, sha256, 2 * trunk.dim
+        self._sight = sight
         self._device, self._precision = torch.device(device), precision
         self._trunk = channels_last(trunk.to(self._device)).eval()
 
@@ -56,7 +66,7 @@ class TrunkExtractor:
     def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = as_input(torch.from_numpy(images).to(self._device))
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, self._precision == "bf16"):
-            scales = [pooled(self._trunk(scale)) for scale in (pixels, half_scale(pixels))]
+            scales = [pooled(self._trunk(scale)) for scale in self._sight.scales(pixels)]
         return torch.cat(scales, 1).cpu().numpy()
 
 

@@ -93,7 +93,7 @@ class ResNet(nn.Module):
         return cast(Tensor, x)
 
 
-def initialise(trunk: ResNet, chance: torch.Generator) -> None:
+def initialise(trunk: ResNet, chance: torch.Generator | None) -> None:
     """Draw the weights: He's normal by fan-out (the residual paper's), batch norms at 1 and 0. Nothing else is
     random.
     """

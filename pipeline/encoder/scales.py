@@ -1,13 +1,18 @@
-"""Half scale with anti-aliasing: the one filter of training and of the features.
+"""Half scale with anti-aliasing, and what else is done to an image before a trunk sees it.
 
 The official code halves with Pillow's bilinear filter in training and with its bicubic one in the demos, which differ
-by 6 grey levels on average on white noise. Here both are the 2x2 area mean.
+by 6 grey levels on average on white noise. Here both are the 2x2 area mean; foreign weights keep the filter that their
+authors extract features with.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor
+
+FILTERS = ("area", "bicubic")
 
 
 def half_scale(images: Tensor) -> Tensor:
@@ -17,3 +22,42 @@ def half_scale(images: Tensor) -> Tensor:
     pixel counts and the result at one place does not depend on the image's size.
     """
     return F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
+
+
+def bicubic_half_scale(images: Tensor) -> Tensor:
+    """[n, c, h, w] in [0, 1] -> [n, c, floor(h / 2), floor(w / 2)] (at least 1): Pillow's bicubic resize of whole
+    bytes, across and then down, as CONTRIQUE's demos have it. Within one grey level of Pillow's.
+    """
+    height, width = images.shape[2:]
+    for size in ((height, max(1, width // 2)), (max(1, height // 2), max(1, width // 2))):
+        images = F.interpolate(images, size, mode="bicubic", antialias=True)
+        images = (images.clamp(0, 1) * 255).round() / 255
+    return images
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a trunk sees an image: ``mean`` and ``deviation`` of each channel are taken off (ours: 0 and 1), and ``half``
+    names the filter of the half scale, ``area`` or ``bicubic``.
+    """
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    half: str = "area"
+
+    def __post_init__(self) -> None:
+        if self.half not in FILTERS:
+            raise ValueError(f"half: {self.half!r} is not one of {', '.join(FILTERS)}")
+        if len(self.mean) != 3 or len(self.deviation) != 3 or min(self.deviation) <= 0:
+            raise ValueError(f"mean {self.mean} and deviation {self.deviation}: three numbers each, deviations above 0")
+
+    def scales(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """[n, 3, h, w] in [0, 1] -> what the trunk is given, at full and at half scale."""
+        half = half_scale(images) if self.half == "area" else bicubic_half_scale(images)
+        return self._standardised(images), self._standardised(half)
+
+    def _standardised(self, images: Tensor) -> Tensor:
+        if self.mean == (0.0, 0.0, 0.0) and self.deviation == (1.0, 1.0, 1.0):
+            return images
+        mean, deviation = (images.new_tensor(value).view(1, 3, 1, 1) for value in (self.mean, self.deviation))
+        return (images - mean) / deviation

@@ -5,21 +5,24 @@ from what).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import ArtifactError, read_json, sha256_bytes, write_bytes, write_json
 from pipeline.encoder.extractor import Extractor, TrunkExtractor
 from pipeline.encoder.network import BLOCKS, ResNet
+from pipeline.encoder.scales import Sight
 
 WEIGHTS, CARD = "encoder.safetensors", "encoder.json"
 
 
-def save(folder: Path, trunk: ResNet, name: str, provenance: Mapping[str, object]) -> str:
+def save(folder: Path, trunk: ResNet, name: str, provenance: Mapping[str, object], sight: Sight | None = None) -> str:
     """Write a trunk (float32) under ``folder``; returns the sha256 of the weights file. Equal weights give equal bytes.
 
     encoder.json: kind "resnet", name, architecture, depth, width, dim (of a feature: 2 D), sha256, and ``provenance``
-    (JSON-able: what it was trained on, with what). It is written last: a folder with a card is whole.
+    (JSON-able: what it was trained on, with what), and ``sight`` where a trunk sees images otherwise than ours do. It
+    is written last: a folder with a card is whole.
     """
     from safetensors.torch import save as serialise
 
@@ -30,7 +33,8 @@ def save(folder: Path, trunk: ResNet, name: str, provenance: Mapping[str, object
     write_bytes(folder / WEIGHTS, data)
     card = {"architecture": trunk.architecture, "depth": trunk.depth, "width": trunk.width, "dim": 2 * trunk.dim}
     about = {"kind": "resnet", "name": name, "sha256": digest, "provenance": dict(provenance)}
-    write_json(folder / CARD, {**about, **card})
+    seen = {} if sight is None else {"sight": asdict(sight)}
+    write_json(folder / CARD, {**about, **card, **seen})
     return digest
 
 
@@ -69,4 +73,20 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
 def load(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> Extractor:
     """The extractor of an encoder folder. ``precision``: fp32 (the default, what is promised) or bf16."""
     trunk, card = load_trunk(folder)
-    return TrunkExtractor(trunk, name=card["name"], sha256=card["sha256"], device=device, precision=precision)
+    return TrunkExtractor(
+        trunk,
+        name=card["name"],
+        sha256=card["sha256"],
+        device=device,
+        precision=precision,
+        sight=_sight(card, Path(folder) / CARD),
+    )
+
+
+def _sight(card: Mapping[str, Any], path: Path) -> Sight:
+    given: Any = card.get("sight", {})
+    try:
+        settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        return Sight(**settings)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path}: sight: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.params import ParamsError
 from pipeline.seeding import generator
-
-IDENTICAL = (1, 11, 36, 88)  # blur 0.1, motion 1, saturation x 1, mean shift 0: the pristine image, to one grey level
+from pipeline.training.classes import AUTHENTIC
 
 
 class Data(Protocol):
@@ -25,7 +25,7 @@ class Data(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int16]:
-        """0..125 for each image."""
+        """0..125 for each image, or -1: an authentic one."""
         ...
 
     def __len__(self) -> int: ...
@@ -47,13 +47,14 @@ class Batches:
     size: int
     seed: int
     per_class: int = 0
+    stage: str = "train/order"
 
     def __post_init__(self) -> None:
         if self.per_class and self.size % self.per_class:
             raise ParamsError(f"train.images_per_class: {self.per_class} does not divide train.batch, {self.size}")
         if self.in_epoch < 1:
             have = f"{self._usable()} of {len(self.labels)} images"
-            raise ParamsError(f"train.batch: {self.size} is more than an epoch has, {have}")
+            raise ParamsError(f"train.batch: {self.size} is more than an epoch has, {have} ({self.stage})")
 
     @property
     def in_epoch(self) -> int:
@@ -71,7 +72,7 @@ class Batches:
             yield step, order[place : place + self.size]
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
-        chance = generator(self.seed, "train/order", epoch)
+        chance = generator(self.seed, self.stage, epoch)
         order = chance.permutation(len(self.labels))
         if not self.per_class:
             return order
@@ -88,11 +89,45 @@ class Batches:
         return int((np.bincount(self.labels) // self.per_class).sum()) * self.per_class
 
 
-def class_labels(labels: NDArray[np.int16], merge_identical: bool) -> NDArray[np.int64]:
-    """The labels that the loss sees: those given, or with the four classes that equal the pristine image under label
-    0.
+@dataclass(frozen=True)
+class Mixed:
+    """Batches of as many distorted as authentic images, in turn (paper 2, section III-B), so that every rank's part is
+    mixed. An epoch is one of the distorted images; the authentic ones have epochs of their own length.
     """
-    merged = labels.astype(np.int64)
-    if merge_identical:
-        merged[np.isin(merged, IDENTICAL)] = 0
-    return merged
+
+    labels: NDArray[np.int64]
+    size: int
+    seed: int
+    per_class: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size % 2:
+            raise ParamsError(f"train.batch: {self.size} is odd, and half of it is to be authentic (train.authentic)")
+        _ = self._halves
+
+    @property
+    def in_epoch(self) -> int:
+        """Steps in an epoch."""
+        return self._halves[0].in_epoch
+
+    def steps(self, first: int, last: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """(step, places of its images, int64 [size]) for the steps ``first`` .. ``last - 1``."""
+        places = [np.flatnonzero(self.labels != AUTHENTIC), np.flatnonzero(self.labels == AUTHENTIC)]
+        halves = (half.steps(first, last) for half in self._halves)
+        for (step, distorted), (_, authentic) in zip(*halves, strict=True):
+            yield step, np.stack([places[0][distorted], places[1][authentic]], 1).reshape(-1)
+
+    @cached_property
+    def _halves(self) -> tuple[Batches, Batches]:
+        theirs = self.labels == AUTHENTIC
+        half = self.size // 2
+        authentic = Batches(self.labels[theirs], half, self.seed, stage="train/authentic")
+        return Batches(self.labels[~theirs], half, self.seed, self.per_class), authentic
+
+
+def in_batches(labels: NDArray[np.int64], size: int, seed: int, per_class: int = 0) -> Batches | Mixed:
+    """The order for images with ``labels``: of one kind, or half authentic where there are both."""
+    theirs = labels == AUTHENTIC
+    if theirs.any() and not theirs.all():
+        return Mixed(labels, size, seed, per_class)
+    return Batches(labels, size, seed, 0 if theirs.all() else per_class)

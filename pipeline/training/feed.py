@@ -1,24 +1,24 @@
-"""Batches made ahead of the step in a background thread, from images that stay decoded in memory when they fit."""
+"""Batches made ahead of the step in a background thread."""
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.encoder.colour import SPACES
 from pipeline.seeding import generator
 from pipeline.training import views
-from pipeline.training.batches import Batches, Data
+from pipeline.training.batches import Batches, Mixed
+from pipeline.training.cache import Squares
+from pipeline.training.classes import batch_labels
 
 AHEAD = 4  # batches: on one GPU a batch of 512 images of 256 is 500 MB, so 2 GB of host memory
 POLL = 0.2  # seconds between looks at whether the other side is still there
@@ -36,48 +36,32 @@ class Batch:
     places: NDArray[np.int64]
 
 
-class Images:
-    """Decoded images by place: ``rows[place]`` is the row in ``data``. ``keep`` holds each after its first reading."""
-
-    def __init__(self, data: Data, rows: NDArray[np.int64], keep: bool) -> None:
-        self._data, self._rows, self._keep = data, rows, keep
-        self._kept: dict[int, NDArray[np.uint8]] = {}
-
-    def __getitem__(self, place: int) -> NDArray[np.uint8]:
-        image = self._kept.get(place)
-        if image is None:
-            image = self._data.image(int(self._rows[place]))
-            if self._keep:
-                self._kept[place] = image
-        return image
-
-
 class Feed:
     """Iterate over the batches of the steps ``first`` .. ``last - 1``; :attr:`waited` counts the seconds spent waiting.
 
     The choices of a step come from (seed, step) for the whole batch and are then split by rank, so that neither the
-    number of ranks nor a resume moves them. ``readers`` threads decode (the codecs release the interpreter lock).
+    number of ranks nor a resume moves them.
     """
 
     def __init__(
         self,
-        images: Images,
-        batches: Batches,
+        images: Squares,
+        batches: Batches | Mixed,
         *,
         crop: int,
+        spaces: Sequence[str] = tuple(SPACES),
+        official: bool = False,
         first: int,
         last: int,
         rank: int = 0,
         ranks: int = 1,
-        readers: int = 1,
-        pin: bool = False,
     ) -> None:
         self.waited = 0.0
-        self._images, self._batches, self._crop, self._pin = images, batches, crop, pin
+        self._images, self._batches = images, batches
+        self._crop, self._spaces, self._official = crop, spaces, official
         self._first, self._last = first, last
         part = batches.size // ranks
         self._rows = slice(rank * part, (rank + 1) * part)
-        self._pool = ThreadPoolExecutor(readers, "decode") if readers > 1 else None
         self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="feed", daemon=True)
@@ -89,8 +73,7 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        if self._pool:
-            self._pool.shutdown()
+        self._images.close()
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
@@ -122,25 +105,9 @@ class Feed:
         return False
 
     def _make(self, step: int, places: NDArray[np.int64]) -> Batch:
-        draws = views.draw(generator(self._batches.seed, "train/views", step), len(places)).part(self._rows)
+        chance = generator(self._batches.seed, "train/views", step)
+        draws = views.draw(chance, len(places), self._spaces).part(self._rows)
+        labels = batch_labels(self._batches.labels[places])[self._rows]
         places = places[self._rows]
-        full = torch.empty((len(places), self._crop, self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
-        half = torch.empty((len(places), 2 * self._crop, 2 * self._crop, 3), dtype=torch.uint8, pin_memory=self._pin)
-        full_bytes, half_bytes = full.numpy(), half.numpy()
-
-        def fill(row: int) -> None:
-            full_bytes[row], half_bytes[row] = views.cut(self._images[int(places[row])], self._crop, draws, row)
-
-        for _ in self._pool.map(fill, range(len(places))) if self._pool else map(fill, range(len(places))):
-            pass
-        return Batch(step, full, half, draws, torch.from_numpy(self._batches.labels[places]), places)
-
-
-def fits_in_memory(count: int, pixels: int) -> bool:
-    """Whether ``count`` images of ``pixels`` pixels take less than half of the memory that is free now."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return count * pixels * 3 < free // 2
+        full, half = self._images.squares(places, self._crop, draws, self._official)
+        return Batch(step, full, half, draws, torch.from_numpy(labels), places)

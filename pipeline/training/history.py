@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     "learning_rate": "rate of the step",
     "dropped": "anchors without a positive, left out of the mean",
     "crops_per_s": "crops of all ranks by the seconds of this step (wall clock: differs between runs)",
+    "type_accuracy": "of the linear probe on held-out sources after this step, in [0, 1]; null where it was not run",
     "waiting": "share of the step's seconds spent waiting for data (wall clock: differs between runs)",
 }
 
@@ -34,13 +35,14 @@ class Row:
     dropped: int
     crops_per_s: float
     waiting: float
+    type_accuracy: float | None = None
 
 
 def write(path: Path, rows: list[Row]) -> None:
     """history.parquet: one row a step, each column with its description."""
     import pyarrow as pa
 
-    types = {"int": pa.int64(), "float": pa.float64()}
+    types = {"int": pa.int64(), "float": pa.float64(), "float | None": pa.float64()}
     schema = pa.schema(
         [
             pa.field(field.name, types[str(field.type)], metadata={"description": DESCRIPTIONS[field.name]})
@@ -77,6 +79,15 @@ class Progress:
             self._last = now
             place = f"{row.step + 1}/{self._total}, {now - self._start:.0f} s"
             print(f"train {self._name}: step {place}, {text}", file=sys.stderr, flush=True)
+
+    def tell(self, text: str) -> None:
+        """A line of its own."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.write(f"train {self._name}: {text}", file=sys.stderr)
+        else:
+            print(f"train {self._name}: {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the terminal in order."""

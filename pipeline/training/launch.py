@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,25 @@ def world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+@contextlib.contextmanager
+def joined(device: str, local_rank: int | None) -> Iterator[int]:
+    """Be one rank of the group that a launcher such as torchrun has started, and yield its number; 0 and no group where
+    ``local_rank``, this process's number on its machine, is None.
+
+    torch reads the meeting place, the rank and the number of ranks from the launcher's variables.
+    """
+    if local_rank is None:
+        yield 0
+        return
+    if device == "cuda":
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
 
 
 def launch(function: Callable[..., None], ranks: int, device: str, *arguments: Any) -> None:

@@ -8,6 +8,9 @@ With unit rows z, S_c the sum of the rows of class c and P(i) the other rows of 
 because the denominator of eq. (2) does not depend on the positive. So no N x N mask exists, and the similarity is seen
 in chunks of rows: at N = 4,096 a chunk of 512 takes 8 MiB where the whole takes 64. The loss is the mean over the
 anchors that have a positive; the others are dropped from the mean (they stay in the denominators) and counted.
+
+Classes may also be positives of one another in part: with an affinity a_{cd} (a_{cc} = 1), S_c becomes the sum of
+a_{cd} S_d over d, and |P(i)| the sum of a_{y_i d} n_d, less the anchor itself. The form stays the same.
 """
 
 from __future__ import annotations
@@ -35,9 +38,18 @@ class Loss:
 
 
 def contrastive_loss(
-    embeddings: Tensor, labels: Tensor, *, temperature: float, classes: int, chunk: int = CHUNK
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float,
+    classes: int,
+    affinity: Tensor | None = None,
+    chunk: int = CHUNK,
 ) -> Loss:
     """The loss of a batch: ``embeddings`` [n, K] of any length, ``labels`` int64 [n] in 0..classes-1.
+
+    ``affinity`` [classes, classes], symmetric, in [0, 1] with ones on its diagonal, says how much of a positive the
+    rows of one class are to the anchors of another; None: the classes are apart (the papers').
 
     The similarity is computed in float32 (float64 stays) whatever the autocast: bf16 would be off by 0.023 at tau 0.1.
     With torch.distributed running, rows are one rank's and the denominators and positives are of all ranks; ``value``
@@ -49,9 +61,11 @@ def contrastive_loss(
         rows = F.normalize(embeddings.to(dtype), dim=1)
         everyone, all_labels, first, world = _gathered(rows, labels)
         counts = torch.bincount(all_labels, minlength=classes)
-        kept = (counts * (counts > 1)).sum()
+        affinity = None if affinity is None else affinity.to(rows)
+        positives = (counts.to(dtype) if affinity is None else affinity @ counts.to(dtype)) - 1
+        kept = (counts * (positives > 0)).sum()
         total = _ClassSum.apply(  # type: ignore[no-untyped-call]
-            rows, everyone, labels, all_labels, counts, first, temperature, chunk
+            rows, everyone, labels, all_labels, positives, affinity, first, temperature, chunk
         )
         value = total * world / kept.clamp_min(1)
     return Loss(value, _mean_over_ranks(value.detach(), world), len(all_labels) - kept)
@@ -72,22 +86,23 @@ class _ClassSum(torch.autograd.Function):
         everyone: Tensor,
         labels: Tensor,
         all_labels: Tensor,
-        counts: Tensor,
+        positives: Tensor,
+        affinity: Tensor | None,
         first: int,
         temperature: float,
         chunk: int,
     ) -> Tensor:
         """The sum, a scalar; see the class."""
-        positives = counts[labels] - 1
-        valid = (positives > 0).to(rows.dtype)
-        share = valid / positives.clamp_min(1)  # 1 / |P(i)|, 0 where there is none
-        sums = _sums_by_class(everyone, all_labels, len(counts))
+        weights = positives[labels]
+        valid = (weights > 0).to(rows.dtype)
+        share = valid / torch.where(weights > 0, weights, 1)  # 1 / |P(i)|, 0 where there is none
+        sums = _sums_by_class(everyone, all_labels, len(positives), affinity)
         own = everyone[first : first + len(rows)]
         attraction = (sums[labels] - own) * share[:, None]
         spread, by_rows, by_everyone = _log_denominators(rows, everyone, valid, first, temperature, chunk)
         total = spread - (rows * attraction).sum() / temperature
         pulled = rows * share[:, None]
-        by_everyone -= _sums_by_class(pulled, labels, len(counts))[all_labels]
+        by_everyone -= _sums_by_class(pulled, labels, len(positives), affinity)[all_labels]
         by_everyone[first : first + len(rows)] += pulled
         by_rows -= attraction
         ctx.save_for_backward(by_rows.div_(temperature), by_everyone.div_(temperature))
@@ -98,7 +113,7 @@ class _ClassSum(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The saved gradients times the incoming scalar."""
         by_rows, by_everyone = ctx.saved_tensors
-        return gradients[0] * by_rows, gradients[0] * by_everyone, None, None, None, None, None, None
+        return gradients[0] * by_rows, gradients[0] * by_everyone, None, None, None, None, None, None, None
 
 
 def _log_denominators(
@@ -125,9 +140,10 @@ def _log_denominators(
     return total, by_rows, by_everyone
 
 
-def _sums_by_class(rows: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _sums_by_class(rows: Tensor, labels: Tensor, classes: int, affinity: Tensor | None) -> Tensor:
     """[classes, K]: a product with the one-hot labels, which on CUDA is deterministic where index_add is not."""
-    return F.one_hot(labels, classes).to(rows.dtype).T @ rows
+    sums = F.one_hot(labels, classes).to(rows.dtype).T @ rows
+    return sums if affinity is None else affinity @ sums
 
 
 class _Gather(torch.autograd.Function):

@@ -8,13 +8,38 @@ part and a ridge is fitted to the one-hot answers; the largest output wins.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.encoder.extractor import Extractor
+from pipeline.engine import progress
 from pipeline.params import ParamsError
+from pipeline.training.batches import Data
+from pipeline.training.classes import CLASSES, LEVELS
 
-LEVELS = 5
 RIDGE = 10.0  # on standardised features: the order of 1 % of the rows in a fold of the small profile
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What an encoder is probed on: the ``rows`` of ``data``, whose sources no encoder is trained on. ``sources`` int
+    [n] are those of the rows.
+    """
+
+    data: Data
+    rows: NDArray[np.int64]
+    sources: NDArray[np.int32]
+    folds: int = 4
+    ridge: float = RIDGE
+
+    def __call__(self, extractor: Extractor, describe: str = "probe") -> dict[str, float]:
+        """Extract the features, as many images at a time as a source has, and :func:`probe` them."""
+        chunks = np.array_split(self.rows, -(-len(self.rows) // CLASSES))
+        parts = (extractor.extract([self.data.image(int(row)) for row in chunk]) for chunk in chunks)
+        features = np.concatenate(list(progress(parts, total=len(chunks), describe=describe)))
+        return probe(features, self.data.labels[self.rows], self.sources, folds=self.folds, ridge=self.ridge)
 
 
 def probe(
@@ -66,8 +91,9 @@ def _ridge_predict(
     deviation[deviation == 0] = 1
     x = (train - mean) / deviation
     targets = np.eye(len(known))[codes]
-    gram = x.T @ x
+    centred = targets - targets.mean(0)
+    gram = x.T @ x if x.shape[1] <= len(x) else x @ x.T  # the smaller one: (X'X + r)^-1 X' = X' (XX' + r)^-1
     gram[np.diag_indices_from(gram)] += ridge
-    weights = np.linalg.solve(gram, x.T @ (targets - targets.mean(0)))
+    weights = np.linalg.solve(gram, x.T @ centred) if x.shape[1] <= len(x) else x.T @ np.linalg.solve(gram, centred)
     predicted: NDArray[np.integer] = known[np.argmax((test - mean) / deviation @ weights + targets.mean(0), axis=1)]
     return predicted

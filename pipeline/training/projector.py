@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.encoder.network import ResNet, initialise
+from pipeline.params import TrainParams
 
 PATCHES = 4  # 2 x 2 of each crop
 
@@ -26,31 +27,37 @@ class Projector(nn.Sequential):
 
 
 class Model(nn.Module):
-    """Trunk and projector."""
+    """Trunk and projector. ``passes`` 2: each half of a batch has batch statistics of its own, as the official code's
+    views have.
+    """
 
-    def __init__(self, trunk: ResNet, projector: Projector) -> None:
+    def __init__(self, trunk: ResNet, projector: Projector, passes: int = 1) -> None:
         super().__init__()
-        self.trunk, self.projector = trunk, projector
+        self.trunk, self.projector, self._passes = trunk, projector, passes
 
     def forward(self, crops: Tensor) -> Tensor:
         """float [n, 3, M, M] -> embeddings [4 n, K], the four patches of a crop one after the other.
 
         Patches are places of the trunk's last map, averaged to 2 x 2 (not squares of pixels), L2-normalised.
         """
+        parts = [self._embeddings(part) for part in crops.chunk(self._passes)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _embeddings(self, crops: Tensor) -> Tensor:
         patches = F.adaptive_avg_pool2d(self.trunk(crops), 2)
         rows = patches.permute(0, 2, 3, 1).reshape(-1, patches.shape[1])
         embeddings: Tensor = self.projector(F.normalize(rows.float(), dim=1))
         return embeddings
 
 
-def build(depth: int, width: int, layers: int, hidden: int, outputs: int, chance: torch.Generator) -> Model:
+def build(params: TrainParams, chance: torch.Generator | None) -> Model:
     """A model whose weights are drawn from ``chance`` (a CPU generator), the trunk's first."""
-    trunk = ResNet(depth, width)
+    trunk = ResNet(params.depth, params.width)
     initialise(trunk, chance)
-    projector = Projector(trunk.dim, layers, hidden, outputs)
+    projector = Projector(trunk.dim, params.projector_layers, params.projector_width, params.projection)
     for module in projector:
         if isinstance(module, nn.Linear):
             bound = module.in_features**-0.5  # torch's own default for a linear layer
             with torch.no_grad():
                 module.weight.uniform_(-bound, bound, generator=chance)
-    return Model(trunk, projector)
+    return Model(trunk, projector, passes=2 if params.compat == "official" else 1)

@@ -7,66 +7,41 @@ number of steps is given by the parameters, never by a clock.
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import math
+import sys
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import Refusal
-from pipeline.artifacts import fingerprint
 from pipeline.encoder import weights
-from pipeline.encoder.network import channels_last, weight_generator
-from pipeline.params import ParamsError, TrainParams
-from pipeline.training import checkpoint, history, views
-from pipeline.training.batches import Batches, Data, class_labels
-from pipeline.training.feed import Batch, Feed, Images, fits_in_memory
+from pipeline.encoder.extractor import Extractor, TrunkExtractor
+from pipeline.encoder.network import ResNet, channels_last, weight_generator
+from pipeline.params import ParamsError
+from pipeline.training import cache, checkpoint, history, views
+from pipeline.training.average import Average
+from pipeline.training.batches import in_batches
+from pipeline.training.classes import AUTHENTIC, CLASSES, affinity, class_labels
+from pipeline.training.estimate import estimate, trial
+from pipeline.training.feed import AHEAD, Batch, Feed
+from pipeline.training.job import Job, identity
 from pipeline.training.launch import launch, resolve_precision, world
 from pipeline.training.loss import Loss, contrastive_loss
-from pipeline.training.projector import Model, build
+from pipeline.training.projector import build
 from pipeline.training.schedule import learning_rate, sgd
 
-FORMAT = 1  # raise it when the same parameters would train other weights
-CLASSES = 126
 LAG = 4  # steps on a GPU before a loss is looked at: asking at once would make the device wait for the host
 
 
 class TrainingError(Refusal, RuntimeError):
     """The loss is no number; the message names the step and the images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is to be trained, on what, where to. The fields from ``device`` on change no result, but for rounding.
-
-    ``rows`` are the rows of ``data`` to train on (the caller keeps the probe's sources out), ``name`` the encoder's,
-    ``provenance`` goes into encoder.json beside the parameters. ``device`` is cpu or cuda. ``cache`` "host" keeps the
-    decoded images in memory if they fit in half of what is free, "none" decodes each time, in ``readers`` threads.
-    Every ``checkpoint_every`` steps, and at the end, the state goes to ``checkpoints``.
-    """
-
-    data: Data
-    rows: NDArray[np.int64]
-    params: TrainParams
-    seed: int
-    name: str
-    out: Path
-    checkpoints: Path
-    provenance: Mapping[str, object] = field(default_factory=dict)
-    device: str = "cpu"
-    threads: int | None = None
-    cache: str = "host"
-    readers: int = 1
-    checkpoint_every: int = 250
 
 
 def train(job: Job, *, ranks: int = 1) -> None:
@@ -79,8 +54,8 @@ def train(job: Job, *, ranks: int = 1) -> None:
     Raises :class:`TrainingError` when the loss is NaN or infinite, ``ValueError`` for impossible parameters,
     :class:`pipeline.artifacts.ArtifactError` for a damaged checkpoint.
     """
-    if job.cache not in ("host", "none"):
-        raise ValueError(f"cache: {job.cache!r} is not one of host, none")
+    if job.cache not in cache.MODES:
+        raise ValueError(f"cache: {job.cache!r} is not one of {', '.join(cache.MODES)}")
     if ranks > 1 and world()[1] == 1:
         launch(_train, ranks, job.device, job)
     else:
@@ -91,6 +66,8 @@ def _train(job: Job) -> None:
     """One rank's whole run."""
     if job.threads:
         torch.set_num_threads(job.threads)
+    if job.device == "cuda":
+        torch.backends.cudnn.benchmark = True  # one shape of crops: the quickest convolution is looked for once
     run = _Run(job)
     with run.feed() as feed:
         try:
@@ -103,6 +80,23 @@ def _train(job: Job) -> None:
         run.write()
 
 
+class _Reading:
+    """A step's loss on its way to the host: asking for it waits for its own step, not for those queued behind."""
+
+    def __init__(self, loss: Loss) -> None:
+        both = torch.stack((loss.mean.double(), loss.dropped.double()))
+        self._both = both.to("cpu", non_blocking=True)
+        self._there = torch.cuda.Event() if both.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._there:
+            self._there.record()
+
+    def numbers(self) -> tuple[float, int]:
+        """The mean over the anchors, and how many were dropped."""
+        if self._there:
+            self._there.synchronize()
+        return float(self._both[0]), int(self._both[1])
+
+
 class _Run:
     """The state of a run between steps."""
 
@@ -111,45 +105,47 @@ class _Run:
         self.job, (self.rank, self.ranks) = job, world()
         labels = class_labels(job.data.labels[job.rows], params.merge_identical_classes)
         per_class = params.images_per_class if params.class_balanced else 0
-        self.batches = Batches(labels, params.batch, job.seed, per_class)
+        self.batches = in_batches(labels, params.batch, job.seed, per_class)
         if params.batch % self.ranks:
             raise ParamsError(f"train.batch: {params.batch} is not a multiple of the {self.ranks} ranks")
         self.total = max(1, round(params.epochs * self.batches.in_epoch))
         self.warmup = min(round(params.warmup * self.batches.in_epoch), self.total - 1)
         self.precision = resolve_precision(params.precision, job.device)
         self.device = torch.device("cpu" if job.device == "cpu" else f"cuda:{torch.cuda.current_device()}")
-        self.identity = _identity(job, self.ranks, self.precision)
-        self.model = channels_last(_model(job).to(self.device))
+        self.identity = identity(job, self.ranks, self.precision)
+        self.official = params.compat == "official"
+        self.model = channels_last(build(params, weight_generator(job.seed)).to(self.device))
+        self.average = Average(self.model.trunk, params.ema) if params.ema else None
+        self.classes = CLASSES + (params.batch if AUTHENTIC in labels else 0)
+        self.affinity = affinity(params.neighbour_weight, self.classes, self.device)
         self.rows: list[history.Row] = []
-        self.parallel = self._parallel()
         self.optimiser = sgd(
             self.model,
             momentum=params.momentum,
             weight_decay=params.weight_decay,
             decay_norms=params.decay_norms,
+            official=self.official,
         )
         self.first = self._restore()
+        told = self.rank == 0 and self.first < self.total
+        self.seconds = trial(self.model, params, self.device, self.precision) if told else 0.0
+        self.parallel = self._parallel()
         self.progress = history.Progress(self.total, self.first, job.name, quiet=self.rank > 0)
-        self._pending: deque[tuple[Batch, Loss, float, float]] = deque()
+        self._pending: deque[tuple[Batch, _Reading, float, float]] = deque()
         self._clock, self._waited = time.perf_counter(), 0.0
 
     def feed(self) -> Feed:
         """The batches that are left to do."""
-        job = self.job
-        shapes = getattr(job.data, "shapes", None)
-        pixels = int(np.prod(shapes[job.rows].max(0), dtype=np.int64)) if shapes is not None else 2**16
-        keep = job.cache == "host" and fits_in_memory(len(job.rows) * self.ranks, pixels)
-        images = Images(job.data, job.rows, keep)
         return Feed(
-            images,
+            self._images(),
             self.batches,
-            crop=job.params.crop,
+            crop=self.job.params.crop,
+            spaces=self.job.params.colour_spaces,
+            official=self.official,
             first=self.first,
             last=self.total,
             rank=self.rank,
             ranks=self.ranks,
-            readers=job.readers,
-            pin=job.device == "cuda",
         )
 
     def step(self, batch: Batch, feed: Feed) -> None:
@@ -159,17 +155,26 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         full, half, labels = (t.to(self.device, non_blocking=True) for t in (batch.full, batch.half, batch.labels))
-        crops = views.render(full, half, batch.draws)
+        crops = views.render(full, half, batch.draws, self.official)
         with torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16"):
             embeddings = self.parallel(crops)
         each = labels.repeat(2).repeat_interleave(len(embeddings) // len(crops))
-        loss = contrastive_loss(embeddings, each, temperature=params.temperature, classes=CLASSES)
+        loss = contrastive_loss(
+            embeddings, each, temperature=params.temperature, classes=self.classes, affinity=self.affinity
+        )
         self.optimiser.zero_grad(set_to_none=True)
         loss.value.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self._pending.append((batch, loss, rate, feed.waited))
+        if self.average:
+            self.average.update(self.model.trunk, batch.step)
+        self._pending.append((batch, _Reading(loss), rate, feed.waited))
         self.settle(LAG if self.device.type == "cuda" else 0)
         done = batch.step + 1
+        every = params.probe_every * self.batches.in_epoch
+        if self.job.probe and every and (done == self.total or done % every == 0):
+            self.settle(0)
+            if self.rank == 0:
+                self._probe(self.job.probe)
         if done == self.total or done % self.job.checkpoint_every == 0:
             self.settle(0)
             if self.rank == 0:
@@ -180,8 +185,8 @@ class _Run:
         images.
         """
         while len(self._pending) > lag:
-            batch, loss, rate, waited = self._pending.popleft()
-            value, now = float(loss.mean), time.perf_counter()
+            batch, reading, rate, waited = self._pending.popleft()
+            (value, dropped), now = reading.numbers(), time.perf_counter()
             if not math.isfinite(value):
                 names = ", ".join(self.job.data.keys[int(self.job.rows[place])] for place in batch.places)
                 place = f"step {batch.step}, learning rate {rate:.4g}"
@@ -190,7 +195,7 @@ class _Run:
             speed, waiting = 2 * self.batches.size / seconds, min(1.0, (waited - self._waited) / seconds)
             self._clock, self._waited = now, waited
             epoch = batch.step // self.batches.in_epoch
-            self.rows.append(history.Row(batch.step, epoch, value, rate, int(loss.dropped), speed, waiting))
+            self.rows.append(history.Row(batch.step, epoch, value, rate, dropped, speed, waiting))
             self.progress.show(self.rows[-1])
 
     def write(self) -> None:
@@ -204,10 +209,48 @@ class _Run:
             "precision": self.precision,
             "ranks": self.ranks,
             "seed": job.seed,
+            "selection": "last",  # the weights after the last step: no accuracy chooses among checkpoints
             "steps": self.total,
             "torch": torch.__version__.split("+")[0],
         }
-        weights.save(job.out, self.model.trunk, job.name, {**about, **job.provenance})
+        weights.save(job.out, self.trunk, job.name, {**about, **job.provenance})
+
+    @property
+    def trunk(self) -> ResNet:
+        """The trunk that is written: the moving average where there is one."""
+        return self.average.trunk if self.average else self.model.trunk
+
+    def _images(self) -> cache.Squares:
+        """The images, kept where there is room; what the run will take is told here, before it starts."""
+        job = self.job
+        if self.first == self.total:
+            return cache.HostImages(job.data, job.rows, keep=False)
+        shapes = cache.image_shapes(job.data, job.rows)
+        size = cache.bytes_of(shapes, len(job.rows))
+        steps, ranks, precision = self.total - self.first, self.ranks, self.precision
+        told = estimate(job.params, steps=steps, ranks=ranks, images=size, precision=precision, ahead=AHEAD)
+        host = cache.host_room() // self.ranks
+        device = host if self.device.type == "cpu" else told.room(torch.cuda.mem_get_info(self.device)[0])
+        mode, reason = cache.choose(
+            job.cache if shapes is not None or job.cache != "device" else "host", size, device, host
+        )
+        if self.rank == 0:
+            seconds = self.seconds * told.crops / self.ranks
+            for line in (*told.text(mode, seconds).splitlines(), *([reason] if reason else [])):
+                print(f"train {job.name}: {line}", file=sys.stderr, flush=True)
+        if mode == "device" and shapes is not None:
+            return cache.DeviceImages(job.data, job.rows, shapes, self.device, job.readers)
+        pin = self.device.type == "cuda"
+        return cache.HostImages(job.data, job.rows, keep=mode == "host", readers=job.readers, pin=pin)
+
+    def _probe(self, probe: Callable[[Extractor], Mapping[str, float]]) -> None:
+        """Look at what is learnt so far, on a copy: the weights that train are not touched."""
+        trunk, device = copy.deepcopy(self.trunk), str(self.device)
+        extractor = TrunkExtractor(trunk, name=self.job.name, sha256="", device=device, precision=self.precision)
+        accuracy = probe(extractor)["type_accuracy"]
+        self.rows[-1] = replace(self.rows[-1], type_accuracy=accuracy)
+        self.progress.tell(f"step {self.rows[-1].step + 1}, type accuracy {accuracy:.3f} on held-out sources")
+        self._clock = time.perf_counter()  # a probe's time is no step's
 
     def _parallel(self) -> nn.Module:
         if self.ranks == 1:
@@ -218,7 +261,13 @@ class _Run:
         return DistributedDataParallel(self.model)
 
     def _save(self, step: int) -> None:
-        state = {"step": step, "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state: dict[str, Any] = {
+            "step": step,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        if self.average:
+            state["average"] = self.average.trunk.state_dict()
         rows = [asdict(row) for row in self.rows]
         checkpoint.save(self.job.checkpoints, {**state, "history": rows}, step=step, identity=self.identity)
 
@@ -228,28 +277,7 @@ class _Run:
             return 0
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average:
+            self.average.trunk.load_state_dict(state["average"])
         self.rows = [history.Row(**row) for row in state["history"]]
         return int(state["step"])
-
-
-def _model(job: Job) -> Model:
-    params = job.params
-    layers, hidden, outputs = params.projector_layers, params.projector_width, params.projection
-    return build(params.depth, params.width, layers, hidden, outputs, weight_generator(job.seed))
-
-
-def _identity(job: Job, ranks: int, precision: str) -> str:
-    """The fingerprint of what the weights depend on."""
-    keys, labels = job.data.keys, job.data.labels
-    images = hashlib.sha256("\n".join(f"{keys[row]} {labels[row]}" for row in job.rows).encode()).hexdigest()
-    parts: dict[str, Any] = {
-        "format": FORMAT,
-        "data": getattr(job.data, "fingerprint", None),
-        "images": images,
-        "params": job.params.model_dump(),
-        "precision": precision,
-        "ranks": ranks,
-        "seed": job.seed,
-        "torch": torch.__version__.split("+")[0],
-    }
-    return fingerprint(parts)

@@ -13,6 +13,7 @@ from pipeline import encoder
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder import extractor, weights
 from pipeline.encoder.network import ResNet
+from pipeline.encoder.scales import half_scale
 from pipeline.training.calibrate import calibrate, random_trunk
 
 
@@ -118,7 +119,7 @@ def test_calibration_makes_the_images_statistics(images: list[np.ndarray]) -> No
     calibrate(trunk, same)
     with torch.no_grad():
         pixels = extractor.as_input(torch.from_numpy(np.stack(same)))
-        means = [trunk.conv1(scale).mean((0, 2, 3)) for scale in (pixels, extractor.half_scale(pixels))]
+        means = [trunk.conv1(scale).mean((0, 2, 3)) for scale in (pixels, half_scale(pixels))]
     assert torch.allclose(trunk.bn1.running_mean, (means[0] + means[1]) / 2, atol=1e-5)
     assert trunk.bn1.momentum == 0.1 and not trunk.training
     again = random_trunk(18, 16, seed=7)

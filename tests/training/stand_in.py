@@ -9,10 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.params import TrainParams
-from pipeline.training.trainer import Job
+from pipeline.training.job import Job
 
 TINY = TrainParams(
-    depth=18, width=8, crop=32, batch=8, epochs=2, warmup=0.5, learning_rate=0.1, projector_width=32, projection=16,
+    depth=18,
+    width=8,
+    crop=32,
+    batch=8,
+    epochs=2,
+    warmup=0.5,
+    learning_rate=0.1,
+    projector_width=32,
+    projection=16,
 )
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from stand_in import StandIn
 
-from pipeline.training.batches import IDENTICAL, Batches, class_labels
-from pipeline.training.feed import Feed, Images, fits_in_memory
+from pipeline.training.batches import Batches
+from pipeline.training.cache import HostImages
+from pipeline.training.classes import IDENTICAL, affinity, class_labels
+from pipeline.training.feed import Feed
 
 
 def epoch(batches: Batches, number: int) -> np.ndarray:
@@ -56,7 +58,8 @@ def test_identical_classes_join_the_pristine_one_when_asked() -> None:
 
 
 def feed(data: StandIn, **options: int) -> Feed:
-    images = Images(data, np.arange(len(data)), keep=options.pop("keep", 1) > 0)
+    keep, readers = options.pop("keep", 1) > 0, options.pop("readers", 1)
+    images = HostImages(data, np.arange(len(data)), keep=keep, readers=readers)
     return Feed(images, Batches(data.labels.astype(np.int64), 8, seed=3), crop=32, **{"first": 0, "last": 6, **options})
 
 
@@ -100,6 +103,12 @@ def test_a_feed_that_is_left_early_ends_its_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_what_is_too_large_is_not_kept() -> None:
-    assert fits_in_memory(4_032, 256 * 256) in (True, False)
-    assert fits_in_memory(1, 1) and not fits_in_memory(10**9, 10**6)
+def test_neighbours_are_the_next_levels_of_a_type() -> None:
+    assert affinity(0.0) is None
+    near = affinity(0.25)
+    assert near is not None and (near == near.T).all() and near.shape == (126, 126)
+    for one in range(126):
+        for two in range(126):
+            same_type = one > 0 and two > 0 and (one - 1) // 5 == (two - 1) // 5
+            expected = 1.0 if one == two else 0.25 if same_type and abs(one - two) == 1 else 0.0
+            assert near[one, two] == expected, (one, two)

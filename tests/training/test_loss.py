@@ -9,20 +9,30 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from pipeline.training.classes import affinity
 from pipeline.training.launch import launch
 from pipeline.training.loss import contrastive_loss
 
 
-def literal(embeddings: torch.Tensor, labels: torch.Tensor, tau: float) -> tuple[torch.Tensor, int]:
-    """Paper 1, eq. (2), term by term; the mean over the anchors that have a positive, and how many have none."""
+def literal(
+    embeddings: torch.Tensor, labels: torch.Tensor, tau: float, near: dict[tuple[int, int], float] | None = None
+) -> tuple[torch.Tensor, int]:
+    """Paper 1, eq. (2), term by term; the mean over the anchors that have a positive, and how many have none.
+
+    With ``near`` a row of another class is a positive of the weight that stands there for the two labels.
+    """
     unit = embeddings / embeddings.norm(dim=1, keepdim=True)
     terms = []
     for i in range(len(unit)):
-        positives = [j for j in range(len(unit)) if j != i and labels[j] == labels[i]]
-        if positives:
+        weight = {j: 1.0 for j in range(len(unit)) if j != i and labels[j] == labels[i]}
+        for j in range(len(unit)):
+            pair = (min(int(labels[i]), int(labels[j])), max(int(labels[i]), int(labels[j])))
+            if near and pair in near:
+                weight[j] = near[pair]
+        if weight:
             below = sum(torch.exp(unit[i] @ row / tau) for m, row in enumerate(unit) if m != i)
-            logs = [torch.log(torch.exp(unit[i] @ unit[j] / tau) / below) for j in positives]
-            terms.append(-sum(logs) / len(positives))
+            logs = [w * torch.log(torch.exp(unit[i] @ unit[j] / tau) / below) for j, w in weight.items()]
+            terms.append(-sum(logs) / sum(weight.values()))
     return torch.stack(terms).mean(), len(unit) - len(terms)
 
 
@@ -41,6 +51,21 @@ def test_loss_and_gradient_are_the_double_loops(count: int, classes: int, chunk:
     assert (ours.grad - theirs.grad).abs().max() < 1e-12
     if classes == 126:
         assert dropped > 0
+
+
+@pytest.mark.parametrize(("weight", "chunk"), [(0.25, 512), (1.0, 7), (0.01, 5)])
+def test_neighbouring_levels_are_positives_of_their_weight(weight: float, chunk: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.tensor([0, 0, 1, 2, 2, 3, 5, 6, 6, 7, 10, 12, 14, 15, 125, 124, 121, 0, 2, 9])
+    embeddings = torch.randn(len(labels), 9, dtype=torch.float64, generator=generator)
+    near = {(low, low + 1): weight for low in (1, 2, 3, 4, 6, 7, 8, 9, 14, 121, 122, 123, 124)}  # not 5-6: two types
+    ours, theirs = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
+    loss = contrastive_loss(ours, labels, temperature=0.1, classes=126, affinity=affinity(weight), chunk=chunk)
+    expected, dropped = literal(theirs, labels, 0.1, near)
+    loss.value.backward()
+    expected.backward()
+    assert abs(loss.value.item() - expected.item()) < 1e-12 and int(loss.dropped) == dropped == 3  # 5, 12, 121
+    assert (ours.grad - theirs.grad).abs().max() < 1e-12
 
 
 def test_gradcheck() -> None:

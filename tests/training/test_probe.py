@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.training.probe import probe
+from pipeline.training.probe import HeldOut, _ridge_predict, probe
 
 
 def table(signal: float, sources: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,3 +47,36 @@ def test_more_folds_than_sources_are_refused() -> None:
     features, labels, source = table(1.0, sources=3)
     with pytest.raises(ValueError, match=r"probe.folds: 4 is not in 2..3"):
         probe(features, labels, source)
+
+
+def test_more_numbers_than_rows_give_the_same_ridge() -> None:
+    chance = np.random.default_rng(1)
+    answers = np.arange(60) % 5
+    x, test = chance.normal(size=(60, 90)).astype(np.float32), chance.normal(size=(40, 90)).astype(np.float32)
+    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    z, targets = (x - mean) / deviation, np.eye(5)[answers]
+    weights = np.linalg.solve(z.T @ z + 10 * np.eye(90), z.T @ (targets - targets.mean(0)))  # written out, the long way
+    expected = np.argmax((test - mean) / deviation @ weights + targets.mean(0), axis=1)
+    assert np.array_equal(_ridge_predict(x, answers, test, 10.0), expected)
+
+
+class Held:
+    """Images whose features are known: pixel (0, 0) holds the row."""
+
+    def __init__(self) -> None:
+        self.features, self.labels, self.sources = table(3.0)
+
+    def image(self, index: int) -> np.ndarray:
+        return np.array([[[index % 256, index // 256, 0]]], np.uint8)
+
+    def extract(self, images: list[np.ndarray]) -> np.ndarray:
+        assert len(images) <= 126
+        return self.features[[int(image[0, 0, 0]) + 256 * int(image[0, 0, 1]) for image in images]]
+
+
+def test_held_out_images_are_extracted_and_probed() -> None:
+    held = Held()
+    rows = np.flatnonzero(held.sources > held.sources.min())[::-1]
+    found = HeldOut(held, rows, held.sources[rows], folds=3)(held)
+    assert found == probe(held.features[rows], held.labels[rows], held.sources[rows], folds=3)
+    assert found["sources"] == 7 and found["type_accuracy"] > 0.9

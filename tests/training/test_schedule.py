@@ -6,7 +6,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
+from pipeline.params import TrainParams
+from pipeline.training.projector import build
 from pipeline.training.schedule import learning_rate, sgd
 
 
@@ -35,3 +38,29 @@ def test_decay_spares_the_norms_unless_asked(decay_norms: bool) -> None:
     factors = [0.95, 0.95 if decay_norms else 1.0, 1.0]
     for old, new, factor in zip(before, model.parameters(), factors, strict=True):
         assert torch.allclose(new, old * factor)
+
+
+def test_official_decay_goes_by_names_and_spares_48_of_55_norms() -> None:
+    params = TrainParams(depth=50, width=8, projector_layers=1, projector_width=16, projection=8)
+    model = build(params, torch.Generator())
+    norms = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for p in m.parameters()}
+    for decay_norms in (False, True):
+        optimiser = sgd(model, momentum=0.9, weight_decay=0.5, decay_norms=decay_norms, official=True)
+        rates = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+        assert len(rates) == len(list(model.parameters())) and set(rates.values()) == {0.0, 0.5}
+        assert sum(rate == 0 for rate in rates.values()) == 2 * 48 and len(norms) == 2 * 55
+        for spared in (model.trunk.get_submodule("layer1.0.bn3"), model.trunk.get_submodule("layer4.2.bn1")):
+            assert rates[id(spared.weight)] == 0
+        for decayed in (model.trunk.bn1, model.trunk.get_submodule("layer1.0.downsample.1"), model.projector[4]):
+            assert rates[id(decayed.weight)] == 0.5
+
+
+def test_official_passes_have_batch_statistics_of_their_own() -> None:
+    model, twice = (
+        build(TrainParams(width=8, projector_width=16, projection=8, compat=compat), torch.Generator().manual_seed(1))
+        for compat in ("fixed", "official")
+    )
+    crops = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    parts = torch.cat([model(half) for half in crops.chunk(2)])
+    assert torch.equal(twice(crops), parts) and not torch.allclose(model(crops), parts, atol=1e-3)
+    assert int(twice.trunk.bn1.num_batches_tracked) == 2

@@ -15,8 +15,13 @@ from stand_in import TINY, StandIn, job
 
 from pipeline import encoder
 from pipeline.artifacts import ArtifactError
+from pipeline.encoder.extractor import Extractor
+from pipeline.encoder.network import ResNet
+from pipeline.encoder.weights import load_trunk
 from pipeline.training import checkpoint, trainer
-from pipeline.training.trainer import Job, TrainingError, train
+from pipeline.training.average import Average
+from pipeline.training.job import Job, identity
+from pipeline.training.trainer import TrainingError, train
 
 
 @pytest.fixture(autouse=True)
@@ -145,11 +150,6 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_images(tmp_path: Path) 
     data = StandIn()
     run = job(tmp_path, data, params)
 
-    class Nan(StandIn):
-        pass
-
-    from pipeline.training import trainer
-
     render = trainer.views.render
 
     def broken(*args: object) -> torch.Tensor:
@@ -193,5 +193,111 @@ def test_an_unknown_cache_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_precision_is_not_gone_on_with(tmp_path: Path) -> None:
     made = job(tmp_path, StandIn())
-    assert trainer._identity(made, 1, "fp32") != trainer._identity(made, 1, "bf16")
-    assert trainer._identity(made, 1, "fp32") == trainer._identity(made, 1, "fp32")
+    assert identity(made, 1, "fp32") != identity(made, 1, "bf16")
+    assert identity(made, 1, "fp32") == identity(made, 1, "fp32")
+
+
+def test_the_average_is_written_resumed_and_off_by_default(tmp_path: Path) -> None:
+    averaged = TINY.model_copy(update={"ema": 0.6})
+    train(job(tmp_path / "last", StandIn(), checkpoint_every=1))
+    for name, every in (("whole", 2), ("again", 1)):
+        train(job(tmp_path / name, StandIn(), averaged, checkpoint_every=every))
+    assert weights(tmp_path / "whole") == weights(tmp_path / "again") != weights(tmp_path / "last")
+    assert steady(tmp_path / "whole") == steady(tmp_path / "last")  # what is learnt is the same
+    state = checkpoint.load(tmp_path / "whole/checkpoints", identity(job(tmp_path, StandIn(), averaged), 1, "fp32"))
+    assert state is not None
+    written = load_trunk(tmp_path / "whole" / "out")[0].state_dict()
+    for key, value in state["average"].items():
+        assert torch.equal(value, written[key])
+
+
+@pytest.mark.parametrize("moment", [1, 5])
+def test_the_average_of_a_stopped_run_is_that_of_a_whole_one(
+    tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = TINY.model_copy(update={"ema": 0.9})
+    train(job(tmp_path / "whole", StandIn(), params))
+    save = checkpoint.save
+
+    def stop(*args: object, step: int, **options: object) -> None:
+        save(*args, step=step, **options)  # type: ignore[arg-type]
+        if step == moment:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(job(tmp_path / "broken", StandIn(), params, checkpoint_every=1))
+    monkeypatch.undo()
+    train(job(tmp_path / "broken", StandIn(), params))
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+
+
+def test_the_average_is_the_written_out_sum() -> None:
+    trunk, values = ResNet(18, 8), [1.0, 5.0, -3.0]
+    average = Average(trunk, 0.15)
+    expected = {key: value.clone() for key, value in trunk.state_dict().items()}
+    for step, value in enumerate(values):
+        decay = min(0.15, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for tensor in trunk.state_dict().values():
+                if tensor.is_floating_point():  # weights and the batch norms' statistics
+                    tensor.fill_(value)
+        average.update(trunk, step)
+        for key, mean in expected.items():
+            if mean.is_floating_point():
+                expected[key] = decay * mean + (1 - decay) * value
+    assert "bn1.running_var" in expected
+    for key, mean in average.trunk.state_dict().items():
+        assert torch.allclose(mean, expected[key], atol=1e-6), key
+
+
+def test_options_change_what_is_learnt(tmp_path: Path) -> None:
+    train(job(tmp_path / "plain", StandIn()))
+    for changes in ({"neighbour_weight": 0.5}, {"colour_spaces": ("grey",)}, {"compat": "official"}):
+        folder = tmp_path / str(*changes)
+        train(job(folder, StandIn(), TINY.model_copy(update=changes)))
+        assert weights(folder) != weights(tmp_path / "plain")
+
+
+def looks(extractor: Extractor) -> dict[str, float]:
+    """A probe that uses the extractor and all of torch's chance."""
+    features = extractor.extract([StandIn().image(index) for index in range(3)])
+    torch.rand(7)
+    return {"type_accuracy": float(features.std())}
+
+
+@pytest.mark.parametrize("ema", [None, 0.8])
+def test_the_probe_goes_into_the_history_and_changes_no_weight(tmp_path: Path, ema: float | None) -> None:
+    params = TINY.model_copy(update={"epochs": 3.0, "probe_every": 2, "ema": ema})
+    train(job(tmp_path / "unseen", StandIn(), params))
+    train(job(tmp_path / "seen", StandIn(), params, probe=looks))
+    train(job(tmp_path / "never", StandIn(), params.model_copy(update={"probe_every": 0}), probe=looks))
+    assert weights(tmp_path / "seen") == weights(tmp_path / "unseen") == weights(tmp_path / "never")
+    accuracies = steady(tmp_path / "seen").pop("type_accuracy")
+    assert [step for step, accuracy in enumerate(accuracies) if accuracy is not None] == [7, 11]  # epoch 2, the end
+    unseen = steady(tmp_path / "unseen")
+    assert {**steady(tmp_path / "seen"), "type_accuracy": unseen["type_accuracy"]} == unseen
+    assert set(steady(tmp_path / "never")["type_accuracy"]) == {None} == set(unseen["type_accuracy"])
+    final = encoder.load(tmp_path / "seen" / "out")
+    assert accuracies[-1] == pytest.approx(looks(final)["type_accuracy"], rel=1e-6)  # of what is written
+    card = json.loads((tmp_path / "seen" / "out" / "encoder.json").read_text())
+    assert card["provenance"]["selection"] == "last"
+
+
+def test_a_resumed_history_keeps_what_the_probe_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = TINY.model_copy(update={"probe_every": 1})
+    train(job(tmp_path / "whole", StandIn(), params, probe=looks))
+    save = checkpoint.save
+
+    def stop(*args: object, step: int, **options: object) -> None:
+        save(*args, step=step, **options)  # type: ignore[arg-type]
+        if step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(job(tmp_path / "broken", StandIn(), params, checkpoint_every=1, probe=looks))
+    monkeypatch.undo()
+    train(job(tmp_path / "broken", StandIn(), params, probe=looks))
+    assert steady(tmp_path / "broken") == steady(tmp_path / "whole")
+    assert sum(accuracy is not None for accuracy in steady(tmp_path / "whole")["type_accuracy"]) == 2

@@ -1,0 +1,54 @@
+"""``synthetic-iqa import-weights``: a published checkpoint as an encoder's folder."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import refuse
+
+
+class Normalise(str, Enum):
+    """What is taken off an image before the trunk sees it."""
+
+    auto = "auto"
+    imagenet = "imagenet"
+    none = "none"
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="A ResNet of torchvision, timm or CONTRIQUE: .pth .tar .safetensors.")],
+    out: Annotated[Path, typer.Option("--out", help="The encoder's folder, such as data/models/contrique.")],
+    normalise: Annotated[
+        Normalise,
+        typer.Option(help="Whether ImageNet's mean and deviation are taken off; auto: not for CONTRIQUE's."),
+    ] = Normalise.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace an encoder that is there.")] = False,
+) -> None:
+    """Turn a published checkpoint into encoder.safetensors and encoder.json, for the features stage.
+
+    The file's tensors are read, and nothing of it is run. Name the folder under `imported` and `encoders` in
+    params.yaml.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", out.name):
+        refuse(f"{out}: its last part is the encoder's name: a-z, 0-9 and _")
+    if (out / "encoder.json").exists() and not force:
+        refuse(f"{out}: an encoder is there already; --force replaces it")
+    from dataclasses import replace
+
+    from pipeline.encoder import foreign, weights
+    from pipeline.encoder.scales import Sight
+
+    found = foreign.read(file)
+    sight = found.sight
+    if normalise is not Normalise.auto:
+        plain = foreign.IMAGENET if normalise is Normalise.imagenet else Sight()
+        sight = replace(sight, mean=plain.mean, deviation=plain.deviation)
+    about = {"imported_from": file.name, "sha256": found.sha256, "key_names": found.names}
+    weights.save(out, found.trunk, out.name, {"trained_on": None, **about}, sight)
+    left = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
+    print(f"{out}: {found.trunk.architecture}, {found.names} key names, half scale {sight.half}{left}")

@@ -1,0 +1,117 @@
+"""Published checkpoints as trunks of ours: torchvision's and timm's ResNets, and CONTRIQUE's.
+
+The only place that reads a torch file which this project did not write: with ``weights_only=True``, which builds
+tensors and plain containers and runs no code of the file's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.artifacts import ArtifactError, sha256_file
+from pipeline.encoder.network import BLOCKS, ResNet
+from pipeline.encoder.scales import Sight
+
+IMAGENET = Sight(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+CONTRIQUE = Sight(half="bicubic")  # bytes / 255 as they are, halved as its demos do
+WRAPPERS = ("state_dict", "model")  # training scripts put the weights under one of these
+SHOWN = 4  # keys in a message
+_STEM = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A trunk read from a file, how it sees images, whose key names the file has, and which of its keys were left out
+    (the classifier, the projector).
+    """
+
+    trunk: ResNet
+    sight: Sight
+    names: str
+    left_out: tuple[str, ...]
+    sha256: str
+
+
+def read(path: Path) -> Foreign:
+    """The trunk in a .safetensors file, or else in one of torch's (.pth, .pt, .tar).
+
+    :class:`ArtifactError` names the file, and the keys that are missing, unexpected or of another shape.
+    """
+    state = _state(Path(path))
+    contrique = any(key.startswith("encoder.") for key in state)
+    if contrique:
+        head = tuple(key for key in state if key.startswith("projector."))
+        renamed = {_from_contrique(key): value for key, value in state.items() if key not in head}
+    else:
+        head = tuple(key for key in state if key in ("fc.weight", "fc.bias"))
+        renamed = {key: value for key, value in state.items() if key not in head}
+    names, sight = ("CONTRIQUE", CONTRIQUE) if contrique else ("torchvision and timm", IMAGENET)
+    return Foreign(_trunk(renamed, path), sight, names, head, sha256_file(path))
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """Keys to tensors, without the prefix of DistributedDataParallel."""
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: object = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format's own kinds, the refusal of foreign code among them
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path}: not a file of plain weights, nothing of it was run ({reason:.200})") from None
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content:
+        raise ArtifactError(f"{path}: holds no weights by name but a {type(content).__name__}")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ArtifactError(f"{path}: {key!r} is a {type(value).__name__}, not a tensor")
+        if not torch.isfinite(value).all():
+            raise ArtifactError(f"{path}: {key} has values that are no numbers")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _from_contrique(key: str) -> str:
+    """Its encoder is a sequence of torchvision's children: ``encoder.4.0.conv1.weight`` is layer1's."""
+    match = re.fullmatch(r"encoder\.(\d+)\.(.+)", key)
+    return f"{_STEM[match[1]]}.{match[2]}" if match and match[1] in _STEM else key
+
+
+def _trunk(state: dict[str, Tensor], path: Path) -> ResNet:
+    """The depth whose keys fit, filled."""
+    stem = state.get("conv1.weight")
+    width = len(stem) if stem is not None and stem.ndim == 4 else 64
+    with torch.device("meta"):
+        expected = {depth: ResNet(depth, width).state_dict() for depth in BLOCKS}
+    depth = min(BLOCKS, key=lambda depth: len(expected[depth].keys() ^ state.keys()))
+    counters = {key for key in expected[depth] if key.endswith("num_batches_tracked")}  # old files have none
+    shaped = {key: value.shape for key, value in expected[depth].items()}
+    problems = [
+        *_listed("missing", [key for key in expected[depth] if key not in state and key not in counters]),
+        *_listed("unexpected", [key for key in state if key not in expected[depth]]),
+        *_listed(
+            "of another shape",
+            [k for k in state if k in shaped and state[k].shape != shaped[k]],
+        ),
+    ]
+    if problems:
+        raise ArtifactError(f"{path}: not a ResNet-18, 34 or 50; beside a ResNet-{depth}'s keys, {'; '.join(problems)}")
+    trunk = ResNet(depth, width)
+    zeros = {key: torch.zeros((), dtype=torch.int64) for key in counters}
+    trunk.load_state_dict({**zeros, **{key: value.to(expected[depth][key].dtype) for key, value in state.items()}})
+    return trunk
+
+
+def _listed(what: str, keys: list[str]) -> list[str]:
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return [f"{what}: {', '.join(keys[:SHOWN])}{more}"] if keys else []
