@@ -246,6 +246,7 @@ class Params(_Section):
     embedded: list[Literal["photos"]]
     ingested: list[Name]
     databases: list[Name] = Field(min_length=1)
+    regressors: list[Name] = []
     sources: SourcesParams
     statistics: StatisticsParams
     distort: DistortParams
@@ -267,6 +268,7 @@ class Params(_Section):
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),
             ("databases", self.databases, [*self.embedded, *self.ingested]),
+            ("regressors", self.regressors, self.encoders),
         )
         for key, names, known in lists:
             for name in names:

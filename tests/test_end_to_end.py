@@ -60,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_every_stage_runs_and_leaves_what_it_promises(project: Project) -> None:
     assert {name.split("@")[0] for name in project.ran} == {  # type: ignore[attr-defined]
         *("sources", "statistics", "distort", "train", "untrained", "probe", "embed", "features", "evaluate"),
-        *("compare", "report"),
+        *("compare", "regressor", "report"),
     }
     page = (project.folder / "report/index.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html") and 'src="http' not in page
@@ -77,7 +77,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 
 def test_an_evaluation_parameter_reruns_evaluate_and_what_follows_only(project: Project) -> None:
     project.change("lambda_max: 1000.0", "lambda_max: 500.0")
-    assert {name.split("@")[0] for name in project.repro()} == {"evaluate", "compare", "report"}
+    assert {name.split("@")[0] for name in project.repro()} == {"evaluate", "compare", "regressor", "report"}
 
 
 def test_one_features_stage_runs_alone(project: Project) -> None:

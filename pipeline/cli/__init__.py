@@ -15,6 +15,7 @@ from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
 from pipeline.cli.remake import remake
 from pipeline.cli.remake_tid2013 import remake_tid2013
+from pipeline.cli.score import score
 from pipeline.cli.sheet import sheet
 from pipeline.cli.verify import verify
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, sheet, distort, remake, remake_tid2013, import_weights, verify):
+for verb in (profile, score, sheet, distort, remake, remake_tid2013, import_weights, verify):
     app.command()(verb)
 
 

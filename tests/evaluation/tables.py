@@ -48,12 +48,13 @@ def write_features(
     y: np.ndarray,
     *,
     standardise: bool = False,
+    weights: str = "ab" * 32,
     encoder: str = "toy",
     database: str = "toys",
     about: dict[str, object] | None = None,
     **columns,
 ) -> FeatureTable:
-    metadata = (about or {}) | {"weights_sha256": "ab" * 32, "standardise": standardise, "non_finite": []}
+    metadata = (about or {}) | {"weights_sha256": weights, "standardise": standardise, "non_finite": []}
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     metadata["non_finite"] = [f"image{i:05d}" for i in bad]
     table = feature_table(

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pipeline.databases import DATABASE
 from pipeline.evaluation import FIGURES, PREDICTIONS
 from pipeline.features import feature_schema
+from pipeline.scoring import SCORES
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 INTRODUCTION = """# Tables
@@ -40,6 +41,7 @@ def render() -> str:
             section("data/features/{encoder}/{database}.parquet", feature_schema(2)),
             section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
             section("data/compare/table.parquet", FIGURES),
+            section("what `synthetic-iqa score --out` writes", SCORES),
         ]
     )
 

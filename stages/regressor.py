@@ -1,0 +1,54 @@
+"""regressor@{encoder}-{database}: a ridge on the whole database, for `synthetic-iqa score` (data/regressors/)."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import artifacts
+from pipeline.databases import load_manifest
+from pipeline.evaluation.whole import fit_whole
+from pipeline.features import read_features, weights_sha256
+from pipeline.params import Params
+from pipeline.scoring import Linear, save_regressor
+from stages import DATA, entry
+
+LIBRARIES = ("numpy", "scipy", "synthetic-iqa")
+
+
+def run(params: Params, encoder: str, database: str) -> None:
+    """Fit on every scored image, without and with the reference, and store it with what its numbers mean."""
+    knobs, manifest = params.evaluate, load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
+    weights, path = weights_sha256(DATA / "models" / encoder), DATA / "features" / encoder / f"{database}.parquet"
+    table = read_features(path, weights=weights)
+    lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()
+    fits = fit_whole(table, lambdas, seed=params.seed)
+    about = {
+        "kind": "ridge",
+        "encoder": encoder,
+        "weights_sha256": weights,
+        "dim": table.dim,
+        "standardise": bool(table.metadata.get("standardise", False)),
+        "database": database,
+        "title": manifest.title,
+        "citation": manifest.citation,
+        "note": manifest.note,
+        "higher_is_better": manifest.higher_is_better,
+        "range": list(manifest.range),
+        "features_sha256": artifacts.sha256_file(path),
+        "images": fits["nr"].images,
+        "groups": fits["nr"].groups,
+        "modes": {
+            mode: {"lambda": fit.penalty, "lambda_rule": fit.rule, "srocc_left_out": fit.criterion}
+            for mode, fit in fits.items()
+        },
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+    modes = {mode: Linear(fit.coef, fit.mean, fit.scale, fit.level) for mode, fit in fits.items()}
+    save_regressor(DATA / "regressors" / encoder / database, modes, about)
+
+
+if __name__ == "__main__":
+    entry(run, "encoder", "database")

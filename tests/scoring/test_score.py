@@ -1,0 +1,270 @@
+"""`synthetic-iqa score`: 500 files of every kind, 20 of them broken in 20 ways; every one has a row."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from pipeline import cli, images
+from pipeline.encoder.network import ResNet, initialise
+from pipeline.encoder.weights import save
+from pipeline.features import load_extractor
+from pipeline.scoring import Linear, Scorer, load_regressor, save_regressor, score_files
+
+Run = Callable[..., tuple[int, str, str]]
+SIZES = ((32, 32), (48, 40), (33, 57), (64, 48), (96, 64))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a stored encoder of width 16, and a regressor for it."""
+    folder = tmp_path_factory.mktemp("project")
+    trunk = ResNet(18, 16)
+    initialise(trunk, torch.Generator().manual_seed(1))
+    sha256 = save(folder / "data/models/small", trunk, "small", {})
+    draw, dim = np.random.default_rng(2), 2 * trunk.dim
+    modes = {mode: Linear(draw.normal(size=dim), draw.uniform(size=dim), np.ones(dim), 3.0) for mode in ("nr", "fr")}
+    about = {
+        "encoder": "small", "weights_sha256": sha256, "database": "photos", "dim": dim, "higher_is_better": True,
+        "range": [1.0, 5.0], "modes": {"nr": {}, "fr": {}},
+    }  # fmt: skip
+    save_regressor(folder / "data/regressors/small/photos", modes, about)
+    return folder
+
+
+@pytest.fixture
+def run(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys.modules["pipeline.cli.score"], "RELEASED", (Path("released"),))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["synthetic-iqa", "score", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def picture(seed: int, size: tuple[int, int] = (48, 40)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def encoded(image: np.ndarray, form: str, mode: str = "RGB", **options: object) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(image).convert(mode).save(sink, form, **options)
+    return sink.getvalue()
+
+
+def whole(index: int) -> tuple[str, bytes]:
+    """The ``index``-th good file: its ending and its bytes."""
+    image = picture(index, SIZES[index % len(SIZES)])
+    kinds: list[Callable[[], tuple[str, bytes]]] = [
+        lambda: ("png", images.encode(image, "png")),
+        lambda: ("jpg", encoded(image, "JPEG", quality=80)),
+        lambda: ("JPEG", encoded(image, "JPEG", "L")),
+        lambda: ("webp", encoded(image, "WEBP")),
+        lambda: ("qoi", images.encode(image, "qoi")),
+        lambda: ("bmp", encoded(image, "BMP")),
+        lambda: ("jxl", images.encode(image, "jxl")),
+        lambda: ("png", encoded(image, "PNG", "RGBA")),
+        lambda: ("png", encoded(image, "PNG", "LA")),
+        lambda: ("png", encoded(image, "PNG", "P")),
+        lambda: ("png", imagecodecs.png_encode(image.astype(np.uint16) * 257)),
+        lambda: ("png", encoded(image, "JPEG")),  # the ending lies, the content is whole
+    ]
+    return kinds[index % len(kinds)]()
+
+
+def bomb(width: int, height: int) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+def break_twenty(folder: Path) -> dict[str, str]:
+    """Twenty files that can't be scored below ``folder``: name -> what is said of it."""
+    png, jpg = images.encode(picture(1), "png"), encoded(picture(1), "JPEG")
+    flipped = bytearray(png)
+    flipped[len(png) // 2] ^= 255
+    frames = [Image.fromarray(picture(i)) for i in range(2)]
+    moving = io.BytesIO()
+    frames[0].save(moving, "WEBP", save_all=True, append_images=frames[1:])
+    files = {
+        "cut.png": (png[: len(png) // 2], "broken png"),
+        "cut.jpg": (jpg[: len(jpg) // 2], "broken jpeg"),
+        "cut.webp": (images.encode(picture(1), "webp")[:400], "webp"),
+        "cut.qoi": (images.encode(picture(1), "qoi")[:-20], "cut short"),
+        "cut.bmp": (encoded(picture(1), "BMP")[:500], "broken bmp"),
+        "cut.jxl": (images.encode(picture(1), "jxl")[:300], "broken jxl"),
+        "head_only.png": (png[:12], "broken png header"),
+        "flipped.png": (bytes(flipped), "broken png"),
+        "empty.png": (b"", "an empty file"),
+        "text.png": (b"this is not an image\n", "not a PNG, JPEG"),
+        "page.jpg": (b"<!doctype html><title>404</title>", "not a PNG, JPEG"),
+        "bomb.png": (bomb(60_000, 60_000), "over the cap"),
+        "cmyk.jpg": (encoded(picture(1), "JPEG", "CMYK"), "CMYK"),
+        "moving.webp": (moving.getvalue(), "an animation"),
+        "nan.tiff": (encoded_float(), "not a PNG, JPEG"),
+        "old.gif": (encoded(picture(1), "GIF"), "not a PNG, JPEG"),
+    }
+    for name, (data, _) in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "folder.png").mkdir()
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    os.mkfifo(folder / "pipe.png")
+    others = {
+        "folder.png": "a folder, not an image",
+        "dangling.png": "no such file",
+        "loop.png": "too many",
+        "pipe.png": "not a regular file",
+    }
+    return {name: said for name, (_, said) in files.items()} | others
+
+
+def encoded_float() -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(sink, "TIFF")
+    return sink.getvalue()
+
+
+def test_500_mixed_files_of_which_20_are_broken(run: Run, tmp_path: Path) -> None:
+    top = tmp_path / "mixed"
+    for index in range(480):
+        ending, data = whole(index)
+        place = top / ("" if index % 3 else f"deep/{index % 7}")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"image{index:03d}.{ending}").write_bytes(data)
+    broken = break_twenty(top)
+    (top / "notes.txt").write_text("not an image")
+    assert len(broken) == 20
+    code, out, err = run(top, "--out", tmp_path / "scores.parquet")
+    assert code == 1
+    assert out == (
+        f"{tmp_path}/scores.parquet: 480 scored, 20 failed; 1 other files left alone; "
+        "higher is better, photos runs from 1 to 5\n"
+    )
+    table = pq.read_table(tmp_path / "scores.parquet")
+    rows = {Path(row["path"]).name: row for row in table.to_pylist()}
+    assert len(table) == len(rows) == 500
+    assert table["score"].null_count == 20 and table["error"].null_count == 480
+    for name, said in broken.items():
+        assert said in rows[name]["error"] and rows[name]["score"] is None, (name, rows[name]["error"])
+        assert err.count(f"{top / name}: {rows[name]['error']}\n") == 1
+    assert err.count("synthetic-iqa: ") == 20
+    good = [row for row in rows.values() if row["error"] is None]
+    assert all(np.isfinite(row["score"]) and row["higher_is_better"] for row in good)
+    assert (rows["image002.JPEG"]["width"], rows["image002.JPEG"]["height"]) == (57, 33)
+
+
+def test_a_score_is_the_same_alone_and_among_others(run: Run, project: Path, tmp_path: Path) -> None:
+    files = []
+    for index in range(40):
+        ending, data = whole(index)
+        files.append(tmp_path / f"{index:02d}.{ending}")
+        files[-1].write_bytes(data)
+    folder = project / "data/models/small"
+    regressor = load_regressor(project / "data/regressors/small/photos")
+    scorer = Scorer(load_extractor(folder), regressor)
+    together = list(score_files(scorer, files))
+    assert [row.path for row in together] == files
+    for row in together[::7]:
+        image = images.read(row.path)
+        feature = load_extractor(folder).extract([image])
+        assert row.score == pytest.approx(float(regressor.modes["nr"].predict(feature)[0]), abs=1e-4)
+    assert len({row.score for row in together}) == 40
+
+
+def test_a_list_on_stdout_names_scores_direction_and_range(run: Run, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(images.encode(picture(ord(name[0])), "png"))
+    code, out, err = run(tmp_path / "b.png", tmp_path, tmp_path / "b.png")
+    lines = out.splitlines()
+    assert code == 0 and not err and len(lines) == 3
+    assert [line.split()[1] for line in lines[:2]] == [f"{tmp_path}/b.png", f"{tmp_path}/a.png"]
+    assert lines[2] == "small/photos: 2 scored, 0 failed; higher is better, photos runs from 1 to 5"
+
+
+def test_csv_has_the_rows_of_parquet(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a, b.png").write_bytes(images.encode(picture(1), "png"))
+    (tmp_path / "in" / "bad.png").write_bytes(b"")
+    assert run(tmp_path / "in", "-o", tmp_path / "s.csv")[0] == 1
+    assert run(tmp_path / "in", "-o", tmp_path / "s.parquet")[0] == 1
+    csv, parquet = pyarrow.csv.read_csv(tmp_path / "s.csv"), pq.read_table(tmp_path / "s.parquet")
+    assert csv.column_names == parquet.column_names
+    assert csv["score"].to_pylist()[0] == pytest.approx(parquet["score"].to_pylist()[0], rel=1e-12)
+    assert csv["path"].to_pylist() == parquet["path"].to_pylist()
+
+
+def test_a_reference_scores_by_the_difference(run: Run, project: Path, tmp_path: Path) -> None:
+    for name, seed, size in (("ref.png", 1, (48, 40)), ("a.png", 2, (48, 40)), ("other.png", 3, (32, 32))):
+        (tmp_path / name).write_bytes(images.encode(picture(seed, size), "png"))
+    given = [tmp_path / name for name in ("ref.png", "a.png", "other.png")]
+    code, out, err = run(*given, "--reference", tmp_path / "ref.png")
+    assert code == 1 and "other.png: 32 x 32, and the reference is 40 x 48" in err
+    regressor = load_regressor(project / "data/regressors/small/photos")
+    identical = regressor.modes["fr"].predict(np.zeros((1, regressor.card["dim"])))[0]
+    assert float(out.split()[0]) == pytest.approx(identical, abs=6e-4)
+    assert float(out.splitlines()[1].split()[0]) != float(out.split()[0])
+
+
+def test_what_can_not_run_is_refused_in_one_line(run: Run, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(images.encode(picture(1), "png"))
+    (tmp_path / "empty").mkdir()
+    trunk = ResNet(18, 16)
+    initialise(trunk, torch.Generator().manual_seed(2))
+    save(tmp_path / "encoder", trunk, "other", {})
+    for arguments, said in (
+        ((tmp_path / "a.png", "-o", "x.txt"), "x.txt: a table of scores is written as .parquet or .csv"),
+        ((tmp_path / "empty",), "no images here"),
+        ((tmp_path / "a.png", "--regressor", "koniq10k"), "--regressor koniq10k: no such regressor; there are small/"),
+        ((tmp_path / "a.png", "--encoder", tmp_path / "encoder"), "small/photos was made for weights"),
+        ((tmp_path / "a.png", "--device", "tpu"), "--device tpu: not one of auto, cpu, cuda"),
+    ):
+        code, out, err = run(*arguments)
+        assert code == 2 and not out and said in err and err.count("\n") == 1, err
+    code, out, err = run(tmp_path / "gone.png")
+    assert code == 1 and "gone.png: no such file or folder" in err
+
+
+def test_an_image_that_the_extractor_can_not_take_is_its_own_failure(project: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{seed}.png" for seed in range(4)]
+    for seed, path in enumerate(files):
+        path.write_bytes(images.encode(picture(seed), "png"))
+    marked = picture(2)
+
+    class Picky:
+        name, dim, sha256 = "picky", 2, "ab" * 32
+
+        def extract(self, pictures):
+            if any((image == marked).all() for image in pictures):
+                raise MemoryError
+            return np.array([[image.mean(), np.nan if (image == picture(3)).all() else 1] for image in pictures])
+
+    about = {
+        "encoder": "picky", "weights_sha256": "ab" * 32, "database": "toys", "dim": 2, "higher_is_better": True,
+        "range": [0, 1], "modes": {"nr": {}},
+    }  # fmt: skip
+    save_regressor(tmp_path / "r", {"nr": Linear(np.ones(2), np.zeros(2), np.ones(2), 0.0)}, about)
+    rows = list(score_files(Scorer(Picky(), load_regressor(tmp_path / "r")), files))
+    assert [row.error for row in rows] == ["", "", "MemoryError", "its features are not all finite"]
+    assert rows[0].score == pytest.approx(picture(0).mean() + 1)
