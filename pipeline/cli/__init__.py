@@ -17,6 +17,7 @@ from pipeline.cli.remake import remake
 from pipeline.cli.remake_tid2013 import remake_tid2013
 from pipeline.cli.score import score
 from pipeline.cli.sheet import sheet
+from pipeline.cli.table import table
 from pipeline.cli.verify import verify
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, score, sheet, distort, remake, remake_tid2013, import_weights, verify):
+for verb in (profile, score, sheet, distort, remake, remake_tid2013, import_weights, verify, table):
     app.command()(verb)
 
 
