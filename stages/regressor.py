@@ -37,6 +37,7 @@ def run(params: Params, encoder: str, database: str) -> None:
         "note": manifest.note,
         "higher_is_better": manifest.higher_is_better,
         "range": list(manifest.range),
+        "short_side": manifest.short_side,
         "features_sha256": artifacts.sha256_file(path),
         "images": fits["nr"].images,
         "groups": fits["nr"].groups,

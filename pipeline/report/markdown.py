@@ -18,7 +18,18 @@ BEGIN, END = "<!-- results: written by `synthetic-iqa table` -->", "<!-- end of 
 NAMES = {"nr": "No reference", "fr": "Full reference"}
 _LAST = ("random_init", "floor", "brisque36", "niqe")  # below the encoders, above the full-reference metrics
 _DATABASES = ("biq2021", "tid2013_kodak", "photos")  # first, in this order
-_PUBLISHED = ("Dead Leaves", "Textured Dead Leaves", "Danbooru", "CONTRIQUE", "BRISQUE", "NIQE", "PSNR", "SSIM", "FSIM", "VSI")
+_PUBLISHED = (
+    "Dead Leaves",
+    "Textured Dead Leaves",
+    "Danbooru",
+    "CONTRIQUE",
+    "BRISQUE",
+    "NIQE",
+    "PSNR",
+    "SSIM",
+    "FSIM",
+    "VSI",
+)
 Metrics = Mapping[str, Any]
 
 
@@ -28,14 +39,14 @@ class TableError(Refusal, ValueError):
 
 @dataclass(frozen=True)
 class Results:
-    """``evaluations``: (encoder, database) -> metrics; ``intervals``: (encoder, regressor, database, mode) -> method."""
+    """``evaluations``: (encoder, database) -> metrics; ``intervals``: (encoder, regressor, database, mode) -> its own."""
 
     evaluations: Mapping[tuple[str, str], Metrics]
     intervals: Mapping[tuple[str, str, str, str], Metrics]
 
 
 def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequence[str] = ()) -> Results:
-    """What evaluate and compare left below ``metrics``; ``encoders`` and ``databases`` choose some, and their order."""
+    """What evaluate and compare left below ``metrics``; ``encoders`` (in their order) and ``databases`` choose some."""
     found = {}
     for path in sorted((metrics / "evaluate").glob("*/*.json")):
         key = (path.parent.name, path.stem)
@@ -43,8 +54,8 @@ def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequenc
             found[key] = artifacts.read_json(path)
     if not found:
         raise TableError(f"{metrics / 'evaluate'}: no metrics here; `dvc repro evaluate` writes them")
-    rank = (_order(encoders, _LAST, {e for e, _ in found}), _order(databases, (), {d for _, d in found}, _DATABASES))
-    ordered = sorted(found, key=lambda key: (rank[0].index(key[0]), rank[1].index(key[1])))
+    rank = _order(encoders, {name for name, _ in found})
+    ordered = sorted(found, key=lambda key: (rank.index(key[0]), _rank(key[1])))
     compared = metrics / "compare.json"
     methods = artifacts.read_json(compared).get("methods", []) if compared.is_file() else []
     intervals = {(m["encoder"], m["regressor"], m["database"], m["mode"]): m for m in methods}
@@ -53,7 +64,7 @@ def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequenc
 
 def render(results: Results, date: str) -> str:
     """The block without its marks: date, protocol, a table for each mode, and published figures of other databases."""
-    databases = list(dict.fromkeys(sorted((d for _, d in results.evaluations), key=_rank)))
+    databases = sorted({d for (_, d), metrics in results.evaluations.items() if metrics.get("splits")}, key=_rank)
     parts = [f"Measured {date}. {_protocol(results, databases)}\n"]
     for mode, title in NAMES.items():
         lines = _mode(results, databases, mode)
@@ -92,12 +103,10 @@ def _undated(text: str) -> str:
     return re.sub(r"^\s*Measured [0-9-]+\.", "", text).strip()
 
 
-def _order(asked: Sequence[str], last: Sequence[str], names: set[str], first: Sequence[str] = ("released",)) -> list[str]:
-    """``names`` as they were asked for; else ``first``, the rest by name, ``last``, and metrics after that."""
-    if asked:
-        return list(asked)
-    rest = sorted(names - set(first) - set(last))
-    return [name for name in (*first, *rest, *last) if name in names]
+def _order(asked: Sequence[str], names: set[str]) -> list[str]:
+    """``names`` as they were asked for; else the released one, other encoders by name, and what learns nothing."""
+    rest = sorted(names - {"released", *_LAST})
+    return list(asked) or [name for name in ("released", *rest, *_LAST) if name in names]
 
 
 def _rank(database: str) -> tuple[int, str]:
@@ -130,8 +139,8 @@ def _mode(results: Results, databases: Sequence[str], mode: str) -> list[str]:
     for (_, encoder, regressor), row in sorted(rows.items(), key=lambda item: item[0][0]):
         cells = []
         for database, (key, _) in measures:
-            interval = results.intervals.get((encoder, regressor, database, mode)) if key == "srocc" else None
-            cells.append(_cell(row.get(database, {}).get(key), interval))
+            interval = results.intervals.get((encoder, regressor, database, mode), {}) if key == "srocc" else {}
+            cells.append(_cell(row.get(database, {}).get(key), interval.get("low"), interval.get("high")))
         name = encoder if regressor == "none" else f"{encoder} + {regressor}"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
@@ -149,11 +158,10 @@ def by_regressor(metrics: Metrics) -> dict[str, Mapping[str, Any]]:
     return found | {name: told for name, told in metrics.get("others", {}).items() if "skipped" not in told}
 
 
-def _cell(value: float | None, interval: Metrics | None) -> str:
+def _cell(value: float | None, low: float | None, high: float | None) -> str:
     if value is None:
         return "–"
-    low, high = (interval or {}).get("low"), (interval or {}).get("high")
-    return f"{value:.3f}" + (f" [{low:.2f}, {high:.2f}]" if low is not None and high is not None else "")
+    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
 
 
 def _read_from_papers() -> list[str]:
@@ -161,7 +169,9 @@ def _read_from_papers() -> list[str]:
     lines: list[str] = []
     rows = published.load()
     for mode, title in NAMES.items():
-        theirs = {name: row for name, row in published.by_method(rows, mode).items() if name.removesuffix("-FR") in _PUBLISHED}
+        theirs = {
+            name: row for name, row in published.by_method(rows, mode).items() if name.removesuffix("-FR") in _PUBLISHED
+        }
         databases = published.in_order(name for row in theirs.values() for name in row)
         if not theirs:
             continue

@@ -69,15 +69,19 @@ class Scorer:
             raise RegressorError(f"regressor {regressor.name}: has no mode {mode} (its database has no references)")
         self._extractor, self._fit = extractor, regressor.modes[mode]
         self._shape = None if reference is None else reference.shape
-        self._reference = None if reference is None else extractor.extract([reference])
+        self._short_side = regressor.card.get("short_side")  # SPAQ's protocol looks at images of a shorter side of 512
+        self._reference = None if reference is None else extractor.extract([self._seen(reference)])
 
     def scores(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """float64 [n] of uint8 H x W x 3 images of one size; not finite where the features are not."""
         if self._shape is not None and pictures[0].shape != self._shape:
             sizes = [f"{shape[1]} x {shape[0]}" for shape in (pictures[0].shape, self._shape)]
             raise images.ImageError(f"{sizes[0]}, and the reference is {sizes[1]}")
-        features = self._extractor.extract(pictures)
+        features = self._extractor.extract([self._seen(picture) for picture in pictures])
         return self._fit.predict(features if self._reference is None else np.abs(self._reference - features))
+
+    def _seen(self, picture: np.ndarray) -> np.ndarray:
+        return picture if self._short_side is None else images.to_short_side(picture, int(self._short_side))
 
 
 def score_files(

@@ -246,6 +246,17 @@ def test_what_can_not_run_is_refused_in_one_line(run: Run, project: Path, tmp_pa
     assert code == 1 and "gone.png: no such file or folder" in err
 
 
+def test_a_regressor_sees_images_at_its_databases_short_side(project: Path, tmp_path: Path) -> None:
+    regressor = load_regressor(project / "data/regressors/small/photos")
+    save_regressor(tmp_path / "r", regressor.modes, {**regressor.card, "short_side": 32})
+    extractor = load_extractor(project / "data/models/small")
+    scorer = Scorer(extractor, load_regressor(tmp_path / "r"))
+    image = picture(5, (96, 64))
+    small = extractor.extract([images.to_short_side(image, 32)])
+    assert scorer.scores([image])[0] == pytest.approx(float(regressor.modes["nr"].predict(small)[0]), abs=1e-9)
+    assert scorer.scores([image])[0] != Scorer(extractor, regressor).scores([image])[0]
+
+
 def test_an_image_that_the_extractor_can_not_take_is_its_own_failure(project: Path, tmp_path: Path) -> None:
     files = [tmp_path / f"{seed}.png" for seed in range(4)]
     for seed, path in enumerate(files):

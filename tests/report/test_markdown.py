@@ -1,0 +1,99 @@
+"""The table of a README: the metrics' figures, between the marks, as often as one likes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import artifacts
+from pipeline.report import markdown
+from pipeline.report.markdown import BEGIN, END, TableError
+
+
+def evaluated(folder: Path, encoder: str, database: str, **changes: Any) -> None:
+    medians = {"srocc": 0.5123, "plcc": -0.4, "srocc_within": 0.3}
+    about = {
+        "encoder": encoder, "database": database, "protocol": "random", "kind": "features", "regressor": "ridge",
+        "images": 2500, "groups": 50, "splits": [{"split": i} for i in range(10)], "nr": medians, "others": {},
+    }  # fmt: skip
+    artifacts.write_json(folder / "evaluate" / encoder / f"{database}.json", about | changes)
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    folder = tmp_path / "metrics"
+    for name in ("floor", "a_set", "released"):
+        evaluated(folder, name, "biq2021")
+        evaluated(folder, name, "tid2013_kodak", nr={"srocc": 0.61, "plcc": 0.6}, fr={"srocc": 0.777, "plcc": 0.7})
+    svr = {"svr": {"nr": {"srocc": 0.612, "plcc": 0.6, "srocc_within": 0.4}}}
+    evaluated(folder, "brisque36", "biq2021", others=svr)
+    evaluated(folder, "brisque36", "tid2013_kodak", others={"svr": {"skipped": "too many images"}})
+    metric = {"kind": "metric", "regressor": "none"}
+    evaluated(folder, "psnr", "tid2013_kodak", **metric, nr=None, fr={"srocc": 0.999, "plcc": 0.9})
+    path = folder / "evaluate" / "psnr" / "tid2013_kodak.json"
+    artifacts.write_json(path, {k: v for k, v in artifacts.read_json(path).items() if k != "nr"})
+    evaluated(folder, "psnr", "biq2021", **metric, images=0, splits=[], absent="no references")
+    path = folder / "evaluate" / "psnr" / "biq2021.json"
+    artifacts.write_json(path, {k: v for k, v in artifacts.read_json(path).items() if k != "nr"})
+    method = {"encoder": "floor", "regressor": "ridge", "database": "biq2021", "mode": "nr", "low": 0.41, "high": 0.594}
+    artifacts.write_json(folder / "compare.json", {"methods": [method]})
+    return folder
+
+
+def rows(text: str, title: str) -> list[list[str]]:
+    part = text[text.index(f"**{title}**") :].split("\n\n")[1]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines()]
+
+
+def test_rows_are_the_metrics_in_an_order_that_reads(metrics: Path) -> None:
+    text = markdown.render(markdown.read_results(metrics), "2026-01-31")
+    nr = rows(text, "No reference")
+    columns = ["biq2021 SROCC", "biq2021 within", "biq2021 PLCC"]
+    assert nr[0] == ["", *columns, *(f"tid2013_kodak {name}" for name in ("SROCC", "within", "PLCC"))]
+    assert [row[0] for row in nr[2:]] == [
+        "released + ridge", "a_set + ridge", "floor + ridge", "brisque36 + ridge", "brisque36 + svr"
+    ]  # fmt: skip
+    assert nr[4] == ["floor + ridge", "0.512 [0.41, 0.59]", "0.300", "-0.400", "0.610", "–", "0.600"]
+    assert nr[6] == ["brisque36 + svr", "0.612", "0.400", "0.600", "–", "–", "–"]
+    assert all(len(row) == len(nr[0]) for row in nr)
+    fr = rows(text, "Full reference")
+    assert fr[0] == ["", "tid2013_kodak SROCC", "tid2013_kodak PLCC"]
+    assert fr[-1] == ["psnr", "0.999", "0.900"]
+
+
+def test_protocol_date_and_papers_are_told(metrics: Path) -> None:
+    text = markdown.render(markdown.read_results(metrics), "2026-01-31")
+    assert text.startswith("Measured 2026-01-31. biq2021: 2,500 images in 50 groups, random, 10 splits; tid2013_kodak:")
+    assert "read from the paper" in text and "| Textured Dead Leaves | " in text and "0.820 / 0.820" in text
+    assert "None" not in text and "nan" not in text
+
+
+def test_a_choice_keeps_its_order(metrics: Path) -> None:
+    found = markdown.read_results(metrics, ["floor", "released"], ["biq2021"])
+    assert list(found.evaluations) == [("floor", "biq2021"), ("released", "biq2021")]
+
+
+def test_a_block_is_replaced_once_and_left_alone_then(metrics: Path, tmp_path: Path) -> None:
+    path, results = tmp_path / "README.md", markdown.read_results(metrics)
+    path.write_text(f"# Ours\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    assert markdown.refresh(path, results, "2026-01-31")
+    first = path.read_text()
+    assert first.startswith("# Ours\n\n") and first.endswith(f"{END}\n\nafter\n") and "old" not in first
+    assert not markdown.refresh(path, results, "2026-02-01") and path.read_text() == first
+    evaluated(metrics, "floor", "biq2021", nr={"srocc": 0.9, "plcc": 0.9})
+    assert markdown.refresh(path, markdown.read_results(metrics), "2026-02-01")
+    assert "Measured 2026-02-01" in path.read_text() and "0.900" in path.read_text()
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_a_file_without_its_marks_is_refused_and_left(metrics: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(TableError, match=r"README.md: needs one line <!-- results"):
+        markdown.refresh(path, markdown.read_results(metrics), "2026-01-31")
+    assert path.read_text() == text
+
+
+def test_no_metrics_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no metrics here; `dvc repro evaluate`"):
+        markdown.read_results(tmp_path)
