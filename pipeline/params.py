@@ -205,6 +205,7 @@ class ReportParams(_Section):
     title: str = "synthetic-iqa"
     sheet_sources: int = Field(12, ge=1, le=48, description="images of each set's contact sheet")
     sheet_source: int = Field(2, ge=0, description="the photograph shown in all its classes, by number (2: coffee)")
+    embedding_images: int = Field(500, ge=10, le=2000, description="of each database in the t-SNE figure")
 
 
 class PathsParams(_Section):
@@ -246,7 +247,7 @@ class Params(_Section):
     embedded: list[Literal["photos"]]
     ingested: list[Name]
     databases: list[Name] = Field(min_length=1)
-    regressors: list[Name] = []
+    regressors: list[Name] = Field(min_length=1)
     sources: SourcesParams
     statistics: StatisticsParams
     distort: DistortParams

@@ -21,6 +21,7 @@ probed: [dead_leaves, floor]
 embedded: [photos]
 ingested: []
 databases: [photos]
+regressors: [dead_leaves]
 sources: {}
 statistics: {}
 distort: {}
@@ -116,6 +117,7 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"run__workers": 0}, "run.workers = 0: input should be greater than or equal to 1"),
         ({"trained": ["photoss"]}, "trained: 'photoss' is not one of dead_leaves, photos"),
         ({"encoders": ["floor", "danbooru"]}, "encoders: 'danbooru' is not one of dead_leaves, random_init, floor"),
+        ({"regressors": ["random_init"]}, "regressors: 'random_init' is not one of dead_leaves, floor"),
         ({"databases": ["koniq10k"]}, "databases: 'koniq10k' is not one of photos"),
         ({"ingested": ["koniq10k"]}, "ingested: 'koniq10k' is not one of none (run.paths is empty)"),
         ({"sets": ["dead_leaves", "photos", "cats"]}, "sets: 'cats' is neither dead_leaves, textured_dead_leaves, "),

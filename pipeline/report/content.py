@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from pipeline.artifacts import ArtifactError, read_json, read_table
 from pipeline.databases import Manifest, load_manifest
 from pipeline.distortions import Sample
 from pipeline.params import Params
 from pipeline.report import sheets
+from pipeline.report.embedding import Embedding, embed
 from pipeline.report.published import Published, load
 from pipeline.report.sheets import Sheet
 from pipeline.shards.reader import ShardSet
@@ -41,7 +43,9 @@ class SetFacts:
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's card, its loss at each step (None if it was not trained), and its probe: set -> accuracies."""
+    """An encoder's card, its loss at each step (None if it was not trained), and its probe: set -> accuracies (empty
+    where it was not probed, as metrics are not).
+    """
 
     name: str
     card: Mapping[str, Any]
@@ -52,7 +56,9 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of one encoder on one database, and the test predictions of each mode: (prediction, mos), float64."""
+    """The metrics of one encoder on one database, and the test predictions of each mode by the regressor whose medians
+    stand first in the metrics: (prediction, mos), float64.
+    """
 
     encoder: str
     database: str
@@ -61,7 +67,7 @@ class Evaluation:
 
     @property
     def modes(self) -> list[str]:
-        """Those of nr and fr that were evaluated."""
+        """Those of nr and fr that were evaluated: none for a full-reference metric where there are no references."""
         return [mode for mode in ("nr", "fr") if mode in self.metrics]
 
 
@@ -76,14 +82,19 @@ class Content:
     encoders: tuple[Encoder, ...]
     databases: Mapping[str, Manifest]
     evaluations: tuple[Evaluation, ...]
+    compared: Mapping[str, Any]
+    regressors: tuple[Mapping[str, Any], ...]
+    embeddings: tuple[Embedding, ...]
     published: tuple[Published, ...]
     statistics: Mapping[str, Mapping[str, Any]]
     statistics_figure: str
 
 
 def collect(params: Params, data: Path, metrics: Path) -> Content:
-    """Read everything below ``data`` and ``metrics``; :class:`ArtifactError` names what is missing or broken.
+    """Read everything below ``data`` and ``metrics``; :class:`ArtifactError` names what is broken.
 
+    What a run may leave out (the probe, an evaluation, the comparison, regressors, features) is empty, and the page
+    says so; sources, distorted images and encoders must be there.
     What the run's machine adds (times, paths, workers) is not read: equal results give an equal page.
     """
     return Content(
@@ -93,7 +104,10 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         distortions=_distortions(params, data),
         encoders=tuple(_encoder(name, data, metrics, name in params.probed) for name in params.encoders),
         databases={name: _manifest(name, params) for name in params.databases},
-        evaluations=tuple(_evaluation(e, d, data, metrics) for d in params.databases for e in params.encoders),
+        evaluations=tuple(_evaluations(params, data, metrics)),
+        compared=_if_there(metrics / "compare.json"),
+        regressors=tuple(read_json(path) for path in sorted((data / "regressors").glob("*/*/regressor.json"))),
+        embeddings=tuple(_embeddings(params, data)),
         published=tuple(load()),
         statistics=read_json(metrics / "statistics.json"),
         statistics_figure=_figure(data / "statistics.svg"),
@@ -171,7 +185,9 @@ def _encoder(name: str, data: Path, metrics: Path, probed: bool) -> Encoder:
 
 
 def _probe(path: Path) -> dict[str, dict[str, float]]:
-    content = read_json(path)
+    content = _if_there(path)
+    if not content:
+        return {}
     sets = content.get("sets", content)
     found = {name: values for name, values in sets.items() if isinstance(values, dict) and "type_accuracy" in values}
     if not found:
@@ -179,10 +195,33 @@ def _probe(path: Path) -> dict[str, dict[str, float]]:
     return found
 
 
+def _if_there(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _embeddings(params: Params, data: Path) -> Iterator[Embedding]:
+    """One of each database: of the first encoder that learnt something and has features of it."""
+    for database in params.databases:
+        paths = (data / "features" / name / f"{database}.parquet" for name in params.encoders)
+        path = next((path for path in paths if path.parent.name not in params.untrained and path.is_file()), None)
+        found = None if path is None else embed(path, images=params.report.embedding_images, seed=params.seed)
+        if found is not None:
+            yield found
+
+
+def _evaluations(params: Params, data: Path, metrics: Path) -> Iterator[Evaluation]:
+    for database in params.databases:
+        for encoder in params.encoders:
+            if (metrics / "evaluate" / encoder / f"{database}.json").is_file():
+                yield _evaluation(encoder, database, data, metrics)
+
+
 def _evaluation(encoder: str, database: str, data: Path, metrics: Path) -> Evaluation:
     content = read_json(metrics / "evaluate" / encoder / f"{database}.json")
     path = data / "predictions" / encoder / f"{database}.parquet"
-    table = read_table(path, ["mode", "part", "mos", "prediction"])
+    table = read_table(path)
+    if "regressor" in table.column_names and "regressor" in content:
+        table = table.filter(pc.equal(table["regressor"], content["regressor"]))
     mode, part = np.asarray(table["mode"].to_pylist()), np.asarray(table["part"].to_pylist())
     mos, prediction = table["mos"].to_numpy(), table["prediction"].to_numpy()
     predictions = {}

@@ -31,6 +31,7 @@ _PUBLISHED = (
     "VSI",
 )
 Metrics = Mapping[str, Any]
+_NOTHING: Metrics = {}
 
 
 class TableError(Refusal, ValueError):
@@ -39,7 +40,7 @@ class TableError(Refusal, ValueError):
 
 @dataclass(frozen=True)
 class Results:
-    """``evaluations``: (encoder, database) -> metrics; ``intervals``: (encoder, regressor, database, mode) -> its own."""
+    """``evaluations``: (encoder, database) -> metrics; ``intervals``: those and (regressor, mode) -> compare's."""
 
     evaluations: Mapping[tuple[str, str], Metrics]
     intervals: Mapping[tuple[str, str, str, str], Metrics]
@@ -129,18 +130,20 @@ def _mode(results: Results, databases: Sequence[str], mode: str) -> list[str]:
     for (encoder, database), metrics in results.evaluations.items():
         for regressor, medians in by_regressor(metrics).items():
             if mode in medians:
-                key = (metrics.get("kind") == "metric", encoder, regressor)
-                rows.setdefault(key, {})[database] = medians[mode]
+                row = (metrics.get("kind") == "metric", encoder, regressor)
+                rows.setdefault(row, {})[database] = medians[mode]
     shown = [database for database in databases if any(database in row for row in rows.values())]
     if not shown:
         return []
     measures = [(d, m) for d in shown for m in _measures(rows.values(), d)]
     lines = ["| | " + " | ".join(f"{d} {name}" for d, (_, name) in measures) + " |", "|---|" + "---|" * len(measures)]
-    for (_, encoder, regressor), row in sorted(rows.items(), key=lambda item: item[0][0]):
+    for (_, encoder, regressor), medians in sorted(rows.items(), key=lambda item: item[0][0]):
         cells = []
         for database, (key, _) in measures:
-            interval = results.intervals.get((encoder, regressor, database, mode), {}) if key == "srocc" else {}
-            cells.append(_cell(row.get(database, {}).get(key), interval.get("low"), interval.get("high")))
+            found = medians.get(database, _NOTHING)
+            interval = results.intervals.get((encoder, regressor, database, mode), _NOTHING)
+            ends = (interval.get("low"), interval.get("high")) if key == "srocc" else (None, None)
+            cells.append(_cell(found.get(key), *ends))
         name = encoder if regressor == "none" else f"{encoder} + {regressor}"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines

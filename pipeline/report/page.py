@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 
-from pipeline.report import markup, published, results
+from pipeline.report import compared, embedding, markup, opinions, papers, results
 from pipeline.report.content import Content, SetFacts
 from pipeline.report.sheets import readable
 from pipeline.report.style import CSS
@@ -17,7 +17,9 @@ SECTIONS = (
     ("distortions", "Distortions"),
     ("training", "Training"),
     ("probe", "Probe"),
+    ("plane", "Features in the plane"),
     ("opinions", "People’s opinions"),
+    ("comparisons", "Comparisons"),
     ("published", "Beside the published figures"),
     ("run", "What ran"),
 )
@@ -32,8 +34,10 @@ def build(content: Content) -> str:
         "distortions": _distortions(content),
         "training": results.training(content),
         "probe": results.probe(content),
-        "opinions": results.opinions(content),
-        "published": _published(content),
+        "plane": embedding.section(list(content.embeddings)),
+        "opinions": opinions.opinions(content),
+        "comparisons": compared.comparisons(content),
+        "published": papers.beside(content),
         "run": _run(content),
     }
     body = "".join(
@@ -136,64 +140,6 @@ def _distortions(content: Content) -> str:
         "version. The table is that of KADIS-700k, whose levels do not rise in strength in types 18 and 25. A "
         f"stand-in takes the place of a step whose original is closed.</p>{markup.grid(sheet)}"
     )
-
-
-def _published(content: Content) -> str:
-    parts = [
-        "<p>Each cell is the median SROCC over the splits, with PLCC (after the four-parameter logistic) below. Our "
-        "rows come first; a dash is a database that this run did not have.</p>"
-    ]
-    for mode, title in (("fr", "Full reference"), ("nr", "No reference")):
-        theirs = published.by_method(content.published, mode)
-        ours = {
-            (e.encoder, published.known_as(e.database)): e.metrics[mode] for e in content.evaluations if mode in e.modes
-        }
-        if not ours:
-            continue
-        databases = published.in_order(
-            [*(name for _, name in ours), *(name for row in theirs.values() for name in row)]
-        )
-        lines = [markup.Line("this run", kind="group")]
-        for encoder in content.encoders:
-            cells = [_pair(ours.get((encoder.name, name)), ("srocc", "plcc")) for name in databases]
-            lines.append(results.line(content, encoder.name, cells))
-        lines.append(
-            markup.Line("published: Image Quality Assessment using Synthetic Images, WACVW 2022", kind="group")
-        )
-        for method, row in theirs.items():
-            lines.append(markup.Line(escape(method), [_pair(row.get(name), ("SROCC", "PLCC")) for name in databases]))
-        parts.append(f"<h3>{title}</h3>")
-        parts.append(markup.table(f"{title}: SROCC, PLCC below", databases, lines, corner="encoder or method"))
-        parts.append(_elsewhere(content, mode, {name for _, name in ours}))
-    return "".join(parts)
-
-
-def _elsewhere(content: Content, mode: str, databases: set[str]) -> str:
-    rows = published.elsewhere(content.published, mode, databases)
-    if not rows:
-        return ""
-    lines = [
-        markup.Line(
-            escape(row.method),
-            [
-                f'<td class="text">{escape(row.database)}</td>',
-                f"{row.value:.3f}",
-                f'<td class="text">{escape(row.source)}, {escape(row.table)}</td>',
-            ],
-        )
-        for row in rows
-    ]
-    table = markup.table(
-        "SROCC within one database, as other sources print it", ("database", "SROCC", "source"), lines, corner="method"
-    )
-    return f"<details><summary>{len(rows)} figures of other sources on the same databases</summary>{table}</details>"
-
-
-def _pair(values: object, names: tuple[str, str]) -> str:
-    if not isinstance(values, dict) or names[0] not in values:
-        return "–"
-    below = f'<span class="sub">{values[names[1]]:.3f}</span>' if names[1] in values else ""
-    return f"{values[names[0]]:.3f}{below}"
 
 
 def _run(content: Content) -> str:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 INK, MUTED, RULE = "#010100", "#010101", "#010102"
 SERIES = tuple(f"#0101{number}" for number in range(10, 18))
+RAMP = tuple(f"#0101{number}" for number in range(20, 25))  # five steps of one thing, from little (or bad) to much
 _NAMES = {INK: "ink", MUTED: "muted", RULE: "rule", **{code: f"c{index}" for index, code in enumerate(SERIES)}}
+_NAMES |= {code: f"r{index}" for index, code in enumerate(RAMP)}
 MOST_POINTS = 2000  # of a scatter: 35 bytes each in the page
 
 
@@ -72,8 +74,11 @@ def lines(
     return _svg(figure, alt)
 
 
-def scatter(prediction: np.ndarray, mos: np.ndarray, *, colour: int, fits: Sequence[Logistic], alt: str) -> str:
-    """Predictions against opinions (vectors of equal length), the diagonal (dashed), and the fitted curves.
+def scatter(
+    prediction: np.ndarray, mos: np.ndarray, *, colour: int, fits: Sequence[Logistic], alt: str, diagonal: bool = True
+) -> str:
+    """Predictions against opinions (vectors of equal length), the diagonal (dashed, where the two have one unit), and
+    the fitted curves.
 
     Of more than ``MOST_POINTS`` points every n-th is drawn (:func:`thinning`).
     """
@@ -82,13 +87,33 @@ def scatter(prediction: np.ndarray, mos: np.ndarray, *, colour: int, fits: Seque
     axes.plot(prediction[::step], mos[::step], "o", color=_colour(colour), markersize=2.6, markeredgewidth=0, alpha=0.5)
     span = np.linspace(float(np.min(prediction)), float(np.max(prediction)), 60)
     both = [max(span[0], float(np.min(mos))), min(span[-1], float(np.max(mos)))]
-    if both[0] < both[1]:
+    if diagonal and both[0] < both[1]:
         axes.plot(both, both, color=MUTED, linewidth=0.9, dashes=(4, 3))
     for fit in fits:
         axes.plot(span, fit(span), color=INK, linewidth=1.0 if len(fits) > 1 else 1.5, alpha=0.85)
     low, high = float(np.min(mos)), float(np.max(mos))
     room = 0.06 * (high - low or 1.0)
     axes.set_ylim(low - room, high + room)
+    return _svg(figure, alt)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one colour (of :data:`SERIES` or :data:`RAMP`): ``places`` float [n, 2]."""
+
+    name: str
+    places: np.ndarray
+    colour: str
+
+
+def clouds(parts: Sequence[Cloud], *, alt: str) -> str:
+    """Points in the plane without axes: only who is whose neighbour means something."""
+    figure, axes = _figure(3.1, 3.1, "", "")
+    for cloud in parts:
+        axes.plot(*cloud.places.T, "o", color=cloud.colour, markersize=2.8, markeredgewidth=0, alpha=0.8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_aspect("equal", "datalim")
     return _svg(figure, alt)
 
 

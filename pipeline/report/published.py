@@ -14,6 +14,9 @@ SETTINGS = {"nr": "NR within-database", "fr": "FR within-database"}
 _ORDER = ("LIVE", "CSIQ", "TID2013", "KADID", "KonIQ", "CLIVE", "FLIVE", "SPAQ")
 
 
+Figures = Mapping[str, Mapping[str, Mapping[str, float]]]  # method -> database -> {measure: value}
+
+
 @dataclass(frozen=True)
 class Published:
     """One figure as its source prints it."""
@@ -67,15 +70,15 @@ def by_method(rows: Iterable[Published], mode: str) -> dict[str, dict[str, Mappi
     return {method: dict(databases) for method, databases in found.items()}
 
 
-def elsewhere(rows: Iterable[Published], mode: str, databases: Iterable[str]) -> list[Published]:
-    """SROCC of other sources on ``databases`` (the papers' names) within one database, best first."""
-    wanted = set(databases)
-    chosen = [
-        row
-        for row in rows
-        if row.database in wanted
-        and row.metric == "SROCC"
-        and row.setting == SETTINGS[mode]
-        and PAPER not in row.source
-    ]
-    return sorted(chosen, key=lambda row: (row.database, -row.value, row.source, row.method))
+def tables(rows: Iterable[Published]) -> dict[str, dict[tuple[str, str], Figures]]:
+    """Every figure: source -> (table, setting) -> method -> database -> {measure: value}, in the order of the file."""
+    found: dict[str, dict[tuple[str, str], dict[str, dict[str, dict[str, float]]]]] = {}
+    for row in rows:
+        table = found.setdefault(row.source, {}).setdefault((row.table, row.setting), {})
+        table.setdefault(row.method, {}).setdefault(row.database, {})[row.metric] = row.value
+    return {source: dict(those) for source, those in found.items()}
+
+
+def is_cross(setting: str, train: str) -> bool:
+    """Whether ``setting`` is: regressor fitted on all of ``train`` (the papers' name), judged on another database."""
+    return setting == f"NR cross-database train={train}"

@@ -1,4 +1,4 @@
-"""The page's sections that hold results: training, probe, and agreement with people's opinions."""
+"""The page's sections about what was learnt: all in one table, likeness, training, probe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pipeline.report.content import Content, Encoder, Evaluation
 from pipeline.report.sheets import readable
 
 MODES = {"nr": "no reference", "fr": "full reference"}
-MEASURES = (("srocc", "SROCC"), ("plcc", "PLCC"), ("plcc_raw", "PLCC raw"), ("krocc", "KROCC"), ("rmse", "RMSE"))
 RANDOM = "random_init"
 _GREY = {RANDOM: 2, "floor": 3}  # baselines keep quiet colours
 _TRAINED = (0, 1, 4, 5, 6, 7)
@@ -20,29 +19,36 @@ _TRAINED = (0, 1, 4, 5, 6, 7)
 
 def colours(content: Content) -> dict[str, int]:
     """The number of each encoder's colour, the same in every figure and table."""
-    trained = [encoder.name for encoder in content.encoders if encoder.name not in _GREY]
-    return {**_GREY, **{name: _TRAINED[index % len(_TRAINED)] for index, name in enumerate(trained)}}
+    trained = [encoder.name for encoder in content.encoders if encoder.name not in content.params.untrained]
+    return {
+        **dict.fromkeys(content.params.untrained, 3),
+        **_GREY,
+        **{name: _TRAINED[index % len(_TRAINED)] for index, name in enumerate(trained)},
+    }
 
 
-def line(content: Content, encoder: str, cells: list[str]) -> markup.Line:
-    """A table's row of an encoder, with the dot of its colour; baselines are quiet."""
+def line(content: Content, encoder: str, cells: list[str], regressor: str = "") -> markup.Line:
+    """A table's row of an encoder, with the dot of its colour; baselines are quiet. A ridge need not be named."""
     dot = f'<span class="dot" style="background:var(--c{colours(content)[encoder]})"></span>'
-    return markup.Line(dot + escape(encoder), cells, "baseline" if encoder in content.params.untrained else "")
+    name = encoder if regressor in ("", "ridge") else f"{encoder} + {regressor}"
+    return markup.Line(dot + escape(name), cells, "baseline" if encoder in content.params.untrained else "")
 
 
 def glance(content: Content) -> str:
     """One row an encoder: the probe, and SROCC on every database."""
     columns = ["type accuracy", "times random_init’s"]
-    columns += [f"{e.database}, {MODES[mode]}" for e in _first_of_each(content) for mode in reversed(e.modes)]
+    columns += [
+        f"{e.database}, {MODES[mode]}" for e in first_of_each(content) for mode in reversed(modes(content, e.database))
+    ]
     found = {(e.encoder, e.database): e for e in content.evaluations}
     base = _mean_accuracy(content, RANDOM)
     lines = []
     for encoder in content.encoders:
         accuracy = _mean_accuracy(content, encoder.name)
-        cells = [_figure(accuracy), f"{accuracy / base:.2f}" if accuracy is not None and base else "–"]
-        for first in _first_of_each(content):
-            metrics = found[encoder.name, first.database].metrics
-            cells += [_figure(metrics[mode]["srocc"]) for mode in reversed(first.modes)]
+        cells = [figure(accuracy), f"{accuracy / base:.2f}" if accuracy is not None and base else "–"]
+        for first in first_of_each(content):
+            metrics = found[encoder.name, first.database].metrics if (encoder.name, first.database) in found else {}
+            cells += [figure(metrics.get(mode, {}).get("srocc")) for mode in reversed(modes(content, first.database))]
         lines.append(line(content, encoder.name, cells))
     text = (
         "<p>Type accuracy is how often a linear probe names the distortion’s type right on sources never trained on, "
@@ -105,6 +111,8 @@ def probe(content: Content) -> str:
         "on: does it name the type (of 25) and the class (of 126)? Four of the classes equal the pristine image by "
         "construction.</p>"
     ]
+    if not any(encoder.probe for encoder in content.encoders):
+        return "<p>No encoder was probed in this run.</p>"
     figures = []
     for kind, title in (("type", "Type"), ("class", "Class")):
         values = _accuracies(content, kind)
@@ -114,70 +122,6 @@ def probe(content: Content) -> str:
         drawn = plots.bars(values, colours(content), x=f"{kind} accuracy", level=level, alt=f"{title} accuracy {said}")
         figures.append(markup.figure(drawn, f"{title} accuracy on each set; the dashed line is chance."))
     return "".join([*parts, f'<div class="plots two">{"".join(figures)}</div>', _probe_table(content)])
-
-
-def opinions(content: Content) -> str:
-    """For each database: the table of measures and predicted against given scores, encoders beside baselines."""
-    parts = [
-        "<p>A ridge regression on the frozen features, its strength chosen without the test part. Medians over the "
-        "splits; PLCC and RMSE after a four-parameter logistic, PLCC raw before it. All encoders pass through the "
-        "same protocol.</p>"
-    ]
-    for first in _first_of_each(content):
-        manifest, rows = (
-            content.databases[first.database],
-            [e for e in content.evaluations if e.database == first.database],
-        )
-        protocol = readable(str(first.metrics["protocol"]))
-        splits = len({s["split"] for s in first.metrics["splits"]})
-        parts.append(f"<h3>{escape(_sentence(manifest.title).rstrip('.'))}</h3>")
-        parts.append(
-            f'<p class="note">{first.metrics["images"]:,} scored images in {first.metrics["groups"]:,} groups; '
-            f"protocol: {protocol}, {splits} split{'s' * (splits != 1)}. {escape(_sentence(manifest.note))}</p>"
-        )
-        for mode in reversed(first.modes):
-            parts.append(_measures(content, rows, mode))
-            parts.append(_scatters(content, rows, mode))
-    return "".join(parts)
-
-
-def _measures(content: Content, rows: list[Evaluation], mode: str) -> str:
-    names = [(key, name) for key, name in MEASURES if all(key in e.metrics[mode] for e in rows)]
-    lines = []
-    for e in rows:
-        found = e.metrics[mode]
-        spread = f"{found['srocc_min']:.3f} – {found['srocc_max']:.3f}" if "srocc_min" in found else "–"
-        lines.append(line(content, e.encoder, [*(_figure(found[key]) for key, _ in names), spread]))
-    columns = [*(name for _, name in names), "SROCC, least and most"]
-    title = f"{rows[0].database}, {MODES[mode]}"
-    if (rows[0].database, mode) == ("photos", "nr"):
-        title += ": decides nothing, these are too few photographs to learn from"
-    return markup.table(title, columns, lines, corner="encoder")
-
-
-def _scatters(content: Content, rows: list[Evaluation], mode: str) -> str:
-    figures = []
-    for e in rows:
-        if mode not in e.predictions:
-            continue
-        prediction, mos = e.predictions[mode]
-        fits = [
-            plots.Logistic(s["fit_status"], tuple(s["betas"]))
-            for s in e.metrics["splits"]
-            if s["mode"] == mode and "betas" in s
-        ]
-        alt = f"{e.encoder}, {e.database}, {MODES[mode]}: predicted against given scores of {len(mos)} test images"
-        drawn = plots.scatter(prediction, mos, colour=colours(content)[e.encoder], fits=fits, alt=alt)
-        step = plots.thinning(len(mos))
-        thinned = f", every {step}th of {len(mos):,} points" if step > 1 else ""
-        figures.append(markup.figure(drawn, f"{escape(e.encoder)}, {MODES[mode]}{thinned}"))
-    if not figures:
-        return ""
-    note = (
-        '<p class="note">Predicted against given scores of all test parts. Solid: the logistic fitted to each split; '
-        "dashed: equal scores.</p>"
-    )
-    return f'{note}<div class="plots four">{"".join(figures)}</div>'
 
 
 def _probe_table(content: Content) -> str:
@@ -192,7 +136,7 @@ def _probe_table(content: Content) -> str:
         for row in rows:
             own, base = row.get(encoder.name), row.get(RANDOM)
             ratio = f'<span class="sub">{own / base:.2f} ×</span>' if own is not None and base else ""
-            cells.append(f"{_figure(own)}{ratio}")
+            cells.append(f"{figure(own)}{ratio}")
         lines.append(line(content, encoder.name, cells))
     return markup.table("Accuracy, and below it its ratio to random_init’s", columns, lines, corner="encoder")
 
@@ -209,10 +153,18 @@ def _mean_accuracy(content: Content, name: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _first_of_each(content: Content) -> list[Evaluation]:
+def modes(content: Content, database: str) -> list[str]:
+    """Those of nr and fr in which anything was evaluated on ``database``."""
+    done = {mode for e in content.evaluations if e.database == database for mode in e.modes}
+    return [mode for mode in MODES if mode in done]
+
+
+def first_of_each(content: Content) -> list[Evaluation]:
+    """One evaluation of every database: what it says of the database and the protocol holds for all."""
     found: dict[str, Evaluation] = {}
     for evaluation in content.evaluations:
-        found.setdefault(evaluation.database, evaluation)
+        if evaluation.modes:
+            found.setdefault(evaluation.database, evaluation)
     return list(found.values())
 
 
@@ -228,10 +180,12 @@ def _smooth(steps: np.ndarray, loss: np.ndarray, points: int = 200) -> tuple[np.
     return np.array([steps[p].mean() for p in parts]), np.array([loss[p].mean() for p in parts])
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Three decimals, or a dash where there is no figure."""
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """``text`` on one line with a capital and a full stop; nothing stays nothing."""
     text = " ".join(text.split())
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""

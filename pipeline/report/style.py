@@ -4,10 +4,12 @@
 CSS = """
 :root { color-scheme: light dark;
   --paper: #fbfaf7; --card: #ffffff; --ink: #1d2125; --muted: #5d656d; --rule: #e3e0d8; --accent: #1d5c85; --tint: #f1f4f5;
-  --c0: #22679c; --c1: #c0571c; --c2: #868d94; --c3: #a08f6c; --c4: #3b8260; --c5: #8a5aa8; --c6: #a83f54; --c7: #4c6a70; }
+  --c0: #22679c; --c1: #c0571c; --c2: #868d94; --c3: #a08f6c; --c4: #3b8260; --c5: #8a5aa8; --c6: #a83f54; --c7: #4c6a70;
+  --r0: #d9a53c; --r1: #cb7a50; --r2: #a2577a; --r3: #644d94; --r4: #1f4486; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #15181b; --card: #1b1f23; --ink: #e7e4de; --muted: #a0a7ae; --rule: #31363b; --accent: #86c2e8; --tint: #20262a;
-  --c0: #6db2e4; --c1: #ee9a5d; --c2: #8d959d; --c3: #a39470; --c4: #74c39a; --c5: #c49de0; --c6: #ea8b9c; --c7: #8fb2b8; } }
+  --c0: #6db2e4; --c1: #ee9a5d; --c2: #8d959d; --c3: #a39470; --c4: #74c39a; --c5: #c49de0; --c6: #ea8b9c; --c7: #8fb2b8;
+  --r0: #f2d38c; --r1: #e89f72; --r2: #d0789a; --r3: #9f83d6; --r4: #6f9ff0; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
@@ -53,6 +55,8 @@ td.text { text-align: left; white-space: normal; }
 .dot { display: inline-block; width: 0.62em; height: 0.62em; border-radius: 50%; margin-right: 0.55em; }
 .plots { display: grid; gap: 1.5rem 2rem; margin: 1.25rem 0; }
 .plots.two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+.plots.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.key { white-space: nowrap; margin-right: 0.7em; }
 .plots.four { grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); }
 figure { margin: 0; min-width: 0; }
 .plot { display: block; width: 100%; height: auto; max-width: 36rem; }

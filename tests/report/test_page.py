@@ -1,15 +1,20 @@
 """The page of a small run: whole, self-contained, repeatable, and with the figures that the metrics have."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipeline import artifacts
 from pipeline.artifacts import ArtifactError
 from pipeline.params import Params
 from pipeline.report import content, page, published
+from pipeline.report.embedding import embed
 from tests.report import made
 
 
@@ -94,15 +99,69 @@ def test_what_the_machine_adds_is_not_on_the_page(run, html):
     assert page.build(content.collect(other, folder / "data", folder / "metrics")) == html
 
 
-def test_a_missing_table_is_named(run, tmp_path):
+def test_what_did_not_run_is_said_and_what_must_be_there_is_named(run, tmp_path):
     folder, params = run
-    with pytest.raises(ArtifactError, match="random_init.json: missing"):
-        (tmp_path / "metrics").mkdir()
-        for name in ("probe/dead_leaves.json",):
-            target = tmp_path / "metrics" / name
-            target.parent.mkdir(parents=True)
-            target.write_bytes((folder / "metrics" / name).read_bytes())
-        content.collect(params, folder / "data", tmp_path / "metrics")
+    data, metrics = tmp_path / "data", tmp_path / "metrics"
+    metrics.mkdir()
+    (metrics / "statistics.json").write_bytes((folder / "metrics" / "statistics.json").read_bytes())
+    data.mkdir()
+    for name in ("sources", "distorted", "models", "statistics.svg"):
+        (data / name).symlink_to(folder / "data" / name)
+    html = page.build(content.collect(params, data, metrics))
+    for said in (
+        "No encoder was probed", "No encoder was evaluated", "The stage compare has not run", "No regressor was stored",
+        "the stage features has not run",
+    ):  # fmt: skip
+        assert said in html, said
+    (data / "models").unlink()
+    with pytest.raises(ArtifactError, match="dead_leaves/encoder.json: missing"):
+        content.collect(params, data, metrics)
+
+
+def test_comparisons_regressors_and_types_are_on_the_page(html):
+    for said in (
+        "0.111 to 0.888", "−0.123", "−0.200 to −0.010", "0.034", "dead_leaves − random_init + svr", "0.987",
+        "floor + svr", "0.456", "0.654", "type 7", "level 2", "higher is better, 1 to 5",
+    ):  # fmt: skip
+        assert said in html, said
+
+
+def test_our_cross_database_figure_stands_in_the_papers_table(html):
+    start = html.index("NR cross-database train=KonIQ")
+    assert "0.717" in html[start : html.index("</table>", start)]
+
+
+def test_a_metric_without_references_and_one_with_them(run, tmp_path):
+    folder, params = run
+    data, metrics = tmp_path / "data", tmp_path / "metrics"
+    for name in ("data", "metrics"):
+        shutil.copytree(folder / name, tmp_path / name)
+    for name, told in (("psnr", {"fr": {"srocc": 0.7654, "plcc": 0.75}}), ("niqe", {"absent": "no reason"})):
+        artifacts.write_json(data / "models" / name / "encoder.json", {"kind": "metric", "dim": 1})
+        common = {"encoder": name, "database": "photos", "protocol": "random", "kind": "metric", "regressor": "none"}
+        counts = {"images": 125, "groups": 5, "others": {}, "splits": []}
+        artifacts.write_json(metrics / "evaluate" / name / "photos.json", common | counts | told)
+        table = pq.read_table(data / "predictions/floor/photos.parquet").slice(0, 0)
+        artifacts.write_table(data / "predictions" / name / "photos.parquet", table)
+    more = params.model_copy(update={"encoders": [*params.encoders, "psnr", "niqe"]})
+    html = page.build(content.collect(more, data, metrics))
+    assert "0.765" in html and "niqe: no reason" in html
+
+
+def test_the_plane_keeps_likes_together_and_is_repeatable(run):
+    folder, params = run
+    path = folder / "data/features/dead_leaves/photos.parquet"
+    found = embed(path, images=45, seed=1)
+    assert found.places.shape == (45, 2) and found.of == 60
+    again = embed(path, images=45, seed=1)
+    assert (found.places == again.places).all() and found.kinds == again.kinds
+    names = sorted(set(found.kinds))
+    assert len(names) == 3  # three types of three groups
+    nearest = np.linalg.norm(found.places[:, None] - found.places, axis=2) + np.diag(np.full(45, np.inf))
+    same = np.array(found.kinds)[nearest.argmin(1)] == np.array(found.kinds)
+    assert same.mean() > 0.9
+    assert set(found.levels) == {1, 2, 3, 4, 5} and np.corrcoef(found.levels, found.opinions)[0, 1] < -0.9
+    assert np.bincount(found.opinions).tolist() == [0, 9, 9, 9, 9, 9]
 
 
 def test_loss_tables_have_every_step_of_the_trained(run):
@@ -140,7 +199,10 @@ def test_published_figures_are_the_papers():
     assert paper["Textured Dead Leaves"]["KADID"] == {"SROCC": 0.820, "PLCC": 0.820}
     assert paper["Danbooru"]["KonIQ"]["SROCC"] == 0.841
     assert published.by_method(rows, "fr")["Danbooru-FR"]["CSIQ"]["PLCC"] == 0.957
-    assert all(row.metric == "SROCC" for row in published.elsewhere(rows, "nr", ["KonIQ"]))
+    tables = published.tables(rows)
+    figures = [cell for those in tables.values() for t in those.values() for row in t.values() for cell in row.values()]
+    assert sum(map(len, figures)) == len(rows) == 1779
+    assert published.is_cross("NR cross-database train=LIVE", "LIVE")
 
 
 def test_sizes_read_well():

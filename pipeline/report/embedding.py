@@ -1,0 +1,141 @@
+"""Features of a database's images laid out in the plane by t-SNE (paper 2, Fig. 2): do types, levels and opinions part?
+
+The layout knows the features and nothing of the labels. Distances between far groups and the axes mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.features import FeatureTable, read_features
+from pipeline.report import markup, plots
+from pipeline.report.sheets import readable
+from pipeline.seeding import generator
+
+PERPLEXITY = 30.0
+STEPS = 5  # of level and of opinion: as many colours
+_LIKE_OURS = ("photos", "kadid10k")  # databases whose types are the bank's, in its numbering
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Where the images of ``database`` lie: ``places`` float64 [n, 2]; kind, level and opinion of each.
+
+    ``kinds`` are at most 8 names ("" where there is none), ``levels`` 1..5 (0: none), ``opinions`` fifths of the shown
+    images from worst (1) to best (5). ``of`` is how many images there were to choose from.
+    """
+
+    database: str
+    encoder: str
+    places: np.ndarray
+    kinds: tuple[str, ...]
+    levels: np.ndarray
+    opinions: np.ndarray
+    of: int
+
+
+def embed(path: Path, *, images: int, seed: int) -> Embedding | None:
+    """The layout of at most ``images`` scored images of a feature table, drawn by ``seed``; None for fewer than 10.
+
+    500 images of 1,024 numbers: about 2 s of one core; one thread, so that equal features give equal places.
+    """
+    table = read_features(path)
+    columns = table.columns
+    scored = np.flatnonzero(~columns["is_reference"].to_numpy() & columns["mos"].is_valid().to_numpy())
+    database, encoder = (str(columns[name][0].as_py()) if len(columns) else "" for name in ("database", "encoder"))
+    if len(scored) < 10:
+        return None
+    rows = np.sort(generator(seed, f"report/embedding/{database}").permutation(scored)[:images])
+    chosen = columns.take(pa.array(rows))
+    levels = np.clip(chosen["level"].fill_null(0).to_numpy().astype(int), 0, STEPS)
+    mos = chosen["mos"].to_numpy() * (1 if chosen["higher_is_better"][0].as_py() else -1)
+    fifths = 1 + np.argsort(np.argsort(mos, kind="stable")) * STEPS // len(mos)
+    return Embedding(
+        database, encoder, _places(table, rows, seed), _kinds(database, chosen), levels, fifths, len(scored)
+    )
+
+
+def section(embeddings: list[Embedding]) -> str:
+    """The figures of every database: by type (or subset), by level, by opinion."""
+    if not embeddings:
+        return "<p>No features were there to lay out: the stage features has not run for a trained encoder.</p>"
+    parts = [
+        "<p>Each dot is an image, placed by t-SNE so that images with like features are neighbours; the layout sees no "
+        "label. Where colours part, the features tell these things apart. Distances between far groups and the "
+        "axes mean nothing.</p>"
+    ]
+    for found in embeddings:
+        shown = (
+            f"{len(found.places):,} of {found.of:,} images" if len(found.places) < found.of else f"{found.of:,} images"
+        )
+        parts.append(
+            f'<h3>{escape(found.database)} <span class="note">features of {escape(found.encoder)}, {shown}</span></h3>'
+        )
+        parts.append(f'<div class="plots three">{"".join(_panels(found))}</div>')
+    return "".join(parts)
+
+
+def _panels(found: Embedding) -> list[str]:
+    names = list(dict.fromkeys(sorted(name for name in found.kinds if name)))
+    kinds = np.array(found.kinds)
+    panels = []
+    if names:
+        clouds = [
+            plots.Cloud(readable(name), found.places[kinds == name], plots.SERIES[i]) for i, name in enumerate(names)
+        ]
+        panels.append(_panel(found, clouds, "By type", [f"c{i}" for i in range(len(names))]))
+    if found.levels.any():
+        clouds = [
+            plots.Cloud(f"level {n}", found.places[found.levels == n], plots.RAMP[n - 1]) for n in range(1, STEPS + 1)
+        ]
+        panels.append(_panel(found, clouds, "By level", [f"r{i}" for i in range(STEPS)]))
+    words = ("worst fifth", "second", "middle", "fourth", "best fifth")
+    clouds = [
+        plots.Cloud(words[n - 1], found.places[found.opinions == n], plots.RAMP[n - 1]) for n in range(1, STEPS + 1)
+    ]
+    return [*panels, _panel(found, clouds, "By opinion", [f"r{i}" for i in range(STEPS)])]
+
+
+def _panel(found: Embedding, clouds: list[plots.Cloud], title: str, colours: list[str]) -> str:
+    alt = f"{title}: {found.encoder} on {found.database}, {len(found.places)} images in the plane"
+    legend = " ".join(
+        f'<span class="key"><span class="dot" style="background:var(--{colour})"></span>{escape(cloud.name)}</span>'
+        for cloud, colour in zip(clouds, colours, strict=True)
+    )
+    return markup.figure(plots.clouds(clouds, alt=alt), f"<strong>{title}.</strong> {legend}")
+
+
+def _places(table: FeatureTable, rows: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    features = np.concatenate(
+        [table.block(i)[rows[(rows >= a) & (rows < b)] - a] for i, (a, b) in enumerate(table.bounds)]
+    ).astype(np.float64)
+    features = np.where(np.isfinite(features), features, 0)
+    if table.metadata.get("standardise"):
+        features = (features - features.mean(0)) / np.maximum(features.std(0), 1e-9)
+    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+    with threadpool_limits(1):  # its sums depend on how many threads share them
+        layout = TSNE(2, perplexity=perplexity, init="pca", random_state=seed % 2**32).fit_transform(features)
+    return np.asarray(layout, dtype=np.float64)
+
+
+def _kinds(database: str, chosen: pa.Table) -> tuple[str, ...]:
+    """Type of each image where there are few, its group where they are the bank's 25, else the stratum (a subset)."""
+    types = chosen["type"].to_pylist()
+    strata = [str(name or "") for name in chosen["stratum"].to_pylist()]
+    if database in _LIKE_OURS and any(types):
+        from pipeline.distortions import TYPES
+
+        groups = {kind.id: kind.group for kind in TYPES}
+        return tuple(groups.get(kind, "") for kind in types)
+    names = [f"type {kind}" if kind else "" for kind in types] if any(types) else strata
+    most = [name for name, _ in Counter(name for name in names if name).most_common(len(plots.SERIES))]
+    return tuple(name if name in most else "" for name in names) if len(most) > 1 else ("",) * len(names)
