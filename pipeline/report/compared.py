@@ -42,7 +42,7 @@ def _pairs(pairs: Sequence[Row]) -> str:
         ]
         columns = ("SROCC, difference", "95 %", "p, Holm", "p over splits, Holm")
         table = markup.table(f"{place[0]}, {MODES[place[1]]}: paired differences", columns, lines, corner="pair")
-        title = f"{place[0]}, {MODES[place[1]]}: {len(lines)} paired differences"
+        title = f"{place[0]}, {MODES[place[1]]}: {len(lines)} paired difference{'s' * (len(lines) != 1)}"
         parts.append(f"<details><summary>{escape(title)}</summary>{table}</details>")
     return "<h3>Differences between methods</h3>" + "".join(parts)
 
