@@ -43,7 +43,7 @@ class Embedding:
 def embed(path: Path, *, images: int, seed: int) -> Embedding | None:
     """The layout of at most ``images`` scored images of a feature table, drawn by ``seed``; None for fewer than 10.
 
-    500 images of 1,024 numbers: about 2 s of one core; one thread, so that equal features give equal places.
+    500 images of 1,024 numbers: about 3 s of one core; one thread, so that equal features give equal places.
     """
     table = read_features(path)
     columns = table.columns
