@@ -35,12 +35,18 @@ def _pairs(pairs: Sequence[Row]) -> str:
         lines = [
             markup.Line(
                 f"{_method(p, 'first')} − {_method(p, 'second')}",
-                [_signed(p["srocc"]), _interval(p), figure(p.get("p_holm")), figure(p.get("p_splits_holm"))],
+                [
+                    _signed(p["srocc"]),
+                    _interval(p),
+                    figure(p.get("p_holm")),
+                    figure(p.get("p_splits_holm")),
+                    _inside(p.get("within") or {}),
+                ],
             )
             for p in pairs
             if (p["database"], p["mode"]) == place
         ]
-        columns = ("SROCC, difference", "95 %", "p, Holm", "p over splits, Holm")
+        columns = ("SROCC, difference", "95 %", "p, Holm", "p over splits, Holm", "within strata, 95 %")
         table = markup.table(f"{place[0]}, {MODES[place[1]]}: paired differences", columns, lines, corner="pair")
         title = f"{place[0]}, {MODES[place[1]]}: {len(lines)} paired difference{'s' * (len(lines) != 1)}"
         parts.append(f"<details><summary>{escape(title)}</summary>{table}</details>")
@@ -76,6 +82,10 @@ def _method(row: Row, key: str) -> str:
 def _interval(row: Row) -> str:
     low, high = row.get("low"), row.get("high")
     return "–" if low is None or high is None else f"{figure(low)} to {figure(high)}"
+
+
+def _inside(told: Row) -> str:
+    return f"{_signed(told['value'])}, {_interval(told)}" if "value" in told else "–"
 
 
 def _signed(value: float) -> str:

@@ -27,14 +27,16 @@ _LIKE_OURS = ("photos", "kadid10k")  # databases whose types are the bank's, in 
 class Embedding:
     """Where the images of ``database`` lie: ``places`` float64 [n, 2]; kind, level and opinion of each.
 
-    ``kinds`` are at most 8 names ("" where there is none), ``levels`` 1..5 (0: none), ``opinions`` fifths of the shown
-    images from worst (1) to best (5). ``of`` is how many images there were to choose from.
+    ``kinds`` are at most 8 names of one ``sort`` (type, group of types or subset; "" where there is none), ``levels``
+    1..5 (0: none), ``opinions`` fifths of the shown images from worst (1) to best (5). ``of`` is how many images there
+    were to choose from.
     """
 
     database: str
     encoder: str
     places: np.ndarray
     kinds: tuple[str, ...]
+    sort: str
     levels: np.ndarray
     opinions: np.ndarray
     of: int
@@ -56,9 +58,8 @@ def embed(path: Path, *, images: int, seed: int) -> Embedding | None:
     levels = np.clip(chosen["level"].fill_null(0).to_numpy().astype(int), 0, STEPS)
     mos = chosen["mos"].to_numpy() * (1 if chosen["higher_is_better"][0].as_py() else -1)
     fifths = 1 + np.argsort(np.argsort(mos, kind="stable")) * STEPS // len(mos)
-    return Embedding(
-        database, encoder, _places(table, rows, seed), _kinds(database, chosen), levels, fifths, len(scored)
-    )
+    sort, kinds = _kinds(database, chosen)
+    return Embedding(database, encoder, _places(table, rows, seed), kinds, sort, levels, fifths, len(scored))
 
 
 def section(embeddings: list[Embedding]) -> str:
@@ -82,14 +83,14 @@ def section(embeddings: list[Embedding]) -> str:
 
 
 def _panels(found: Embedding) -> list[str]:
-    names = list(dict.fromkeys(sorted(name for name in found.kinds if name)))
+    names = sorted({name for name in found.kinds if name}, key=lambda name: (len(name), name))  # type 8 before type 10
     kinds = np.array(found.kinds)
     panels = []
     if names:
         clouds = [
             plots.Cloud(readable(name), found.places[kinds == name], plots.SERIES[i]) for i, name in enumerate(names)
         ]
-        panels.append(_panel(found, clouds, "By type", [f"c{i}" for i in range(len(names))]))
+        panels.append(_panel(found, clouds, f"By {found.sort}", [f"c{i}" for i in range(len(names))]))
     if found.levels.any():
         clouds = [
             plots.Cloud(f"level {n}", found.places[found.levels == n], plots.RAMP[n - 1]) for n in range(1, STEPS + 1)
@@ -127,15 +128,16 @@ def _places(table: FeatureTable, rows: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(layout, dtype=np.float64)
 
 
-def _kinds(database: str, chosen: pa.Table) -> tuple[str, ...]:
-    """Type of each image where there are few, its group where they are the bank's 25, else the stratum (a subset)."""
+def _kinds(database: str, chosen: pa.Table) -> tuple[str, tuple[str, ...]]:
+    """The sort, and each image's: type where there are few, its group where they are the bank's 25, else the subset."""
     types = chosen["type"].to_pylist()
     strata = [str(name or "") for name in chosen["stratum"].to_pylist()]
     if database in _LIKE_OURS and any(types):
         from pipeline.distortions import TYPES
 
         groups = {kind.id: kind.group for kind in TYPES}
-        return tuple(groups.get(kind, "") for kind in types)
+        return "group of types", tuple(groups.get(kind, "") for kind in types)
     names = [f"type {kind}" if kind else "" for kind in types] if any(types) else strata
     most = [name for name, _ in Counter(name for name in names if name).most_common(len(plots.SERIES))]
-    return tuple(name if name in most else "" for name in names) if len(most) > 1 else ("",) * len(names)
+    kept = tuple(name if name in most and len(most) > 1 else "" for name in names)
+    return "type" if any(types) else "subset", kept

@@ -73,8 +73,8 @@ def render(results: Results, date: str) -> str:
             parts += [f"**{title}**\n", *lines, ""]
     parts.append(
         "SROCC, PLCC (after the four-parameter logistic) and SROCC within strata are medians over the splits. Pooled: "
-        "SROCC of each image's mean test prediction over them, which mixing splits lowers for a fitted method; in "
-        "brackets the 95 % interval of that figure (jackknife over groups)."
+        "of each image's mean test prediction over them, which mixing splits lowers for a fitted method; in brackets "
+        "the 95 % interval of that figure (jackknife over groups)."
     )
     if "photos" in databases:
         parts.append("photos has class means for opinions, and too few contents for an interval.")
@@ -142,8 +142,12 @@ def _mode(results: Results, databases: Sequence[str], mode: str) -> list[str]:
     for (_, encoder, regressor), medians in sorted(rows.items(), key=lambda item: item[0][0]):
         cells = []
         for database, (key, _) in measures:
+            told = results.intervals.get((encoder, regressor, database, mode), _NOTHING)
             if key == "pooled":
-                cells.append(_pooled(results.intervals.get((encoder, regressor, database, mode), _NOTHING)))
+                cells.append(_pooled(told.get("srocc"), told))
+            elif key == "pooled_within":
+                inside = told.get("within") or _NOTHING
+                cells.append(_pooled(inside.get("value"), inside))
             else:
                 cells.append(_figure(medians.get(database, _NOTHING).get(key)))
         name = encoder if regressor == "none" else f"{encoder} + {regressor}"
@@ -154,7 +158,10 @@ def _mode(results: Results, databases: Sequence[str], mode: str) -> list[str]:
 def _measures(rows: Iterable[Mapping[str, Metrics]], database: str, compared: bool) -> list[tuple[str, str]]:
     known = [("srocc", "SROCC"), ("srocc_within", "within"), ("plcc", "PLCC")]
     there = [pair for pair in known if any(pair[0] in row.get(database, {}) for row in rows)]
-    return [*there[:1], *([("pooled", "pooled")] if compared else []), *there[1:]]
+    if not compared:
+        return there
+    inside = [("pooled_within", "within, pooled")] if ("srocc_within", "within") in there else []
+    return [*there[:1], ("pooled", "pooled"), *there[1:2], *inside, *there[2:]]
 
 
 def by_regressor(metrics: Metrics) -> dict[str, Mapping[str, Any]]:
@@ -168,10 +175,10 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _pooled(told: Metrics) -> str:
+def _pooled(value: float | None, told: Metrics) -> str:
     low, high = told.get("low"), told.get("high")
     interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return f"{_figure(told.get('srocc'))}{interval}"
+    return f"{_figure(value)}{interval}"
 
 
 def _read_from_papers() -> list[str]:

@@ -97,7 +97,7 @@ def _scatters(content: Content, rows: list[Evaluation], mode: str) -> str:
         colour = colours(content)[e.encoder]
         drawn = plots.scatter(prediction, mos, colour=colour, fits=fits, alt=alt, diagonal=not metric)
         step = plots.thinning(len(mos))
-        thinned = f", every {step}th of {len(mos):,} points" if step > 1 else ""
+        thinned = f", 1 in {step} of {len(mos):,} points" if step > 1 else ""
         figures.append(markup.figure(drawn, f"{escape(e.encoder)}, {MODES[mode]}{thinned}"))
     if not figures:
         return ""

@@ -82,7 +82,7 @@ def scatter(
 
     Of more than ``MOST_POINTS`` points every n-th is drawn (:func:`thinning`).
     """
-    figure, axes = _figure(3.1, 2.7, "predicted", "opinion")
+    figure, axes = _figure(3.1, 2.7, "predicted" if diagonal else "metric, higher is better", "opinion")
     step = thinning(len(mos))
     axes.plot(prediction[::step], mos[::step], "o", color=_colour(colour), markersize=2.6, markeredgewidth=0, alpha=0.5)
     span = np.linspace(float(np.min(prediction)), float(np.max(prediction)), 60)

@@ -55,7 +55,7 @@ td.text { text-align: left; white-space: normal; }
 .dot { display: inline-block; width: 0.62em; height: 0.62em; border-radius: 50%; margin-right: 0.55em; }
 .plots { display: grid; gap: 1.5rem 2rem; margin: 1.25rem 0; }
 .plots.two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
-.plots.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.plots.three { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 .key { white-space: nowrap; margin-right: 0.7em; }
 .plots.four { grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); }
 figure { margin: 0; min-width: 0; }

@@ -212,6 +212,7 @@ def comparison(metrics: Path, names: list[str]) -> None:
     pair = {
         **at, "mode": "fr", "first": names[0], "first_regressor": "ridge", "second": names[1],
         "second_regressor": "svr", "srocc": -0.123, "low": -0.2, "high": -0.01, "p_holm": 0.034, "p_splits_holm": None,
+        "within": {"value": 0.222, "low": 0.1, "high": 0.333},
     }  # fmt: skip
     cross = {
         "train": "koniq10k", "database": "clive", "mode": "nr", "encoder": names[0], "regressor": "ridge",

@@ -44,6 +44,7 @@ def metrics(tmp_path: Path) -> Path:
         "low": 0.41,
         "high": 0.594,
     }
+    method["within"] = {"value": 0.25, "low": 0.1, "high": 0.4}
     artifacts.write_json(folder / "compare.json", {"methods": [method]})
     return folder
 
@@ -56,13 +57,23 @@ def rows(text: str, title: str) -> list[list[str]]:
 def test_rows_are_the_metrics_in_an_order_that_reads(metrics: Path) -> None:
     text = markdown.render(markdown.read_results(metrics), "2026-01-31")
     nr = rows(text, "No reference")
-    columns = ["biq2021 SROCC", "biq2021 pooled", "biq2021 within", "biq2021 PLCC"]
+    columns = ["biq2021 SROCC", "biq2021 pooled", "biq2021 within", "biq2021 within, pooled", "biq2021 PLCC"]
     assert nr[0] == ["", *columns, *(f"tid2013_kodak {name}" for name in ("SROCC", "within", "PLCC"))]
     assert [row[0] for row in nr[2:]] == [
         "released + ridge", "a_set + ridge", "floor + ridge", "brisque36 + ridge", "brisque36 + svr"
     ]  # fmt: skip
-    assert nr[4] == ["floor + ridge", "0.512", "0.500 [0.41, 0.59]", "0.300", "-0.400", "0.610", "–", "0.600"]
-    assert nr[6] == ["brisque36 + svr", "0.612", "–", "0.400", "0.600", "–", "–", "–"]
+    assert nr[4] == [
+        "floor + ridge",
+        "0.512",
+        "0.500 [0.41, 0.59]",
+        "0.300",
+        "0.250 [0.10, 0.40]",
+        "-0.400",
+        "0.610",
+        "–",
+        "0.600",
+    ]
+    assert nr[6] == ["brisque36 + svr", "0.612", "–", "0.400", "–", "0.600", "–", "–", "–"]
     assert all(len(row) == len(nr[0]) for row in nr)
     fr = rows(text, "Full reference")
     assert fr[0] == ["", "tid2013_kodak SROCC", "tid2013_kodak PLCC"]

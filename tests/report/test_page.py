@@ -120,7 +120,8 @@ def test_what_did_not_run_is_said_and_what_must_be_there_is_named(run, tmp_path)
 
 def test_comparisons_regressors_and_types_are_on_the_page(html):
     for said in (
-        "0.111 to 0.888", "−0.123", "−0.200 to −0.010", "0.034", "dead_leaves − random_init + svr", "0.987",
+        "0.111 to 0.888", "−0.123", "−0.200 to −0.010", "+0.222, 0.100 to 0.333", "0.034",
+        "dead_leaves − random_init + svr", "0.987",
         "floor + svr", "0.456", "0.654", "type 7", "level 2", "higher is better, 1 to 5",
     ):  # fmt: skip
         assert said in html, said
