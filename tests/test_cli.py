@@ -54,7 +54,7 @@ def test_help_starts_at_once_and_imports_nothing_heavy():
         [sys.executable, "-c", "from pipeline.cli import main; main()", "--help"], capture_output=True
     )
     assert shown.returncode == 0 and time.monotonic() - start < 5  # 0.1 s on an idle core
-    assert all(verb in shown.stdout.decode() for verb in ("profile", "sheet", "distort", "verify"))
+    assert all(verb in shown.stdout.decode() for verb in ("profile", "score", "sheet", "distort", "verify", "table"))
 
 
 @pytest.mark.parametrize("name", sorted(profiles.profiles()))

@@ -42,8 +42,7 @@ def score(
 ) -> None:
     """Score images by an encoder and a regressor that was fitted on people's opinions.
 
-    A file that can't be scored is named on stderr and has a row with its error; the others are scored and the exit
-    code is then 1.
+    A file that can't be scored is named on stderr and has a row with its error; the exit code is then 1.
     """
     from pipeline.scoring import list_images, scores_table
 
@@ -54,15 +53,14 @@ def score(
         refuse(f"{', '.join(map(str, photos))}: no images here")
     scorer, fitted = _open(_chosen(regressor, encoder), device, reference)
     rows = _rows(scorer, listing.files, listing.failed)
-    failed = [row for row in rows if row.error]
     if out is None:
         _print(rows, fitted)
     else:
         _write(out, scores_table(rows, fitted))
+    failed = sum(bool(row.error) for row in rows)
     left = f"; {listing.others} other files left alone" if listing.others else ""
-    print(f"{out or fitted.name}: {len(rows) - len(failed)} scored, {len(failed)} failed{left}; {fitted.meaning}")
-    if failed:
-        raise typer.Exit(1)
+    print(f"{out or fitted.name}: {len(rows) - failed} scored, {failed} failed{left}; {fitted.meaning}")
+    raise typer.Exit(1 if failed else 0)
 
 
 def _chosen(regressor: str | None, encoder: str | None) -> Stored:
