@@ -207,5 +207,6 @@ def test_a_section_rule_is_told_with_its_key(tmp_path: Path) -> None:
 
 
 def test_an_imported_encoder_is_an_encoder(tmp_path: Path) -> None:
-    given = load(written(tmp_path, imported=["contrique"], encoders=["contrique", "floor"], probed=["floor"]))
+    names = ["contrique", "floor"]
+    given = load(written(tmp_path, imported=["contrique"], encoders=names, probed=names, regressors=names))
     assert given.encoders == ["contrique", "floor"] and load(written(tmp_path)).imported == []
