@@ -1,0 +1,118 @@
+"""One run: its steps from measured CPU time, its training, its figures."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+
+from benchmarks.ablations.changes import CHANGES, HELD_OUT, OLD, STEPS, Change
+from benchmarks.ablations.data import Chosen, database, distorted
+from pipeline import artifacts
+from pipeline.databases import load_manifest
+from pipeline.encoder.weights import load as load_encoder
+from pipeline.evaluation import Protocol, evaluate
+from pipeline.features import extract_features, read_features
+from pipeline.params import TrainParams
+from pipeline.training.batches import Batches, class_labels
+from pipeline.training.launch import resolve_precision
+from pipeline.training.probe import probe
+from pipeline.training.trainer import Job, train
+
+FEW, MORE, ROUNDS = 3, 15, 2  # steps of the two short runs whose difference is the cost of a step
+PROBED = {"textured": HELD_OUT, "plain": HELD_OUT[:8]}
+
+
+def steps_of(change: Change, data: Chosen, old: Chosen) -> int:
+    """As many steps as take the old recipe's CPU time: the two are timed in turn, in this process."""
+    if change == CHANGES["old"]:
+        return STEPS
+    costs: dict[str, list[float]] = {"old": [], "new": []}
+    for _ in range(ROUNDS):
+        costs["old"].append(_cost(CHANGES["old"], old))
+        costs["new"].append(_cost(change, data))
+    return max(1, round(STEPS * min(costs["old"]) / min(costs["new"])))
+
+
+def _cost(change: Change, data: Chosen) -> float:
+    spent = []
+    for steps in (FEW, MORE):
+        with tempfile.TemporaryDirectory() as folder:
+            spent.append(_train(change, data, steps=steps, seed=0, out=Path(folder)))
+    return (spent[1] - spent[0]) / (MORE - FEW)
+
+
+def in_epoch(change: Change, data: Chosen) -> int:
+    """Steps in an epoch."""
+    params = TrainParams(**{**OLD, **change.train})
+    labels = class_labels(data.labels, params.merge_identical_classes)
+    return Batches(labels, params.batch, 0, params.images_per_class if params.class_balanced else 0).in_epoch
+
+
+def _train(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) -> float:
+    """Train; the CPU seconds of this process, all threads."""
+    params = change.params(steps=steps, in_epoch=in_epoch(change, data))
+    job = Job(
+        data=data,
+        rows=np.arange(len(data)),
+        params=params,
+        seed=seed,
+        name="ablation",
+        out=out,
+        checkpoints=out / "checkpoints",
+        threads=1,
+        cache="none",  # the data keeps its images itself
+        checkpoint_every=10**9,
+    )
+    start = process_time()
+    train(job)
+    return process_time() - start
+
+
+def run(folder: Path, change: Change, data: Chosen, old: Chosen, seed: int, steps: int | None) -> int:
+    """Train into ``folder``, write training.json last; returns the steps (``steps``, or measured where None)."""
+    steps = steps or steps_of(change, data, old)
+    seconds = _train(change, data, steps=steps, seed=seed, out=folder)
+    loss = artifacts.read_table(folder / "history.parquet")["loss"].to_numpy()
+    batch = {**OLD, **change.train}["batch"]
+    about = {"seed": seed, "steps": steps, "cpu_seconds": seconds, "images_seen": steps * int(str(batch))}
+    last = float(np.mean(loss[-max(1, steps // 20) :]))
+    artifacts.write_json(folder / "training.json", {**about, "epochs": steps / in_epoch(change, data), "loss": last})
+    return steps
+
+
+def probed(work: Path, folder: Path) -> dict[str, object]:
+    """The linear probe on the held-out sources of two families."""
+    extractor = load_encoder(folder, precision=resolve_precision("auto", "cpu"))
+    found: dict[str, object] = {}
+    for family, who in PROBED.items():
+        shards = distorted(work, family)
+        rows = np.flatnonzero(np.isin(shards.sources, who))
+        parts = np.array_split(rows, -(-len(rows) // 126))
+        features = np.concatenate([extractor.extract([shards.image(int(row)) for row in part]) for part in parts])
+        found[family] = probe(features, shards.labels[rows], shards.sources[rows])
+    return found
+
+
+def correlated(work: Path, folder: Path, name: str, where: Path | None, precision: str) -> Mapping[str, object]:
+    """The metrics of the encoder in ``folder`` on a database, by the database's own protocol."""
+    table, root = database(work, name, where)
+    extractor = load_encoder(folder, precision=precision)
+    features = extract_features(
+        table, root, extractor, encoder=folder.name, database_name=name, batch_images=4, decode_threads=1
+    )
+    path = folder / "features" / f"{name}.parquet"
+    artifacts.write_table(path, features, byte_stream_split=["feature"])
+    manifest = load_manifest(name, where or Path())
+    protocol = Protocol(
+        name=manifest.protocol,
+        seed=1,
+        stratified=manifest.stratified,
+        shares_groups=manifest.official_shares_groups,
+    )
+    predictions, metrics = evaluate(read_features(path), protocol)
+    artifacts.write_table(folder / "predictions" / f"{name}.parquet", predictions)
+    return metrics
