@@ -1,7 +1,7 @@
 """Single changes of the small recipe at equal CPU time.
 
     python -m benchmarks.ablations data WORK [--photographs FOLDER]
-    python -m benchmarks.ablations work WORK [--changes a,b] [--seeds 1,2] [--database NAME=FOLDER ...]
+    python -m benchmarks.ablations work WORK [--changes a,b] [--seeds 1,2] [--database NAME=FOLDER ...] [--figures a,b]
     python -m benchmarks.ablations table WORK
 
 ``data`` makes the sources and their distorted versions by the stages' code. ``work`` trains and judges whatever of the
@@ -15,7 +15,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,7 +23,6 @@ from pydantic import ValidationError
 from benchmarks.ablations import data, runs, table
 from benchmarks.ablations.changes import CHANGES
 from pipeline import artifacts
-from pipeline.training.launch import resolve_precision
 
 CHUNK = 8  # changes whose first seeds all come before their second ones
 
@@ -36,6 +35,7 @@ def main() -> None:
     parser.add_argument("--changes", help=f"of {', '.join(CHANGES)}; all by default")
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--database", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--figures", help="of probe, probe_plain, photos and the databases; all by default")
     options = parser.parse_args()
     folder = options.work.resolve()
     if options.verb == "data":
@@ -45,10 +45,11 @@ def main() -> None:
     else:
         names = options.changes.split(",") if options.changes else list(CHANGES)
         databases = {name: Path(path).resolve() for name, path in (entry.split("=", 1) for entry in options.database)}
-        work(folder, names, [int(seed) for seed in options.seeds.split(",")], databases)
+        figures = options.figures.split(",") if options.figures else ["probe", *databases, "probe_plain", "photos"]
+        work(folder, names, [int(seed) for seed in options.seeds.split(",")], figures, databases)
 
 
-def work(folder: Path, names: list[str], seeds: list[int], databases: Mapping[str, Path]) -> None:
+def work(folder: Path, names: list[str], seeds: list[int], figures: list[str], databases: Mapping[str, Path]) -> None:
     """Do what is not done and that no other process does."""
     import torch
 
@@ -62,7 +63,8 @@ def work(folder: Path, names: list[str], seeds: list[int], databases: Mapping[st
         if handle is None:
             continue
         try:
-            one(folder, place, name, seed, databases)
+            one(folder, place, name, seed)
+            judge(folder, place, figures, databases)
         finally:
             os.close(handle)
 
@@ -85,25 +87,30 @@ def trainable(name: str) -> bool:
     return True
 
 
-def one(work: Path, place: Path, name: str, seed: int, databases: Mapping[str, Path]) -> None:
-    """Train if that is to do, then each judgement that is to do."""
-    started = time.strftime("%H:%M:%S")
-    if not (place / "training.json").exists():
-        change, calibrated = CHANGES[name], work / "steps" / f"{name.replace('/', '_')}.json"
-        known = artifacts.read_json(calibrated)["steps"] if calibrated.exists() else None
-        images = data.Chosen(work, change.rows).decode()
-        old = images if change.rows == CHANGES["old"].rows else data.Chosen(work, CHANGES["old"].rows)
-        steps = runs.run(place, change, images, old, seed, known)
-        artifacts.write_json(calibrated, {"change": name, "steps": steps})
-        print(f"{started} {place.name}: {artifacts.read_json(place / 'training.json')}", flush=True)
-    due: dict[str, Callable[[], Mapping[str, object]]] = {"probe": lambda: runs.probed(work, place)}
-    precision = resolve_precision("auto", "cpu")
-    for database, where in {"photos": None, **databases}.items():
-        due[database] = lambda d=database, w=where: runs.correlated(work, place, d, w, precision)  # type: ignore[misc]
-    for figure, measure in due.items():
-        if not (place / f"{figure}.json").exists():
-            artifacts.write_json(place / f"{figure}.json", measure())
-            print(f"{time.strftime('%H:%M:%S')} {place.name}: {figure}", flush=True)
+def one(work: Path, place: Path, name: str, seed: int) -> None:
+    """Train, if that is to do."""
+    if (place / "training.json").exists():
+        return
+    change, calibrated = CHANGES[name], work / "steps" / f"{name.replace('/', '_')}.json"
+    known = artifacts.read_json(calibrated)["steps"] if calibrated.exists() else None
+    images = data.Chosen(work, change.rows).decode()
+    old = images if change.rows == CHANGES["old"].rows else data.Chosen(work, CHANGES["old"].rows)
+    steps = runs.run(place, change, images, old, seed, known)
+    artifacts.write_json(calibrated, {"change": name, "steps": steps})
+    print(f"{time.strftime('%H:%M:%S')} {place.name}: {artifacts.read_json(place / 'training.json')}", flush=True)
+
+
+def judge(work: Path, place: Path, figures: list[str], databases: Mapping[str, Path]) -> None:
+    """Each figure that is to do, into a file of its own."""
+    for figure in figures:
+        if (place / f"{figure}.json").exists():
+            continue
+        if figure in runs.PROBED:
+            found = runs.probed(work, place, figure)
+        else:
+            found = runs.correlated(work, place, figure, databases.get(figure))
+        artifacts.write_json(place / f"{figure}.json", found)
+        print(f"{time.strftime('%H:%M:%S')} {place.name}: {figure}", flush=True)
 
 
 if __name__ == "__main__":

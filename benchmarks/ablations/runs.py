@@ -23,7 +23,7 @@ from pipeline.training.probe import probe
 from pipeline.training.trainer import Job, train
 
 FEW, MORE, ROUNDS = 3, 15, 2  # steps of the two short runs whose difference is the cost of a step
-PROBED = {"textured": HELD_OUT, "plain": HELD_OUT[:8]}
+PROBED = {"probe": ("textured", HELD_OUT), "probe_plain": ("plain", HELD_OUT[:8])}
 
 
 def steps_of(change: Change, data: Chosen, old: Chosen) -> int:
@@ -84,23 +84,21 @@ def run(folder: Path, change: Change, data: Chosen, old: Chosen, seed: int, step
     return steps
 
 
-def probed(work: Path, folder: Path) -> dict[str, object]:
-    """The linear probe on the held-out sources of two families."""
+def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
+    """The linear probe on the held-out sources of a family."""
     extractor = load_encoder(folder, precision=resolve_precision("auto", "cpu"))
-    found: dict[str, object] = {}
-    for family, who in PROBED.items():
-        shards = distorted(work, family)
-        rows = np.flatnonzero(np.isin(shards.sources, who))
-        parts = np.array_split(rows, -(-len(rows) // 126))
-        features = np.concatenate([extractor.extract([shards.image(int(row)) for row in part]) for part in parts])
-        found[family] = probe(features, shards.labels[rows], shards.sources[rows])
-    return found
+    family, who = PROBED[figure]
+    shards = distorted(work, family)
+    rows = np.flatnonzero(np.isin(shards.sources, who))
+    parts = np.array_split(rows, -(-len(rows) // 126))
+    features = np.concatenate([extractor.extract([shards.image(int(row)) for row in part]) for part in parts])
+    return probe(features, shards.labels[rows], shards.sources[rows])
 
 
-def correlated(work: Path, folder: Path, name: str, where: Path | None, precision: str) -> Mapping[str, object]:
+def correlated(work: Path, folder: Path, name: str, where: Path | None) -> Mapping[str, object]:
     """The metrics of the encoder in ``folder`` on a database, by the database's own protocol."""
     table, root = database(work, name, where)
-    extractor = load_encoder(folder, precision=precision)
+    extractor = load_encoder(folder, precision=resolve_precision("auto", "cpu"))
     features = extract_features(
         table, root, extractor, encoder=folder.name, database_name=name, batch_images=4, decode_threads=1
     )

@@ -13,12 +13,12 @@ from pipeline import artifacts
 Run = Mapping[str, Any]  # the JSON files of a run by name: training, probe, photos, ...
 
 PROBE = {
-    "type": lambda run: run["probe"]["textured"]["type_accuracy"],
-    "class": lambda run: run["probe"]["textured"]["class_accuracy"],
+    "type": lambda run: run["probe"]["type_accuracy"],
+    "class": lambda run: run["probe"]["class_accuracy"],
 }
 OTHERS = {
-    "type, plain": lambda run: run["probe"]["plain"]["type_accuracy"],
-    "class, plain": lambda run: run["probe"]["plain"]["class_accuracy"],
+    "type, plain": lambda run: run["probe_plain"]["type_accuracy"],
+    "class, plain": lambda run: run["probe_plain"]["class_accuracy"],
     "TID within": lambda run: run["tid2013_kodak"]["nr"]["srocc_within"],
     "TID": lambda run: run["tid2013_kodak"]["nr"]["srocc"],
     "TID FR": lambda run: run["tid2013_kodak"]["fr"]["srocc"],
