@@ -17,32 +17,43 @@ from pipeline.encoder.weights import load as load_encoder
 from pipeline.evaluation import Protocol, evaluate
 from pipeline.features import extract_features, read_features
 from pipeline.params import TrainParams
-from pipeline.training.batches import Batches, class_labels
+from pipeline.training.batches import Batches
+from pipeline.training.classes import class_labels
+from pipeline.training.job import Job
 from pipeline.training.launch import resolve_precision
 from pipeline.training.probe import probe
-from pipeline.training.trainer import Job, train
+from pipeline.training.trainer import _Run, train
 
-FEW, MORE, ROUNDS = 3, 15, 2  # steps of the two short runs whose difference is the cost of a step
+COSTLY = {"batch", "width", "crop"}  # the rest moves a step by less than its noise
+WARM, TIMED, ROUNDS = 3, 10, 2  # steps not looked at, steps timed, turns
 PROBED = {"probe": ("textured", HELD_OUT), "probe_plain": ("plain", HELD_OUT[:8])}
 
 
 def steps_of(change: Change, data: Chosen, old: Chosen) -> int:
-    """As many steps as take the old recipe's CPU time: the two are timed in turn, in this process."""
-    if change == CHANGES["old"]:
+    """As many steps as take the old recipe's CPU time, for what changes the cost of a step: the two are timed in turn,
+    in this process, and of each the lower quartile counts, for other work on the machine makes some steps dearer.
+    """
+    if not change.train.keys() & COSTLY:
         return STEPS
     costs: dict[str, list[float]] = {"old": [], "new": []}
     for _ in range(ROUNDS):
-        costs["old"].append(_cost(CHANGES["old"], old))
-        costs["new"].append(_cost(change, data))
-    return max(1, round(STEPS * min(costs["old"]) / min(costs["new"])))
+        costs["old"] += _costs(CHANGES["old"], old)
+        costs["new"] += _costs(change, data)
+    before, now = (float(np.quantile(costs[name], 0.25)) for name in ("old", "new"))
+    return max(1, round(STEPS * before / now))
 
 
-def _cost(change: Change, data: Chosen) -> float:
-    spent = []
-    for steps in (FEW, MORE):
-        with tempfile.TemporaryDirectory() as folder:
-            spent.append(_train(change, data, steps=steps, seed=0, out=Path(folder)))
-    return (spent[1] - spent[0]) / (MORE - FEW)
+def _costs(change: Change, data: Chosen) -> list[float]:
+    """CPU seconds of each of a few steps, the making of its batch included."""
+    with tempfile.TemporaryDirectory() as folder:
+        timed = _Run(_job(change, data, steps=TIMED + WARM, seed=0, out=Path(folder)))
+        marks = []
+        with timed.feed() as feed:
+            for batch in feed:
+                timed.step(batch, feed)
+                marks.append(process_time())
+        timed.progress.close()
+    return np.diff(marks)[WARM - 1 :].tolist()
 
 
 def in_epoch(change: Change, data: Chosen) -> int:
@@ -52,13 +63,11 @@ def in_epoch(change: Change, data: Chosen) -> int:
     return Batches(labels, params.batch, 0, params.images_per_class if params.class_balanced else 0).in_epoch
 
 
-def _train(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) -> float:
-    """Train; the CPU seconds of this process, all threads."""
-    params = change.params(steps=steps, in_epoch=in_epoch(change, data))
-    job = Job(
+def _job(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) -> Job:
+    return Job(
         data=data,
         rows=np.arange(len(data)),
-        params=params,
+        params=change.params(steps=steps, in_epoch=in_epoch(change, data)),
         seed=seed,
         name="ablation",
         out=out,
@@ -67,15 +76,14 @@ def _train(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) ->
         cache="none",  # the data keeps its images itself
         checkpoint_every=10**9,
     )
-    start = process_time()
-    train(job)
-    return process_time() - start
 
 
 def run(folder: Path, change: Change, data: Chosen, old: Chosen, seed: int, steps: int | None) -> int:
     """Train into ``folder``, write training.json last; returns the steps (``steps``, or measured where None)."""
     steps = steps or steps_of(change, data, old)
-    seconds = _train(change, data, steps=steps, seed=seed, out=folder)
+    start = process_time()
+    train(_job(change, data, steps=steps, seed=seed, out=folder))
+    seconds = process_time() - start
     loss = artifacts.read_table(folder / "history.parquet")["loss"].to_numpy()
     batch = {**OLD, **change.train}["batch"]
     about = {"seed": seed, "steps": steps, "cpu_seconds": seconds, "images_seen": steps * int(str(batch))}
