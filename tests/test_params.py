@@ -69,7 +69,7 @@ def test_the_minimal_file_has_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_released_encoder_needs_no_training(tmp_path: Path) -> None:
-    assert load(written(tmp_path, encoders=["released"])).encoders == ["released"]
+    assert load(written(tmp_path, encoders=["released"], probed=["released"])).encoders == ["released"]
 
 
 def test_parameters_cannot_be_changed(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ OLD = {
     "precision": "auto",
     "class_balanced": True,
     "images_per_class": 4,
+    "probe_every": 0,
 }
 STEPS = 504
 WARMUP = 1 / 8  # of the steps: one epoch of eight
