@@ -21,6 +21,7 @@ EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi", "niqe"]
 Untrained = Literal["random_init", "floor", "brisque36", Metric]
 METRICS = get_args(Metric)
+RELEASED = "released"  # the encoder that comes with the code
 
 
 class ParamsError(Refusal, ValueError):
@@ -264,7 +265,7 @@ class Params(_Section):
     def _parts_agree(self) -> Params:
         lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
             ("trained", self.trained, self.sets),
-            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported]),
+            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported, RELEASED]),
             ("probed", self.probed, [name for name in self.encoders if name not in METRICS]),
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),

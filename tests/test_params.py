@@ -69,6 +69,10 @@ def test_the_minimal_file_has_the_defaults(tmp_path: Path) -> None:
     assert loaded.sources.count == 48 and loaded.run.engine == "ray" and loaded.run.paths.sets == {}
 
 
+def test_the_released_encoder_needs_no_training(tmp_path: Path) -> None:
+    assert load(written(tmp_path, encoders=["released"], probed=["released"])).encoders == ["released"]
+
+
 def test_parameters_cannot_be_changed(tmp_path: Path) -> None:
     loaded = load(written(tmp_path))
     with pytest.raises(ValidationError, match="frozen"):

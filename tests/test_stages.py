@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import stages.distort
+import stages.released
 import stages.sources
 from pipeline import distortions, images
-from pipeline.artifacts import ArtifactError, read_manifest
+from pipeline.artifacts import ArtifactError, read_json, read_manifest, sha256_bytes, write_json
 from pipeline.params import Params, load
 from pipeline.shards.reader import ShardSet
 
@@ -64,3 +65,16 @@ def test_a_folder_set_keeps_its_names_and_grows_by_what_is_new(params: Params, t
 def test_distort_says_which_sources_are_missing(params: Params) -> None:
     with pytest.raises(ArtifactError, match="manifest.json: missing"):
         stages.distort.run(params, "textured_dead_leaves")
+
+
+def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) -> None:
+    Path("released").mkdir()
+    Path("released/encoder.safetensors").write_bytes(b"weights")
+    card = {"kind": "resnet", "sha256": sha256_bytes(b"weights")}
+    write_json(Path("released/encoder.json"), card)
+    stages.released.run(params)
+    assert Path("data/models/released/encoder.safetensors").read_bytes() == b"weights"
+    assert read_json(Path("data/models/released/encoder.json")) == card
+    Path("released/encoder.safetensors").write_bytes(b"others")
+    with pytest.raises(ArtifactError, match=r"released/encoder.safetensors: sha256"):
+        stages.released.run(params)

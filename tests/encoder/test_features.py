@@ -94,6 +94,17 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path, trunk: ResNet) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_half_the_bytes_give_nearly_the_same_features(
+    tmp_path: Path, trunk: ResNet, images: list[np.ndarray]
+) -> None:
+    weights.save(tmp_path / "whole", trunk, "x", {})
+    weights.save(tmp_path / "half", trunk, "x", {}, half=True)
+    sizes = [(tmp_path / name / "encoder.safetensors").stat().st_size for name in ("whole", "half")]
+    assert 0.45 < sizes[1] / sizes[0] < 0.55
+    whole, half = (encoder.load(tmp_path / name).extract(images) for name in ("whole", "half"))
+    assert 0 < np.abs(whole - half).max() < 1e-3
+
+
 def test_other_weights_than_the_cards_are_refused(tmp_path: Path, trunk: ResNet) -> None:
     weights.save(tmp_path, trunk, "x", {})
     path = tmp_path / "encoder.safetensors"
