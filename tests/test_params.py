@@ -77,7 +77,8 @@ def test_the_minimal_file_has_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_released_encoder_needs_no_training(tmp_path: Path) -> None:
-    assert load(written(tmp_path, encoders=["released"], probed=["released"], regressors=[])).encoders == ["released"]
+    names = ["released"]
+    assert load(written(tmp_path, encoders=names, probed=names, regressors=names)).encoders == names
 
 
 def test_parameters_cannot_be_changed(tmp_path: Path) -> None:
