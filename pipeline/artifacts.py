@@ -128,13 +128,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 def unsealed(content: Any, name: str) -> dict[str, Any]:
     """``content`` without its seal, which must fit; else an :class:`ArtifactError` with ``name``."""
-    try:
-        fits = isinstance(content, dict) and content.pop("seal", None) == fingerprint(content)
-    except ValueError:  # NaN, which is no JSON and which Python reads
-        fits = False
-    if not fits:
-        raise ArtifactError(f"{name}: damaged or written by hand (its seal does not fit)")
-    return content
+    with contextlib.suppress(ValueError):  # of NaN, which is no JSON and which Python reads
+        if isinstance(content, dict) and content.pop("seal", None) == fingerprint(content):
+            return content
+    raise ArtifactError(f"{name}: damaged or written by hand (its seal does not fit)")
 
 
 def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str] = ()) -> None:
