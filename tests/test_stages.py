@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,3 +79,18 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
     Path("released/encoder.safetensors").write_bytes(b"others")
     with pytest.raises(ArtifactError, match=r"released/encoder.safetensors: sha256"):
         stages.released.run(params)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "data/x"), OSError(28, "No space left")])
+def test_what_the_file_system_refuses_is_one_line(
+    error: OSError, params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "manifests/profiles/tiny.yaml", "params.yaml")
+    monkeypatch.setattr("sys.argv", ["stages/distort.py"])
+
+    def run(params: Params) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        stages.entry(run)
+    assert caught.value.code == 2 and capsys.readouterr().err == f"distort: {error}\n"
