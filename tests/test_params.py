@@ -142,10 +142,16 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"imported": ["dead_leaves"]}, "imported: 'dead_leaves' is the name of another encoder"),
         ({"encoders": ["contrique"]}, "encoders: 'contrique' is not one of dead_leaves, random_init, floor"),
         ({"viewed": {"encoders": ["floor"]}}, "viewed.encoders: 'floor' is not one of dead_leaves, random_init"),
-        ({"viewed": {"encoders": ["dead_leaves"], "spaces": ["rgb"]}}, "viewed.spaces.0 = \"rgb\": input should be 'lab'"),
+        (
+            {"viewed": {"encoders": ["dead_leaves"], "spaces": ["rgb"]}},
+            "viewed.spaces.0 = \"rgb\": input should be 'lab'",
+        ),
         ({"viewed": {"spaces": []}}, "viewed.spaces = []: list should have at least 1 item"),
         ({"viewed": {"spaces": ["ms", "ms"]}}, "viewed.spaces: 'ms' is named twice"),
-        ({"encoders": ["dead_leaves-lab"]}, "encoders: 'dead_leaves-lab' is not one of dead_leaves, random_init, floor"),
+        (
+            {"encoders": ["dead_leaves-lab"]},
+            "encoders: 'dead_leaves-lab' is not one of dead_leaves, random_init, floor",
+        ),
         ({"train__authentic": "half"}, "train.authentic: half, and train.authentic_set is None"),
         ({"train__authentic_set": "dead_leaves"}, "train.authentic: none, and train.authentic_set is dead_leaves"),
         (
