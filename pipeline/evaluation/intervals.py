@@ -3,9 +3,9 @@
 An image-level bootstrap of 16 references x 125 images is about four times too narrow when contents differ, and a
 bootstrap of few references is too narrow as well; the delete-one-group jackknife with a t quantile, on Fisher's z,
 holds its coverage from 6 groups on. Below 6 no interval is given, nor where nothing changes whichever group is left out
-(constant or perfect predictions): an interval without width would claim certainty. More than 200 groups (single photographs) are left
-out in 200 blocks of neighbouring names, which takes 200 correlations and not 10,000; neighbours that are alike only
-widen the interval.
+(constant or perfect predictions): an interval without width would claim certainty. More than 200 groups (single
+photographs) are left out in 200 blocks of neighbouring names, which takes 200 correlations and not 10,000; neighbours
+that are alike only widen the interval.
 """
 
 from __future__ import annotations

@@ -134,8 +134,8 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
 
 
 def checked(split: Split, groups: Sequence[str] | np.ndarray, *, shares_groups: bool = False) -> Split:
-    """``split`` itself, or :class:`SplitError` if a row or a group is in two parts, train or test is empty, or rows do not
-    ascend (predictions are looked up by their order).
+    """``split`` itself, or :class:`SplitError` if a row or a group is in two parts, train or test is empty, or rows do
+    not ascend (predictions are looked up by their order).
     """
     groups = _names(groups)
     if not len(split.train) or not len(split.test):
