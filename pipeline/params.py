@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pipeline import Refusal
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+EncoderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z]+)?$")]
 Count = Annotated[int, Field(ge=1)]
 EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi", "niqe"]
@@ -125,6 +126,18 @@ class TrainParams(_Section):
         if len(set(value)) < len(value):
             raise ValueError(f"train.colour_spaces: a space is named twice in {', '.join(value)}")
         return value
+
+
+class ViewedParams(_Section):
+    """Encoders that are judged on images in other colour spaces too (paper 2, table VII), as `{encoder}-{space}`."""
+
+    encoders: list[Name] = Field([], description="each is set beside itself once for each space")
+    spaces: list[Literal["lab", "hsv", "grey", "ms"]] = Field(["lab", "hsv", "grey", "ms"], min_length=1)
+
+    @property
+    def names(self) -> list[str]:
+        """What they are called in `encoders` and `probed`."""
+        return [f"{encoder}-{space}" for encoder in self.encoders for space in self.spaces]
 
 
 class NiqeParams(_Section):
@@ -243,8 +256,9 @@ class Params(_Section):
     trained: list[Name] = Field(min_length=1)
     untrained: list[Untrained]
     imported: list[Name] = []
-    encoders: list[Name] = Field(min_length=1)
-    probed: list[Name]
+    viewed: ViewedParams = ViewedParams()
+    encoders: list[EncoderName] = Field(min_length=1)
+    probed: list[EncoderName]
     embedded: list[Literal["photos"]]
     ingested: list[Name]
     databases: list[Name] = Field(min_length=1)
@@ -263,9 +277,12 @@ class Params(_Section):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Params:
+        networks = [*self.trained, *({"random_init"} & set(self.untrained)), *self.imported, RELEASED]
         lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
             ("trained", self.trained, self.sets),
-            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported, RELEASED]),
+            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported, RELEASED, *self.viewed.names]),
+            ("viewed.encoders", self.viewed.encoders, networks),
+            ("viewed.spaces", self.viewed.spaces, self.viewed.spaces),
             ("probed", self.probed, [name for name in self.encoders if name not in METRICS]),
             ("embedded", self.embedded, self.sets),
             ("ingested", self.ingested, [*self.run.paths.databases]),

@@ -20,10 +20,12 @@ def run(params: Params, encoder: str, database: str) -> None:
     """Look for leaks, fit the regressors of every split, predict its test part, measure; a metric is only measured."""
     manifest = load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
     model, bits = DATA / "models" / encoder, params.evaluate.near_duplicate_bits
-    images = artifacts.read_table(DATA / "databases" / f"{database}.parquet")
+    path = DATA / "databases" / f"{database}.parquet"
+    images = artifacts.read_table(path)
     card = artifacts.read_json(model / "encoder.json")
     leaks = check_encoder(encoder, card, images, database, _sources, embedded=manifest.kind == "members", bits=bits)
-    table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights_sha256(model))
+    features = DATA / "features" / encoder / f"{database}.parquet"
+    table = read_features(features, weights=weights_sha256(model), database=path)
     sha256 = dict(zip(images["image_id"].to_pylist(), images["sha256"].to_pylist(), strict=True))
     judge = evaluate_metric if is_metric(table) else evaluate
     predictions, metrics = judge(table, _protocol(params, manifest), sha256=sha256)

@@ -18,7 +18,7 @@ from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.predictions import predictions_table
 from pipeline.evaluation.selection import Fitted, fit_ridge
 from pipeline.evaluation.source import open_sources
-from pipeline.evaluation.splits import Split, leave_one_group_out, official_split, random_splits, shared_groups
+from pipeline.evaluation.splits import Split, checked, leave_one_group_out, official_split, random_splits, shared_groups
 from pipeline.evaluation.summary import summary
 from pipeline.evaluation.svr import SvrGrid, TooLarge, fit_svr
 from pipeline.features import FeatureTable
@@ -79,7 +79,7 @@ def evaluate(
     rows = sources["nr"].rows
     scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
     groups = np.asarray(scored["group"].to_pylist())
-    used = list(splits) if splits is not None else make_splits(scored, protocol)
+    used = make_splits(scored, protocol) if splits is None else [checked(split, groups) for split in splits]
     if sha256 is not None:
         check_parts(used, [sha256[name] for name in scored["image_id"].to_pylist()])
     title = f"evaluate {only(scored, 'encoder')} {only(scored, 'database')}"

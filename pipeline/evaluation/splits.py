@@ -119,7 +119,10 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
             raise SplitError(f"split {index}: no {' and no '.join(missing)} part")
         arrays = []
         for name in PARTS:
-            rows = np.asarray(part.get(name, ()), dtype=np.int64)
+            given = np.asarray(part.get(name, ()))
+            if len(given) and given.dtype.kind not in "iu":
+                raise SplitError(f"split {index}, {name}: positions are {given.dtype}, expected whole numbers")
+            rows = given.astype(np.int64)
             wrong = rows[(rows < 0) | (rows >= len(groups))]
             if len(wrong):
                 raise SplitError(f"split {index}, {name}: positions {_some(wrong)} are outside 0..{len(groups) - 1}")
@@ -131,12 +134,18 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
 
 
 def checked(split: Split, groups: Sequence[str] | np.ndarray, *, shares_groups: bool = False) -> Split:
-    """``split`` itself, or :class:`SplitError` if a row or a group is in two parts, or train or test is empty."""
+    """``split`` itself, or :class:`SplitError` if a row or a group is in two parts, train or test is empty, or rows do
+    not ascend (predictions are looked up by their order).
+    """
     groups = _names(groups)
     if not len(split.train) or not len(split.test):
         raise SplitError(
             f"split {split.index}: train has {len(split.train)} images, test {len(split.test)}; neither may be empty"
         )
+    for part in PARTS:
+        rows = getattr(split, part)
+        if (np.diff(rows) <= 0).any() or (len(rows) and not 0 <= rows[0] <= rows[-1] < len(groups)):
+            raise SplitError(f"split {split.index}, {part}: rows must ascend, within 0..{len(groups) - 1}")
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
         a, b = getattr(split, first), getattr(split, second)
         rows = np.intersect1d(a, b)

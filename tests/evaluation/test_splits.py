@@ -110,6 +110,8 @@ def test_official_split_that_shares_groups_needs_the_declaration() -> None:
         ({"train": [0, 1], "test": [1]}, "rows 1 are in train and test"),
         ({"train": [0, 2], "test": [3]}, "groups b are in train and test"),
         ({"train": [0, 2]}, "no test part"),
+        ({"train": [0, 1], "test": [2.5]}, "positions are float64, expected whole numbers"),
+        ({"train": [True, True, False, False], "test": [3]}, "positions are bool"),
     ],
 )
 def test_imported_splits_that_leak_are_refused(part: dict[str, list[int]], message: str) -> None:
@@ -120,6 +122,13 @@ def test_imported_splits_that_leak_are_refused(part: dict[str, list[int]], messa
 def test_imported_splits_are_taken_as_they_are() -> None:
     split = imported_splits([{"train": [1, 0], "test": [3, 2]}], ["a", "a", "b", "b"])[0]
     assert (list(split.train), list(split.val), list(split.test)) == ([0, 1], [], [2, 3])
+
+
+@pytest.mark.parametrize("test", [[3, 2], [2, 4], [-1, 2], [2, 2]])
+def test_rows_that_do_not_ascend_within_the_table_are_refused(test: list[int]) -> None:
+    split = Split(0, np.array([0, 1]), np.empty(0, np.int64), np.array(test))
+    with pytest.raises(SplitError, match=r"split 0, test: rows must ascend, within 0\.\.3"):
+        checked(split, ["a", "a", "b", "b"])
 
 
 def test_an_empty_part_is_refused() -> None:
