@@ -70,7 +70,8 @@ def test_the_minimal_file_has_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_released_encoder_needs_no_training(tmp_path: Path) -> None:
-    assert load(written(tmp_path, encoders=["released"], probed=["released"])).encoders == ["released"]
+    given = load(written(tmp_path, encoders=["released"], probed=["released"], regressors=["released"]))
+    assert given.encoders == ["released"]
 
 
 def test_parameters_cannot_be_changed(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_metric_is_judged_and_not_probed(tmp_path: Path) -> None:
 def test_an_encoder_in_another_colour_space_is_an_encoder(tmp_path: Path) -> None:
     viewed = {"encoders": ["dead_leaves", "random_init"], "spaces": ["lab", "ms"]}
     names = ["dead_leaves-lab", "dead_leaves-ms", "random_init-lab", "random_init-ms"]
-    given = load(written(tmp_path, viewed=viewed, encoders=["floor", *names], probed=[names[0]]))
+    given = load(written(tmp_path, viewed=viewed, encoders=["floor", *names], probed=[names[0]], regressors=["floor"]))
     assert given.viewed.names == names and given.encoders[1:] == names
 
 
