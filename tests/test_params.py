@@ -59,7 +59,14 @@ def refusal(path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-@pytest.mark.parametrize("path", [ROOT / "params.yaml", *sorted((ROOT / "manifests/profiles").glob("*.yaml"))], ids=str)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(ROOT / name / "params.yaml" for name in (".", "released")),
+        *sorted((ROOT / "manifests/profiles").glob("*.yaml")),
+    ],
+    ids=str,
+)
 def test_every_profile_is_valid(path: Path) -> None:
     assert isinstance(load(path), Params)
 
@@ -70,8 +77,8 @@ def test_the_minimal_file_has_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_released_encoder_needs_no_training(tmp_path: Path) -> None:
-    given = load(written(tmp_path, encoders=["released"], probed=["released"], regressors=["released"]))
-    assert given.encoders == ["released"]
+    names = ["released"]
+    assert load(written(tmp_path, encoders=names, probed=names, regressors=names)).encoders == names
 
 
 def test_parameters_cannot_be_changed(tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ def work(folder: Path, names: list[str], seeds: list[int], figures: list[str], d
 
 
 def order(names: list[str], seeds: list[int]) -> Iterable[tuple[str, int]]:
-    """The old recipe with all its seeds first; then seed by seed in chunks of changes."""
-    if "old" in names:
-        yield from (("old", seed) for seed in seeds)
-    rest = [name for name in names if name != "old"]
+    """The untrained encoder and the old recipe with all their seeds first; then seed by seed in chunks of changes."""
+    first = [name for name in ("untrained", "old") if name in names]
+    yield from ((name, seed) for name in first for seed in seeds)
+    rest = [name for name in names if name not in first]
     for start in range(0, len(rest), CHUNK):
         yield from ((name, seed) for seed in seeds for name in rest[start : start + CHUNK])
 
@@ -92,6 +92,9 @@ def one(work: Path, place: Path, name: str, seed: int) -> None:
     if (place / "training.json").exists():
         return
     change, calibrated = CHANGES[name], work / "steps" / f"{name.replace('/', '_')}.json"
+    if not change.trained:
+        runs.untrained(place, data.Chosen(work, change.rows), seed)
+        return
     known = artifacts.read_json(calibrated)["steps"] if calibrated.exists() else None
     images = data.Chosen(work, change.rows).decode()
     old = images if change.rows == CHANGES["old"].rows else data.Chosen(work, CHANGES["old"].rows)

@@ -63,6 +63,7 @@ class Change:
     train: dict[str, object] = field(default_factory=dict)
     rows: Rows = TEXTURED
     warmup: float = WARMUP
+    trained: bool = True
 
     def params(self, *, steps: int, in_epoch: int) -> TrainParams:
         """The whole section for that many steps. ``ValidationError`` for a key that the trainer does not know."""
@@ -72,6 +73,7 @@ class Change:
 
 
 CHANGES = {
+    "untrained": Change("no training: random weights, batch norms calibrated", trained=False),
     "old": Change("the old default"),
     "rate_0.2": Change("learning rate 0.2", {"learning_rate": 0.2}),
     "tau_0.2": Change("tau 0.2", {"temperature": 0.2}),

@@ -13,11 +13,13 @@ from benchmarks.ablations.changes import CHANGES, HELD_OUT, OLD, STEPS, Change
 from benchmarks.ablations.data import Chosen, database, distorted
 from pipeline import artifacts
 from pipeline.databases import load_manifest
-from pipeline.encoder.weights import load as load_encoder
+from pipeline.encoder import weights
 from pipeline.evaluation import Protocol, evaluate
 from pipeline.features import extract_features, read_features
 from pipeline.params import TrainParams
+from pipeline.seeding import generator
 from pipeline.training.batches import Batches
+from pipeline.training.calibrate import calibrate, random_trunk
 from pipeline.training.classes import class_labels
 from pipeline.training.job import Job
 from pipeline.training.launch import resolve_precision
@@ -26,6 +28,7 @@ from pipeline.training.trainer import _Run, train
 
 COSTLY = {"batch", "width", "crop"}  # the rest moves a step by less than its noise
 WARM, TIMED, ROUNDS = 3, 10, 2  # steps not looked at, steps timed, turns
+CALIBRATION = 128  # images that the untrained encoder's batch norms see
 PROBED = {"probe": ("textured", HELD_OUT), "probe_plain": ("plain", HELD_OUT[:8])}
 
 
@@ -92,9 +95,20 @@ def run(folder: Path, change: Change, data: Chosen, old: Chosen, seed: int, step
     return steps
 
 
+def untrained(folder: Path, data: Chosen, seed: int) -> None:
+    """What training with ``seed`` starts from, calibrated on some of ``data``; training.json says 0 steps."""
+    trunk = random_trunk(int(str(OLD["depth"])), int(str(OLD["width"])), seed)
+    rows = generator(seed, "calibrate").permutation(len(data))[:CALIBRATION]
+    start = process_time()
+    calibrate(trunk, [data.image(int(row)) for row in rows])
+    weights.save(folder, trunk, "random_init", {})
+    about = {"seed": seed, "steps": 0, "cpu_seconds": process_time() - start, "images_seen": 0, "epochs": 0}
+    artifacts.write_json(folder / "training.json", {**about, "loss": None})
+
+
 def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
     """The linear probe on the held-out sources of a family."""
-    extractor = load_encoder(folder, precision=resolve_precision("auto", "cpu"))
+    extractor = weights.load(folder, precision=resolve_precision("auto", "cpu"))
     family, who = PROBED[figure]
     shards = distorted(work, family)
     rows = np.flatnonzero(np.isin(shards.sources, who))
@@ -106,7 +120,7 @@ def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
 def correlated(work: Path, folder: Path, name: str, where: Path | None) -> Mapping[str, object]:
     """The metrics of the encoder in ``folder`` on a database, by the database's own protocol."""
     table, root = database(work, name, where)
-    extractor = load_encoder(folder, precision=resolve_precision("auto", "cpu"))
+    extractor = weights.load(folder, precision=resolve_precision("auto", "cpu"))
     features = extract_features(
         table, root, extractor, encoder=folder.name, database_name=name, batch_images=4, decode_threads=1
     )

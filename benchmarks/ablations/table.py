@@ -46,7 +46,7 @@ def markdown(work: Path) -> str:
         figures = read(runs)
         cells = [change.what, str(trained[0]["steps"]), f"{trained[0]['images_seen']:,}", seconds]
         cells += [" ".join(shown(value) for value in figures[column]) for column in columns]
-        verdict = "" if name == "old" else judged(figures, read(found["old"]))
+        verdict = "" if name in ("untrained", "old") else judged(figures, read(found["old"]))
         lines.append("| " + " | ".join([*cells, verdict]) + " |")
     return "\n".join(lines)
 
