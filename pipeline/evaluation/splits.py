@@ -6,8 +6,10 @@ image). Positions are rows of the table of scored images.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -131,6 +133,29 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
             arrays.append(np.sort(rows))
         splits.append(checked(Split(index, *arrays), groups))
     return splits
+
+
+def read_splits(path: Path, image_ids: Sequence[str], groups: Sequence[str] | np.ndarray) -> list[Split]:
+    """The splits of a JSON file: a list of {"train": [...], "val": [...], "test": [...]} (val may be absent), each
+    a list of names of ``image_ids``, or of positions among them. :class:`SplitError` names the file and what is wrong in it.
+    """
+    try:
+        parts = json.loads(path.read_bytes())
+        if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
+            raise SplitError("not a list of splits")
+        row_of = {name: row for row, name in enumerate(image_ids)}
+        found: list[dict[str, Sequence[int]]] = []
+        for index, part in enumerate(parts):
+            if set(part) - set(PARTS) or not all(isinstance(part[name], list) for name in part):
+                raise SplitError(f"split {index}: its parts are {_some(sorted(part))}, expected lists train, val, test")
+            named = [entry for name in part for entry in part[name] if isinstance(entry, str)]
+            unknown = [entry for entry in named if entry not in row_of]
+            if unknown:
+                raise SplitError(f"split {index}: {_some(unknown)} are no scored images of the database")
+            found.append({k: [row_of[e] if isinstance(e, str) else e for e in part[k]] for k in part})
+        return imported_splits(found, groups)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SplitError(f"{path}: {error}") from None
 
 
 def checked(split: Split, groups: Sequence[str] | np.ndarray, *, shares_groups: bool = False) -> Split:

@@ -227,6 +227,7 @@ class PathsParams(Section):
     exclude_ids: str | None = None
     sets: dict[Name, str] = {}
     databases: dict[Name, str] = {}
+    splits: dict[Name, str] = {}
 
 
 class RunParams(Section):

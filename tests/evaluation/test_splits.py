@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from pipeline.evaluation.splits import (
     leave_one_group_out,
     official_split,
     random_splits,
+    read_splits,
     shared_groups,
 )
 
@@ -135,3 +138,32 @@ def test_an_empty_part_is_refused() -> None:
     empty, full = np.empty(0, np.int64), np.arange(3)
     with pytest.raises(SplitError, match="neither may be empty"):
         checked(Split(0, full, empty, empty), list("abc"))
+
+
+def test_a_split_file_gives_image_ids_or_positions_and_is_refused_by_name(tmp_path: Path) -> None:
+    path, ids, groups = tmp_path / "splits.json", ["a", "b", "c", "d"], ["1", "1", "2", "3"]
+
+    def read(content: str) -> list[Split]:
+        path.write_text(content)
+        return read_splits(path, ids, groups)
+
+    named = read('[{"train": ["b", "a"], "val": ["c"], "test": ["d"]}]')
+    numbered = read('[{"train": [0, 1], "val": [2], "test": [3]}]')
+    for first, second in zip(named, numbered, strict=True):
+        for part in ("train", "val", "test"):
+            assert getattr(first, part).tolist() == getattr(second, part).tolist()
+    assert len(read('[{"train": [0, 1], "test": [3]}]')[0].val) == 0
+    for content, message in (
+        ("{", "splits.json: "),
+        ("[]", "not a list of splits"),
+        ('[{"train": ["a"], "test": ["nobody"]}]', "split 0: .*nobody.* no scored images"),
+        ('[{"train": [0, 1], "test": [-1]}]', "outside 0..3"),
+        ('[{"train": [0, 1], "test": [4]}]', "outside 0..3"),
+        ('[{"train": [0], "test": [1]}]', "splits.json: "),
+        ('[{"train": [0.5], "test": [3]}]', "expected whole numbers"),
+        ('[{"training": [0], "test": [3]}]', "expected lists train, val, test"),
+    ):
+        with pytest.raises(SplitError, match=message):
+            read(content)
+    with pytest.raises(SplitError, match="nothing.json: "):
+        read_splits(tmp_path / "nothing.json", ids, groups)
