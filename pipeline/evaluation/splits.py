@@ -137,7 +137,7 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
 
 def read_splits(path: Path, image_ids: Sequence[str], groups: Sequence[str] | np.ndarray) -> list[Split]:
     """The splits of a JSON file: a list of {"train": [...], "val": [...], "test": [...]} (val may be absent), each
-    a list of names of ``image_ids``, or of positions among them. :class:`SplitError` names the file and what is wrong in it.
+    a list of names of ``image_ids``, or of positions among them. :class:`SplitError` names the file and the fault.
     """
     try:
         parts = json.loads(path.read_bytes())
