@@ -158,7 +158,7 @@ class Stand:
 
 
 def trained(data: Stand, params: TrainParams, skip: int, **where: object) -> tuple[float, float]:
-    """crops/s and the median share of waiting of a run, without its first ``skip`` steps."""
+    """crops/s and the share of waiting of a run, without its first ``skip`` steps."""
     import pyarrow.parquet as pq
 
     from pipeline.training.job import Job
@@ -168,15 +168,16 @@ def trained(data: Stand, params: TrainParams, skip: int, **where: object) -> tup
         places = {"out": Path(folder), "checkpoints": Path(folder) / "checkpoints"}
         train(Job(data=data, rows=np.arange(len(data)), params=params, seed=0, name="benchmark", **places, **where))
         table = pq.read_table(Path(folder) / "history.parquet").slice(skip)
-    return statistics.harmonic_mean(table["crops_per_s"].to_pylist()), float(np.median(table["waiting"].to_numpy()))
+    speed, share = (table[name].to_numpy() for name in ("crops_per_s", "waiting"))
+    return statistics.harmonic_mean(speed.tolist()), float(np.average(share, weights=1 / speed))  # of the seconds
 
 
 def waiting(steps: int) -> dict[str, float]:
-    """The median step's share of waiting and crops/s, without the cache: the worst an epoch can be."""
-    from pipeline.params import TrainParams
+    """The share of waiting and crops/s of the small profile, without the cache: the worst an epoch can be."""
+    from pipeline.params import load
 
-    data = Stand()
-    params = TrainParams(warmup=0, epochs=steps / (len(data) // TrainParams().batch))
+    data, small = Stand(), load(Path(__file__).parents[1] / "manifests/profiles/small.yaml").train
+    params = small.model_copy(update={"warmup": 0.0, "epochs": steps / (len(data) // small.batch)})
     speed, share = trained(data, params, 3, threads=os.cpu_count(), cache="none")
     return {"data_wait_share": share, "crops_per_s": speed}
 

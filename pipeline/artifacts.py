@@ -103,11 +103,17 @@ def write_json(path: Path, content: object) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file; :class:`ArtifactError` names a file that is missing or broken."""
     try:
-        return json.loads(Path(path).read_text())
+        return parsed_json(Path(path).read_bytes(), str(path))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{path}: broken JSON ({error})") from None
+
+
+def parsed_json(data: bytes, name: str) -> Any:
+    """The content of JSON text; whatever is wrong with it is an :class:`ArtifactError` with ``name``."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of 5,000 digits, a million brackets
+        raise ArtifactError(f"{name}: broken JSON ({error})") from None
 
 
 def write_sealed(path: Path, content: dict[str, Any]) -> None:
@@ -122,9 +128,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 def unsealed(content: Any, name: str) -> dict[str, Any]:
     """``content`` without its seal, which must fit; else an :class:`ArtifactError` with ``name``."""
-    if not isinstance(content, dict) or content.pop("seal", None) != fingerprint(content):
-        raise ArtifactError(f"{name}: damaged or written by hand (its seal does not fit)")
-    return content
+    with contextlib.suppress(ValueError):  # of NaN, which is no JSON and which Python reads
+        if isinstance(content, dict) and content.pop("seal", None) == fingerprint(content):
+            return content
+    raise ArtifactError(f"{name}: damaged or written by hand (its seal does not fit)")
 
 
 def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str] = ()) -> None:
@@ -269,6 +276,10 @@ def _meta(entry: Any, name: str) -> ShardMeta:
     expected = {field.name for field in fields(ShardMeta)}
     if not isinstance(entry, dict) or set(entry) != expected:
         raise ArtifactError(f"{name}: not a shard's record (expected the keys {', '.join(sorted(expected))})")
+    for key in sorted(expected - {"name"}):
+        kind = {"bytes": int, "samples": int, "companions": dict, "left_out": dict}.get(key, str)
+        if type(entry[key]) is not kind:
+            raise ArtifactError(f"{name}: the record of {entry['name']!r} is refused ({key} is no {kind.__name__})")
     for file in (entry["name"], *entry["companions"]):
         if not isinstance(file, str) or not re.fullmatch(PLAIN_NAME, file):
             raise ArtifactError(f"{name}: the record of {entry['name']!r} is refused ({file!r} is no plain file name)")

@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,7 +58,7 @@ class Engine:
         results: dict[int, Result] = {}
         pairs: Iterator[tuple[int, Result]]
         if self.name == "serial" or len(tasks) <= 1:
-            pairs = ((index, function(task)) for index, task in enumerate(tasks))
+            pairs = ((index, _finished(partial(function, task), tasks, index)) for index, task in enumerate(tasks))
         elif self.name == "processes":
             pairs = _processes(function, tasks, self.workers)
         else:
@@ -127,7 +127,9 @@ def _pool(
                         waiting.appendleft(index)
                         raise
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()  # before the pop: a task whose worker died is still among the running
+                    result = _finished(
+                        future.result, tasks, running[future]
+                    )  # before the pop: a task whose worker died is still among the running
                     yield running.pop(future), result
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -232,6 +234,14 @@ def _pin_threads() -> None:
         os.environ[f"{library}_NUM_THREADS"] = "1"
     threadpool_limits(1)  # what it has loaded
     cv2.setNumThreads(1)
+
+
+def _finished(call: Callable[[], Result], tasks: Sequence[Task], index: int) -> Result:
+    """``call()``; a task that asks to exit is an error: ``sys.exit(0)`` would end the stage as if all were done."""
+    try:
+        return call()
+    except SystemExit as error:
+        raise EngineError(f"a task asked to exit ({error.code}): {_named(tasks, [index])}") from error
 
 
 def _named(tasks: Sequence[object], indices: Sequence[int]) -> str:

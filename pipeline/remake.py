@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from pipeline import distortions, sources
-from pipeline.artifacts import MANIFEST, ArtifactError, read_sealed
+from pipeline.artifacts import MANIFEST, ArtifactError, listed_shards, read_sealed, read_table
 from pipeline.shards import plan
-from pipeline.shards.build import class_generator, versions
+from pipeline.shards.build import class_generator, pixel_sha256, versions
 from pipeline.shards.reader import ShardSet
 from pipeline.sources import recorded
 
@@ -93,14 +93,22 @@ def is_drawn(recipe: Recipe) -> bool:
 
 
 def source(recipe: Recipe, number: int) -> np.ndarray:
-    """Source ``number``, drawn from the recipe, or read where it came from a user's folder."""
+    """Source ``number``, drawn from the recipe, or read where it came from a user's folder.
+
+    One that has been taken anew since the set was distorted is an :class:`ArtifactError`: its classes are others.
+    """
     if is_drawn(recipe):
         return _maker(recipe).make(number)[0]
     try:
-        return _stored(recipe.stored).image(number)
+        made = _stored(recipe.stored).image(number)
     except (ArtifactError, OSError) as error:
         why = f"the sources of {recipe.set_name} came from a folder and are read from their shards ({error})"
         raise ArtifactError(f"{recipe.stored}: {why}") from None
+    if recipe.folder != recipe.stored and pixel_sha256(made) != _distorted_from(recipe.folder).get(
+        number, pixel_sha256(made)
+    ):
+        raise ArtifactError(f"{recipe.stored}: source {number} is another one than {recipe.folder} was made from")
+    return made
 
 
 @cache
@@ -117,6 +125,18 @@ def _maker(recipe: Recipe) -> sources.Maker:
 @cache
 def _stored(folder: Path) -> ShardSet:
     return ShardSet(folder)
+
+
+@cache
+def _distorted_from(folder: Path) -> dict[int, str]:
+    """sha256 of the pixels of each source that a distorted set was made from, by those of its tables that are there."""
+    tables = [folder / name for shard in listed_shards(read_sealed(folder / MANIFEST), "") for name in shard.companions]
+    found = {}
+    for path in filter(Path.is_file, tables):
+        table = read_table(path, ["source", "record"])
+        for source, row in zip(*np.unique(table["source"].to_numpy(), return_index=True), strict=True):
+            found[int(source)] = str(json.loads(table["record"][int(row)].as_py())["source_sha256"])
+    return found
 
 
 def _differences(then: dict[str, str]) -> tuple[str, ...]:

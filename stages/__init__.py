@@ -16,7 +16,11 @@ DATA, METRICS, REPORT, LOCKS = Path("data"), Path("metrics"), Path("report"), Pa
 
 
 def entry(run: Callable[..., None], *names: str) -> None:
-    """Read params.yaml and the arguments called ``names``, and run the stage; a refusal is one line and exit code 2."""
+    """Read params.yaml and the arguments called ``names``, and run the stage.
+
+    A refusal, and what the file system refuses (a full disk, a folder that may not be written to), is one line and exit
+    code 2.
+    """
     stage = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=run.__doc__)
     for name in names:
@@ -24,7 +28,7 @@ def entry(run: Callable[..., None], *names: str) -> None:
     arguments = parser.parse_args()
     try:
         run(load(Path("params.yaml")), *(getattr(arguments, name) for name in names))
-    except Refusal as error:
+    except (Refusal, OSError) as error:
         for line in (f"{stage}: {error}", *getattr(error, "__notes__", ())):
             print(line, file=sys.stderr)
         raise SystemExit(2) from None

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline import artifacts, engine
 from pipeline.databases import Manifest, load_manifest
@@ -28,7 +27,8 @@ def run(params: Params) -> None:
     for one in [*found["methods"], *found["cross"]]:
         cross = f"{one['mode'].upper()} cross-database train={known_as(one['train'])}" if "train" in one else ""
         one["published"] = verdicts(one, known_as(one["database"]), rows, cross or SETTINGS[one["mode"]])
-    ceilings = (ceiling(_images(name), name, about.raters, seed=params.seed) for name, about in names.items())
+    tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in names}
+    ceilings = (ceiling(tables[name], name, about.raters, seed=params.seed) for name, about in names.items())
     found["ceilings"] = [one for one in ceilings if one is not None]
     artifacts.write_table(DATA / "compare" / "table.parquet", figures_table(found))
     artifacts.write_json(METRICS / "compare.json", found)
@@ -40,19 +40,16 @@ def _cross(params: Params, names: dict[str, Manifest]) -> list[dict[str, Any]]:
     for encoder in params.encoders:
 
         def domain(name: str, encoder: str = encoder) -> Domain | None:
-            path, about = DATA / "features" / encoder / f"{name}.parquet", names[name]
-            table = read_features(path, weights=weights_sha256(DATA / "models" / encoder))
-            known = (_images(name), about.higher_is_better, about.range, params.run.memory)
-            return None if is_metric(table) else Domain(table, *known)
+            about, file, made_by = names[name], f"{name}.parquet", weights_sha256(DATA / "models" / encoder)
+            path, made_of = DATA / "features" / encoder / file, DATA / "databases" / file
+            table = read_features(path, weights=made_by, database=made_of)
+            images, memory = artifacts.read_table(made_of), params.run.memory
+            return None if is_metric(table) else Domain(table, images, about.higher_is_better, about.range, memory)
 
         pairs = cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
         for made in engine.progress(pairs, total=len(names) * (len(names) - 1), describe=f"compare {encoder} across"):
             entries += made
     return entries
-
-
-def _images(name: str) -> pa.Table:
-    return artifacts.read_table(DATA / "databases" / f"{name}.parquet")
 
 
 if __name__ == "__main__":

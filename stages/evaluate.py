@@ -20,10 +20,11 @@ def run(params: Params, encoder: str, database: str) -> None:
     """Look for leaks, fit the regressors of every split, predict its test part, measure; a metric is only measured."""
     manifest = load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
     model, bits = DATA / "models" / encoder, params.evaluate.near_duplicate_bits
-    images = artifacts.read_table(DATA / "databases" / f"{database}.parquet")
+    path = DATA / "databases" / f"{database}.parquet"
+    images = artifacts.read_table(path)
     card = artifacts.read_json(model / "encoder.json")
     leaks = check_encoder(encoder, card, images, database, _sources, embedded=manifest.kind == "members", bits=bits)
-    table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights_sha256(model))
+    table = read_features(DATA / "features" / encoder / path.name, weights=weights_sha256(model), database=path)
     sha256 = dict(zip(images["image_id"].to_pylist(), images["sha256"].to_pylist(), strict=True))
     judge = evaluate_metric if is_metric(table) else evaluate
     predictions, metrics = judge(table, _protocol(params, manifest), sha256=sha256)
@@ -37,9 +38,11 @@ def _sources(name: str) -> pa.Table | None:
 
 
 def _protocol(params: Params, manifest: Manifest) -> Protocol:
-    knobs, svr = params.evaluate, params.evaluate.svr
+    knobs, svr, file = params.evaluate, params.evaluate.svr, params.run.paths.splits.get(manifest.name)
+    name = manifest.protocol if knobs.protocol == "manifest" else knobs.protocol
     return Protocol(
-        name=manifest.protocol if knobs.protocol == "manifest" else knobs.protocol,
+        name=name if file is None else "imported",
+        split_file=None if file is None else Path(file),
         lambdas=tuple(np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()),
         splits=knobs.splits,
         seed=params.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import artifacts, images
+from pipeline.engine import progress
 from pipeline.params import Params
 from pipeline.shards.reader import ShardSet
 from pipeline.sources import listing, statistics, statistics_figure
@@ -14,12 +15,15 @@ from stages import DATA, METRICS, entry
 def run(params: Params) -> None:
     """Measure derivatives, spectrum and scale of every set, against run.paths.natural where it is given."""
     most = params.statistics.images
+    natural = _natural(params.run.paths.natural, most)  # first: a folder that will not do is said at once
     sets = {}
     for name in params.sets:
         shards = ShardSet(DATA / "sources" / name)
-        sets[name] = statistics.measure(shards.image(row) for row in range(min(most, len(shards))))
-    natural = _natural(params.run.paths.natural, most)
-    artifacts.write_json(METRICS / "statistics.json", statistics.compare(sets, natural))
+        rows = range(min(most, len(shards)))
+        pictures = progress(map(shards.image, rows), total=len(rows), describe=f"statistics {name}")
+        sets[name] = statistics.measure(pictures)
+    rows_of = sets if natural is None else {**sets, "natural photographs": natural}
+    artifacts.write_json(METRICS / "statistics.json", statistics.compare(rows_of, natural))
     artifacts.write_bytes(DATA / "statistics.svg", statistics_figure.svg(sets, natural))
 
 
@@ -29,7 +33,14 @@ def _natural(folder: str | None, most: int) -> statistics.Measured | None:
     paths = listing.image_files(Path(folder))[:most]
     if not paths:
         raise listing.SourceError(f"run.paths.natural: {folder} has no images ({', '.join(listing.SUFFIXES)})")
-    return statistics.measure(images.read(path) for path in paths)
+    return statistics.merge(progress(map(_photograph, paths), total=len(paths), describe="statistics natural"))
+
+
+def _photograph(path: Path) -> statistics.Measured:
+    try:
+        return statistics.measure([images.read(path)])
+    except listing.SourceError as error:
+        raise listing.SourceError(f"run.paths.natural: {path}: {error}") from None
 
 
 if __name__ == "__main__":

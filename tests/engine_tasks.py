@@ -56,6 +56,13 @@ def die_always(number: int) -> int:
     return number
 
 
+def leave(number: int) -> int:
+    """Task 1 asks to exit as after a success."""
+    if number == 1:
+        sys.exit(0)
+    return number
+
+
 def deadly_bank(*_: object) -> None:
     """As a codec that crashes: the process is gone."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -75,7 +75,7 @@ def test_json_is_equal_bytes_for_equal_content(tmp_path: Path) -> None:
 
 
 def test_broken_json_is_named(tmp_path: Path) -> None:
-    for content in (b"", b"{", b"\xff\xfe", b"{} {}"):
+    for content in (b"", b"{", b"\xff\xfe", b"{} {}", b"[" * 200_000, b"9" * 9000):
         (tmp_path / "m.json").write_bytes(content)
         with pytest.raises(ArtifactError, match="m.json: broken JSON"):
             artifacts.read_json(tmp_path / "m.json")

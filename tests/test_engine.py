@@ -52,6 +52,12 @@ def test_an_error_stops_the_run_and_is_not_retried(name: str, tmp_path: Path, re
     assert len(started) <= 2 * WINDOW + 20  # of 60: what was in flight, and what a slow driver let through
 
 
+@pytest.mark.parametrize("name", ["serial", "processes"])
+def test_a_task_that_asks_to_exit_is_an_error_and_no_end_of_the_run(name: str) -> None:
+    with pytest.raises(EngineError, match=r"a task asked to exit \(0\): 1"):
+        Engine(name, 2).map(engine_tasks.leave, [0, 1, 2], describe="leave")
+
+
 @pytest.mark.parametrize("name", ["serial", "processes", "ray"])
 def test_no_task_and_one_task_need_no_pool(name: str) -> None:
     assert Engine(name, 2).map(engine_tasks.square, [], describe="none") == []

@@ -149,6 +149,17 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ({"train__colour_spaces": ["ms", "ms"]}, "train.colour_spaces: a space is named twice in ms, ms"),
         ({"imported": ["dead_leaves"]}, "imported: 'dead_leaves' is the name of another encoder"),
         ({"encoders": ["contrique"]}, "encoders: 'contrique' is not one of dead_leaves, random_init, floor"),
+        ({"viewed": {"encoders": ["floor"]}}, "viewed.encoders: 'floor' is not one of dead_leaves, random_init"),
+        (
+            {"viewed": {"encoders": ["dead_leaves"], "spaces": ["rgb"]}},
+            "viewed.spaces.0 = \"rgb\": input should be 'lab'",
+        ),
+        ({"viewed": {"spaces": []}}, "viewed.spaces = []: list should have at least 1 item"),
+        ({"viewed": {"spaces": ["ms", "ms"]}}, "viewed.spaces: 'ms' is named twice"),
+        (
+            {"encoders": ["dead_leaves-lab"]},
+            "encoders: 'dead_leaves-lab' is not one of dead_leaves, random_init, floor",
+        ),
         ({"train__authentic": "half"}, "train.authentic: half, and train.authentic_set is None"),
         ({"train__authentic_set": "dead_leaves"}, "train.authentic: none, and train.authentic_set is dead_leaves"),
         (
@@ -172,6 +183,13 @@ def test_a_metric_is_judged_and_not_probed(tmp_path: Path) -> None:
     assert load(path).probed == ["dead_leaves", "floor"]
     path = written(tmp_path, untrained=["floor", "psnr"], encoders=encoders, probed=["floor", "psnr"])
     assert refusal(path) == "probed: 'psnr' is not one of dead_leaves, floor"
+
+
+def test_an_encoder_in_another_colour_space_is_an_encoder(tmp_path: Path) -> None:
+    viewed = {"encoders": ["dead_leaves", "random_init"], "spaces": ["lab", "ms"]}
+    names = ["dead_leaves-lab", "dead_leaves-ms", "random_init-lab", "random_init-ms"]
+    given = load(written(tmp_path, viewed=viewed, encoders=["floor", *names], probed=[names[0]], regressors=["floor"]))
+    assert given.viewed.names == names and given.encoders[1:] == names
 
 
 def test_a_missing_key_and_further_errors_are_told(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from pipeline.cli import app
 from pipeline.shards import plan
 from pipeline.shards.build import (
     DistortTask,
+    Maker,
     SourceTask,
     about_distorted,
     about_sources,
@@ -28,12 +31,17 @@ from pipeline.verify import chosen, compared
 SET = "textured_dead_leaves"
 
 
-def make(data: Path, name: str, maker: sources.Maker, *, pristine: str = "stretched") -> None:
-    """Both stages of a set, as small as they come."""
+def make_sources(data: Path, name: str, maker: Maker) -> None:
     folder, blocks = data / "sources" / name, plan.blocks(maker.count, 2)
     tasks = [SourceTask(maker, block, folder, "qoi", {"maker": maker.inputs(block.sources)}) for block in blocks]
     about = about_sources(name, "qoi", maker)
     artifacts.commit_manifest(folder, [build_sources(task) for task in tasks], plan.SOURCE_PATTERN, about)
+
+
+def make(data: Path, name: str, maker: sources.Maker, *, pristine: str = "stretched") -> None:
+    """Both stages of a set, as small as they come."""
+    folder, blocks = data / "sources" / name, plan.blocks(maker.count, 2)
+    make_sources(data, name, maker)
     made = ShardSet(folder)
     hashes = made.table["sha256"].to_pylist()
     todo = [
@@ -129,6 +137,39 @@ def test_sources_of_a_folder_are_read_and_missed_by_name(data: Path, tmp_path: P
     shutil.copy(data / "distorted" / "mine" / "manifest.json", copy)
     with pytest.raises(ArtifactError, match=r"sources/mine: the sources of mine came from a folder and are read"):
         remake.image(remake.read(copy), "000000-010")
+
+
+def test_sources_of_a_folder_that_were_taken_anew_are_refused(data: Path, tmp_path: Path) -> None:
+    for kind in ("sources", "distorted"):
+        shutil.copytree(data / kind / "mine", tmp_path / kind / "mine")
+    recipe = remake.read(tmp_path / "distorted" / "mine")
+    assert remake.image(recipe, "000000-010").shape == (90, 70, 3)
+    swapped = (remake.source(recipe, 1), remake.source(recipe, 0))
+    remake._stored.cache_clear()
+    for path in (tmp_path / "sources" / "mine").iterdir():
+        path.unlink()
+    make_sources(tmp_path, "mine", Swapped(swapped))
+    with pytest.raises(
+        ArtifactError, match=r"sources/mine: source 0 is another one than .*distorted/mine was made from"
+    ):
+        remake.image(recipe, "000000-010")
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """The images of a folder that has other files by now."""
+
+    images: tuple[np.ndarray, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.images)
+
+    def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.images[index], {}
+
+    def inputs(self, indices: range | None = None) -> dict[str, Any]:
+        return {"kind": "folder", "swapped": True}
 
 
 @pytest.mark.parametrize("key", ["000003", "000003-001", "000000-126", "1-2", "000000-1", "", "../x"])

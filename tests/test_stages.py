@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import stages.distort
 import stages.released
 import stages.sources
+import stages.statistics
 from pipeline import distortions, images
 from pipeline.artifacts import ArtifactError, read_json, read_manifest, sha256_bytes, write_json
 from pipeline.params import Params, load
@@ -78,3 +82,39 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
     Path("released/encoder.safetensors").write_bytes(b"others")
     with pytest.raises(ArtifactError, match=r"released/encoder.safetensors: sha256"):
         stages.released.run(params)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "data/x"), OSError(28, "No space left")])
+def test_what_the_file_system_refuses_is_one_line(
+    error: OSError, params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "manifests/profiles/tiny.yaml", "params.yaml")
+    monkeypatch.setattr("sys.argv", ["stages/distort.py"])
+
+    def run(params: Params) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        stages.entry(run)
+    assert caught.value.code == 2 and capsys.readouterr().err == f"distort: {error}\n"
+
+
+def test_statistics_of_photographs_stand_beside_the_sets_and_a_bad_one_is_named(params: Params, tmp_path: Path) -> None:
+    folder = tmp_path / "natural"
+    folder.mkdir()
+    for index, side in enumerate((40, 64)):  # of different sizes, one grey, fewer than asked for
+        picture = np.random.default_rng(index).integers(0, 256, (side, 50, 3), dtype=np.uint8)
+        (folder / f"{index}.png").write_bytes(images.encode(picture if index else picture[..., :1].repeat(3, 2), "png"))
+    paths = params.run.paths.model_copy(update={"natural": str(folder)})
+    params = params.model_copy(update={"sets": ["photos"], "run": params.run.model_copy(update={"paths": paths})})
+    stages.sources.run(params, "photos")
+    stages.statistics.run(params)
+    found = json.loads(Path("metrics/statistics.json").read_text())
+    assert found["natural photographs"]["images"] == 2 and found["natural photographs"]["kl_natural_set"] == 0
+    assert found["photos"]["kl_natural_set"] > 0
+    (folder / "small.png").write_bytes(images.encode(np.zeros((20, 50, 3), np.uint8), "png"))
+    with pytest.raises(ValueError, match=r"run.paths.natural: \S+small.png: statistics: 50 x 20 pixels"):
+        stages.statistics.run(params)
+    (folder / "small.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="small.png: not a PNG"):
+        stages.statistics.run(params)

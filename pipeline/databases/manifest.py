@@ -31,11 +31,16 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+def _has(pattern: str | None, group: str) -> bool | None:
+    """True if a pattern has a group of this name, else None."""
+    return f"(?P<{group}>" in (pattern or "") or None
+
+
 Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SplitFile(_Part):
@@ -158,7 +163,9 @@ class Manifest(_Part):
             "group.kind column": (self.group.kind == "column", self.scores.group),
             "group.kind reference": (self.group.kind == "reference", self.scores.reference or self.reference_pattern),
             "stratum column": (self.stratum == "column", self.scores.stratum),
-            "stratum subset": (self.stratum == "subset", "(?P<subset>" in (self.group.pattern or "") or None),
+            "stratum subset": (self.stratum == "subset", _has(self.group.pattern, "subset")),
+            "reference_pattern": (self.reference_pattern is not None, _has(self.reference_pattern, "reference")),
+            "type_level": (self.type_level is not None, _has(self.type_level, "type")),
             "stratum type": (self.stratum == "type", self.type_level),
             "official_parts": (bool(self.official_parts), official),
             "protocol official": (self.protocol == "official", official),
@@ -166,7 +173,7 @@ class Manifest(_Part):
         }
         for what, (wanted, given) in needs.items():
             if wanted and given is None:
-                raise ValueError(f"{what}: the column or pattern it needs is not declared")
+                raise ValueError(f"{what}: the column, pattern or named group it needs is not declared")
         if self.group.kind == "source":
             raise ValueError("group.kind source is for members")
         return self

@@ -94,6 +94,8 @@ def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) 
             raise IngestError(f"{name}: score file {path} can't be read ({error})") from None
     cells = [row for row in cells if any(row)]
     header = list(columns) if columns else (cells.pop(0) if cells else [])
+    if twice := sorted({cell for cell in header if cell and header.count(cell) > 1}):
+        raise IngestError(f"{name}: {path.name} has two columns {', '.join(twice)}")
     uneven = [str(number) for number, row in enumerate(cells, 1) if len(row) != len(header)]
     if uneven:
         raise IngestError(f"{name}: {path.name}: rows {', '.join(uneven[:10])} do not have {len(header)} cells")

@@ -11,6 +11,8 @@ from pipeline.databases.manifest import Manifest, Scores, filled
 from pipeline.databases.scorefile import read_file, read_rows
 from pipeline.databases.table import IngestError, refuse
 
+_LARGEST = 2**15 - 1  # what the table's columns type and level hold
+
 
 @dataclass(frozen=True)
 class Score:
@@ -117,7 +119,7 @@ def _reference(manifest: Manifest, scores: Scores, image: str, row: dict[str, st
 
 def _number(text: str, what: str, image: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python would read 1_0 as 10
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -135,6 +137,8 @@ def _type_level(manifest: Manifest, image: str) -> tuple[int | None, int | None]
     if kind not in manifest.types and not kind.isdecimal():
         raise _RowFault("types that have no number in `types`", f"{image} ({kind})")
     number = manifest.types[kind] if kind in manifest.types else int(kind)
+    if number > _LARGEST or int(level or 0) > _LARGEST:
+        raise _RowFault(f"types or levels above {_LARGEST}", image)
     return number, None if level is None else int(level)
 
 
@@ -144,7 +148,9 @@ def _group(manifest: Manifest, image: str, reference: str | None, row: dict[str,
         return str(reference)
     if group.kind == "column":
         assert manifest.scores is not None
-        return row[str(manifest.scores.group)]
+        if not (name := row[str(manifest.scores.group)]):
+            raise _RowFault("images without a group", image)
+        return name
     if group.kind == "image":
         return image
     assert group.pattern is not None and group.size is not None

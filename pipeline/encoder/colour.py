@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def rgb(images: Tensor) -> Tensor:
 
 def grey(images: Tensor) -> Tensor:
     """Luma 0.299 R + 0.587 G + 0.114 B (BT.601) in three equal channels."""
-    luma = (images * images.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    luma = (images * _constant(_LUMA, images.dtype, images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return luma.expand(-1, 3, -1, -1)
 
 
@@ -52,7 +53,8 @@ def lab_bytes(images: Tensor) -> Tensor:
 def _lab(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """L 0..100, a and b, each [n, h, w]."""
     linear = torch.where(images > 0.04045, ((images + 0.055) / 1.055).clamp_min(0).pow(2.4), images / 12.92)
-    xyz = torch.einsum("ij,njhw->nihw", images.new_tensor(_XYZ), linear) / images.new_tensor(_WHITE).view(1, 3, 1, 1)
+    matrix, white = (_constant(values, images.dtype, images.device) for values in (_XYZ, _WHITE))
+    xyz = torch.einsum("ij,njhw->nihw", matrix, linear) / white.view(1, 3, 1, 1)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6).pow(1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(1)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
@@ -96,13 +98,22 @@ OFFICIAL = {**SPACES, "lab": lab_bytes}
 
 
 def convert(images: Tensor, spaces: Tensor, definitions: Mapping[str, Callable[[Tensor], Tensor]] = SPACES) -> Tensor:
-    """Each image of a batch in its own space: ``spaces`` int64 [n] indexes ``definitions`` in order."""
+    """Each image of a batch in its own space: ``spaces`` int64 [n], on the host, indexes ``definitions`` in order.
+
+    (On a GPU each look for a space's rows would make the host wait for all that is queued there.)
+    """
     converted = torch.empty_like(images)
     for index, space in enumerate(definitions.values()):
-        rows = torch.nonzero(spaces == index).squeeze(1)
+        rows = torch.nonzero(spaces == index).squeeze(1).to(images.device, non_blocking=True)
         if len(rows):
             converted[rows] = space(images[rows])
     return converted
+
+
+@lru_cache(maxsize=32)
+def _constant(values: tuple[object, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Copied to a device once: each copy of a list makes the host wait for all that is queued there."""
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _smooth(images: Tensor, axis: int) -> Tensor:

@@ -64,9 +64,10 @@ class TrunkExtractor:
         return features
 
     def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = as_input(torch.from_numpy(images).to(self._device))
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, self._precision == "bf16"):
-            scales = [pooled(self._trunk(scale)) for scale in self._sight.scales(pixels)]
+        with torch.inference_mode():
+            seen = self._sight.scales(as_input(torch.from_numpy(images).to(self._device)))
+            with torch.autocast(self._device.type, torch.bfloat16, self._precision == "bf16"):  # not colours: 8 bits
+                scales = [pooled(self._trunk(scale)) for scale in seen]
         return torch.cat(scales, 1).cpu().numpy()
 
 

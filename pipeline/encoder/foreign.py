@@ -76,9 +76,15 @@ def _state(path: Path) -> dict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise ArtifactError(f"{path}: {key!r} is a {type(value).__name__}, not a tensor")
-        if not torch.isfinite(value).all():
+        if value.layout is not torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+            raise ArtifactError(f"{path}: {key} is not an array of real numbers (quantised, sparse, complex or empty)")
+        if not torch.isfinite(value.float()).all():
             raise ArtifactError(f"{path}: {key} has values that are no numbers")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+    state = {key.removeprefix("module."): value for key, value in content.items()}
+    if len(state) < len(content):
+        twice = next(key for key in content if f"module.{key}" in content)
+        raise ArtifactError(f"{path}: {twice} is there twice, with and without module.")
+    return state
 
 
 def _from_contrique(key: str) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.encoder.colour import SPACES
+
 FILTERS = ("area", "bicubic")
 
 
@@ -37,24 +39,29 @@ def bicubic_half_scale(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sight:
-    """How a trunk sees an image: ``mean`` and ``deviation`` of each channel are taken off (ours: 0 and 1), and ``half``
-    names the filter of the half scale, ``area`` or ``bicubic``.
+    """How a trunk sees an image: both scales in a colour ``space`` (:data:`pipeline.encoder.colour.SPACES`; after
+    halving, as in training), ``mean`` and ``deviation`` of each channel taken off (ours: 0 and 1), and ``half`` names
+    the filter of the half scale, ``area`` or ``bicubic``.
     """
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
     half: str = "area"
+    space: str = "rgb"
 
     def __post_init__(self) -> None:
         if self.half not in FILTERS:
             raise ValueError(f"half: {self.half!r} is not one of {', '.join(FILTERS)}")
+        if self.space not in SPACES:
+            raise ValueError(f"space: {self.space!r} is not one of {', '.join(SPACES)}")
         if len(self.mean) != 3 or len(self.deviation) != 3 or min(self.deviation) <= 0:
             raise ValueError(f"mean {self.mean} and deviation {self.deviation}: three numbers each, deviations above 0")
 
     def scales(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """[n, 3, h, w] in [0, 1] -> what the trunk is given, at full and at half scale."""
         half = half_scale(images) if self.half == "area" else bicubic_half_scale(images)
-        return self._standardised(images), self._standardised(half)
+        space = SPACES[self.space]
+        return self._standardised(space(images)), self._standardised(space(half))
 
     def _standardised(self, images: Tensor) -> Tensor:
         if self.mean == (0.0, 0.0, 0.0) and self.deviation == (1.0, 1.0, 1.0):

@@ -5,11 +5,12 @@ from what).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import ArtifactError, read_json, sha256_bytes, write_bytes, write_json
+from pipeline.encoder import identity
 from pipeline.encoder.extractor import Extractor, TrunkExtractor
 from pipeline.encoder.network import BLOCKS, ResNet
 from pipeline.encoder.scales import Sight
@@ -83,13 +84,28 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
     return trunk, card
 
 
+def show_in(space: str, folder: Path, out: Path) -> None:
+    """Write the encoder of ``folder`` under ``out`` with every image shown to it in ``space``: the same weights, the
+    same provenance, another sight. :class:`ArtifactError` as :func:`load_trunk`, and for a space that is not known.
+    """
+    folder, out = Path(folder), Path(out)
+    card = load_trunk(folder)[1]
+    try:
+        sight = replace(_sight(card, folder / CARD), space=space)
+    except ValueError as error:
+        raise ArtifactError(f"{folder}: {error}") from None
+    (out / CARD).unlink(missing_ok=True)
+    write_bytes(out / WEIGHTS, (folder / WEIGHTS).read_bytes())
+    write_json(out / CARD, {**card, "name": out.name, "sight": asdict(sight)})
+
+
 def load(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> Extractor:
     """The extractor of an encoder folder. ``precision``: fp32 (the default, what is promised) or bf16."""
     trunk, card = load_trunk(folder)
     return TrunkExtractor(
         trunk,
         name=card["name"],
-        sha256=card["sha256"],
+        sha256=identity(card["sha256"], card),
         device=device,
         precision=precision,
         sight=_sight(card, Path(folder) / CARD),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.compare import renamed
+from pipeline.evaluation.compare import CompareError, renamed
 from pipeline.evaluation.intervals import correlation_interval
 from pipeline.evaluation.leaks import LeakError, shares
 from pipeline.evaluation.measures import measure
@@ -48,6 +48,11 @@ class Domain:
         self.mos = self.scored["mos"].to_numpy().astype(np.float64)
         self.groups = np.asarray(self.scored["group"].to_pylist())
         self.name = only(self.scored, "database")
+        if self.scored["higher_is_better"].unique().to_pylist() != [self.higher_is_better]:
+            raise CompareError(
+                f"{self.name}: its manifest has higher_is_better {str(self.higher_is_better).lower()}, its table was "
+                "made with another; run ingest again"
+            )
 
 
 def cross(train: Domain, test: Domain, lambdas: np.ndarray, *, seed: int, bits: int) -> list[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 An image-level bootstrap of 16 references x 125 images is about four times too narrow when contents differ, and a
 bootstrap of few references is too narrow as well; the delete-one-group jackknife with a t quantile, on Fisher's z,
-holds its coverage from 6 groups on. Below 6 no interval is given. More than 200 groups (single photographs) are left
-out in 200 blocks of neighbouring names, which takes 200 correlations and not 10,000; neighbours that are alike only
-widen the interval.
+holds its coverage from 6 groups on. Below 6 no interval is given, nor where nothing changes whichever group is left out
+(constant or perfect predictions): an interval without width would claim certainty. More than 200 groups (single
+photographs) are left out in 200 blocks of neighbouring names, which takes 200 correlations and not 10,000; neighbours
+that are alike only widen the interval.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pipeline.evaluation.measures import srocc
 
 MIN_GROUPS = 6
 MOST_BLOCKS = 200
+_NO_SPREAD = 1e-9  # a standard error below this is rounding
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -100,7 +102,7 @@ def _error(left_out: np.ndarray) -> float:
 def _half_width(left_out: np.ndarray, level: float) -> float | None:
     from scipy.stats import t
 
-    if len(left_out) < MIN_GROUPS:
+    if len(left_out) < MIN_GROUPS or _error(left_out) < _NO_SPREAD:
         return None
     return float(t.ppf((1 + level) / 2, len(left_out) - 1)) * _error(left_out)
 
@@ -108,8 +110,6 @@ def _half_width(left_out: np.ndarray, level: float) -> float | None:
 def _p(value: float, error: float, groups: int) -> float:
     from scipy.stats import t
 
-    if error == 0:
-        return 1.0 if value == 0 else 0.0
     return float(2 * t.sf(abs(value) / error, groups - 1))
 
 

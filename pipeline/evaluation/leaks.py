@@ -59,10 +59,10 @@ def check_selection(encoder: str, card: Mapping[str, Any]) -> str | None:
 
 
 def trained_on(card: Mapping[str, Any]) -> list[str]:
-    """The sets whose images the encoder has seen: trained on, calibrated on or fitted on."""
+    """The sets whose images the encoder has seen: trained on (the authentic ones too), calibrated on or fitted on."""
     names: list[str] = []
     for about in (card, _provenance(card)):
-        for key in ("trained_on", "calibrated_on", "fitted_on"):
+        for key in ("trained_on", "authentic_set", "calibrated_on", "fitted_on"):
             value = about.get(key) or []
             names += [value] if isinstance(value, str) else list(value)
     return sorted(set(names))

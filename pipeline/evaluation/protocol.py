@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,15 @@ from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.predictions import predictions_table
 from pipeline.evaluation.selection import Fitted, fit_ridge
 from pipeline.evaluation.source import open_sources
-from pipeline.evaluation.splits import Split, leave_one_group_out, official_split, random_splits, shared_groups
+from pipeline.evaluation.splits import (
+    Split,
+    checked,
+    leave_one_group_out,
+    official_split,
+    random_splits,
+    read_splits,
+    shared_groups,
+)
 from pipeline.evaluation.summary import summary
 from pipeline.evaluation.svr import SvrGrid, TooLarge, fit_svr
 from pipeline.features import FeatureTable
@@ -28,8 +37,8 @@ REGRESSORS = ("ridge", "svr")
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is done. ``name``: ``random`` | ``leave_one_group_out`` | ``official``; ``lambdas`` ascending; the first of
-    ``regressors`` is the headline.
+    """What is done. ``name``: ``random`` | ``leave_one_group_out`` | ``official``, or ``imported``, which
+    ``split_file`` gives (splits.read_splits); ``lambdas`` ascending; the first of ``regressors`` is the headline.
 
     ``stratified`` and ``shares_groups`` are the manifest's declarations (splits.random_splits, splits.official_split);
     ``memory`` is how many bytes features and sums may take: a table that does not fit is read block by block each time,
@@ -46,6 +55,7 @@ class Protocol:
     memory: int = 2**31
     regressors: tuple[str, ...] = ("ridge",)
     svr: SvrGrid = field(default_factory=SvrGrid)
+    split_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def evaluate(
     rows = sources["nr"].rows
     scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
     groups = np.asarray(scored["group"].to_pylist())
-    used = list(splits) if splits is not None else make_splits(scored, protocol)
+    used = make_splits(scored, protocol) if splits is None else [checked(split, groups) for split in splits]
     if sha256 is not None:
         check_parts(used, [sha256[name] for name in scored["image_id"].to_pylist()])
     title = f"evaluate {only(scored, 'encoder')} {only(scored, 'database')}"
@@ -105,6 +115,8 @@ def evaluate(
 def make_splits(scored: pa.Table, protocol: Protocol) -> list[Split]:
     """The splits of ``protocol`` over the rows of ``scored`` (columns of the feature table)."""
     groups, database = scored["group"].to_pylist(), only(scored, "database")
+    if protocol.split_file is not None:
+        return read_splits(protocol.split_file, scored["image_id"].to_pylist(), groups)
     if protocol.name == "leave_one_group_out":
         return leave_one_group_out(groups)
     if protocol.name == "official":

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline import Refusal
+
 REACH = 10.0  # lambda / mu at most, and mu / lambda
 _TOLERANCE = 1e-13
 _MOST_STEPS = 120
 
 
+class RidgeError(Refusal, ArithmeticError):
+    """A lambda that the Gram matrix's rounding drowns; the message names it."""
+
+
 def shifted_solutions(matrix: np.ndarray, right: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
     """[n, L] for a symmetric positive semi-definite ``matrix`` [n, n] (Fortran order, lower triangle read, untouched),
-    ``right`` [n] and lambdas > 0 in any order. ``ArithmeticError`` if a lambda is too small for the matrix's rounding.
+    ``right`` [n] and lambdas > 0 in any order. ``RidgeError`` if a lambda is too small for the matrix's rounding.
     """
     from scipy.linalg import lapack
 
@@ -30,7 +36,7 @@ def shifted_solutions(matrix: np.ndarray, right: np.ndarray, lambdas: np.ndarray
         work[np.diag_indices(len(right))] += middle
         factor, info = lapack.dpotrf(work, lower=1, overwrite_a=1, clean=0)
         if info:
-            raise ArithmeticError(f"ridge: lambda {middle:g} is below the rounding of the Gram matrix; raise the grid")
+            raise RidgeError(f"ridge: lambda {middle:g} is below the Gram matrix's rounding; raise evaluate.lambda_min")
         out[:, near] = _near(factor, right, lambdas[near] - middle)
     return out
 
@@ -74,4 +80,4 @@ def _near(factor: np.ndarray, right: np.ndarray, shifts: np.ndarray) -> np.ndarr
             return np.asarray(basis[: step + 1].T @ weights)
         if step + 1 < _MOST_STEPS:
             basis[step + 1] = vector / off[-1]
-    raise ArithmeticError(f"ridge: {_MOST_STEPS} steps did not reach {_TOLERANCE:g}")
+    raise RidgeError(f"ridge: {_MOST_STEPS} steps did not reach {_TOLERANCE:g}; raise evaluate.lambda_min")

@@ -6,8 +6,10 @@ image). Positions are rows of the table of scored images.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -119,7 +121,10 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
             raise SplitError(f"split {index}: no {' and no '.join(missing)} part")
         arrays = []
         for name in PARTS:
-            rows = np.asarray(part.get(name, ()), dtype=np.int64)
+            given = np.asarray(part.get(name, ()))
+            if len(given) and given.dtype.kind not in "iu":
+                raise SplitError(f"split {index}, {name}: positions are {given.dtype}, expected whole numbers")
+            rows = given.astype(np.int64)
             wrong = rows[(rows < 0) | (rows >= len(groups))]
             if len(wrong):
                 raise SplitError(f"split {index}, {name}: positions {_some(wrong)} are outside 0..{len(groups) - 1}")
@@ -130,13 +135,42 @@ def imported_splits(parts: Sequence[dict[str, Sequence[int]]], groups: Sequence[
     return splits
 
 
+def read_splits(path: Path, image_ids: Sequence[str], groups: Sequence[str] | np.ndarray) -> list[Split]:
+    """The splits of a JSON file: a list of {"train": [...], "val": [...], "test": [...]} (val may be absent), each
+    a list of names of ``image_ids``, or of positions among them. :class:`SplitError` names the file and the fault.
+    """
+    try:
+        parts = json.loads(path.read_bytes())
+        if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
+            raise SplitError("not a list of splits")
+        row_of = {name: row for row, name in enumerate(image_ids)}
+        found: list[dict[str, Sequence[int]]] = []
+        for index, part in enumerate(parts):
+            if set(part) - set(PARTS) or not all(isinstance(part[name], list) for name in part):
+                raise SplitError(f"split {index}: its parts are {_some(sorted(part))}, expected lists train, val, test")
+            named = [entry for name in part for entry in part[name] if isinstance(entry, str)]
+            unknown = [entry for entry in named if entry not in row_of]
+            if unknown:
+                raise SplitError(f"split {index}: {_some(unknown)} are no scored images of the database")
+            found.append({k: [row_of[e] if isinstance(e, str) else e for e in part[k]] for k in part})
+        return imported_splits(found, groups)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SplitError(f"{path}: {error}") from None
+
+
 def checked(split: Split, groups: Sequence[str] | np.ndarray, *, shares_groups: bool = False) -> Split:
-    """``split`` itself, or :class:`SplitError` if a row or a group is in two parts, or train or test is empty."""
+    """``split`` itself, or :class:`SplitError` if a row or a group is in two parts, train or test is empty, or rows do
+    not ascend (predictions are looked up by their order).
+    """
     groups = _names(groups)
     if not len(split.train) or not len(split.test):
         raise SplitError(
             f"split {split.index}: train has {len(split.train)} images, test {len(split.test)}; neither may be empty"
         )
+    for part in PARTS:
+        rows = getattr(split, part)
+        if (np.diff(rows) <= 0).any() or (len(rows) and not 0 <= rows[0] <= rows[-1] < len(groups)):
+            raise SplitError(f"split {split.index}, {part}: rows must ascend, within 0..{len(groups) - 1}")
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
         a, b = getattr(split, first), getattr(split, second)
         rows = np.intersect1d(a, b)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from pipeline import artifacts
+from pipeline import artifacts, encoder
 from pipeline.features import baselines
 from pipeline.features.metrics import METRICS, Metric, niqe
 from pipeline.features.table import FeatureError
@@ -37,8 +37,6 @@ def load_extractor(folder: Path, *, device: str = "cpu", precision: str = "fp32"
     """
     card = _card(folder)
     if card["kind"] == "resnet":
-        from pipeline import encoder
-
         return encoder.load(folder, device=device, precision=precision)
     if card["kind"] != "metric":
         return baselines.KINDS[card["kind"]]()
@@ -58,12 +56,12 @@ def load_metric(folder: Path) -> Metric | None:
 
 
 def weights_sha256(folder: Path) -> str:
-    """The hash that features made by this encoder carry: of the weights' file as it lies there, or of a baseline's
-    definition. Needs neither torch nor the weights in memory.
+    """The hash that features made by this encoder carry: of the weights' file as it lies there (with the
+    card's sight, where it has one), or of a baseline's definition. Needs neither torch nor the weights in memory.
     """
     card = _card(folder)
     if card["kind"] == "resnet":
-        return artifacts.sha256_file(Path(folder) / "encoder.safetensors")
+        return encoder.identity(artifacts.sha256_file(Path(folder) / "encoder.safetensors"), card)
     if card["kind"] != "metric":
         return baselines.KINDS[card["kind"]]().sha256
     metric = load_metric(folder)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import Refusal
+from pipeline import Refusal, artifacts
 from pipeline.artifacts import column
 
 
@@ -88,9 +88,14 @@ class FeatureTable:
         return len(self.columns)
 
     def block(self, index: int) -> np.ndarray:
-        """float32 [rows, dim] of row group ``index``; a view of the decoded buffer where it is in one piece."""
+        """float32 [rows, dim] of row group ``index``; a view of the decoded buffer where it is in one piece.
+
+        :class:`FeatureError` for nulls: other tools write them, and a null row would move all that follow.
+        """
         with pq.ParquetFile(self.path) as file:  # no threads and no read-ahead: each keeps buffers of its own
             chunks = file.read_row_group(index, columns=["feature"], use_threads=False)["feature"].chunks
+        if any(chunk.null_count or chunk.flatten().null_count for chunk in chunks):
+            raise FeatureError(f"{self.path}: nulls among the features")
         parts = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.dim) for chunk in chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -104,11 +109,11 @@ class FeatureTable:
         return out
 
 
-def read_features(path: Path, *, weights: str | None = None) -> FeatureTable:
-    """Open a feature table. ``weights`` (a sha256) refuses features made by other weights than these.
+def read_features(path: Path, *, weights: str | None = None, database: Path | None = None) -> FeatureTable:
+    """Open a feature table. ``weights`` (a sha256) refuses features made by other weights than these, ``database`` (the
+    database's table) those of another version of that table, where their metadata say of which they are.
 
-    Raises :class:`FeatureError` for a file that is not a whole feature table, for nulls among the features and for the
-    wrong weights.
+    Raises :class:`FeatureError` for a file that is not a whole feature table and for the wrong weights or database.
     """
     path = Path(path)
     try:
@@ -128,6 +133,9 @@ def read_features(path: Path, *, weights: str | None = None) -> FeatureTable:
             f"{path}: these features were made by weights {str(made_by)[:12]}, the encoder's are {weights[:12]}; "
             "run the features stage again"
         )
+    made_of = (metadata.get("provenance") or {}).get("database")
+    if database is not None and made_of is not None and made_of != artifacts.sha256_file(database):
+        raise FeatureError(f"{path}: these features are of another version of {database}; run the features stage again")
     file = pq.ParquetFile(path, read_dictionary=["encoder", "database", "group", "official_split", "stratum"])
     columns = file.read(columns=[column.name for column in COLUMNS], use_threads=False)
     rows = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]

@@ -148,6 +148,9 @@ def build_distorted(task: DistortTask) -> list[ShardMeta]:
     prints = [_distorted_print(task, part) for part in parts]
     current = [artifacts.is_current(path, print_) for path, print_ in zip(paths, prints, strict=True)]
     samples, left_out = ({}, {}) if all(current) else _distorted(task)
+    for number, path in enumerate(paths):  # a source that failed then and not now is in all of its shards or in none
+        if current[number] and not all(current) and artifacts.read_meta(path).left_out != left_out:
+            current[number] = False
     done = []
     for path, print_, part, right in zip(paths, prints, parts, current, strict=True):
         there = [samples[place] for place in part if place in samples]

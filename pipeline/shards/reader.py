@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline import images
 from pipeline.artifacts import ArtifactError, ShardMeta, read_manifest, sha256_bytes, sha256_file
+from pipeline.shards import tables
 from pipeline.shards.writer import crc32
 
 if TYPE_CHECKING:
@@ -122,9 +123,14 @@ def sample_table(data: bytes, shard: ShardMeta, name: str) -> pa.Table:
     if sha256_bytes(data) != shard.companions[table_name(shard)]:
         raise ArtifactError(f"{name}: damaged (its sha256 is not the manifest's)")
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            count = file.metadata.num_rows
+            if count != shard.samples:
+                raise ArtifactError(f"{name}: {count} rows for {shard.samples} samples")
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{name}: not a readable Parquet table ({error})") from None
-    if len(table) != shard.samples:
-        raise ArtifactError(f"{name}: {len(table)} rows for {shard.samples} samples")
+    wanted = tables.distorted() if "label" in table.column_names else tables.sources()
+    if not table.schema.equals(wanted) or any(column.null_count for column in table.columns):
+        raise ArtifactError(f"{name}: not a sample table (other columns than docs/tables.md says, or nulls in them)")
     return table

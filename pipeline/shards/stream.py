@@ -7,12 +7,12 @@ Here it only takes the tar apart; names, lengths, sums and pixels are checked by
 from __future__ import annotations
 
 import io
-import json
 import re
 import tarfile
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from pipeline.shards import plan
 from pipeline.shards.epochs import EpochError
 from pipeline.shards.reader import sample_table, table_name
 from pipeline.shards.remote import SLACK, Whole, fetch, open_url
-from pipeline.shards.writer import crc32
+from pipeline.shards.writer import crc32, header
 
 MANIFEST_BYTES = 2**26  # some 100,000 shards
 TABLE_BYTES = 2**28  # some 500,000 samples in one shard
@@ -52,9 +52,10 @@ class ShardStream:
     Opening fetches the manifest; ``fingerprint`` is its sha256, if known: the manifest holds the sums of all shards and
     tables, so that with it nobody on the way or at the place can change a byte. Without it damage is found, forgery is
     not. A shard's sample table is fetched before the shard, and a sample is given out when its members have the
-    table's names (any other is refused before it is read: no pickle), its image the table's crc32 and its ``cls`` and
-    ``json`` the table's content. The end of a shard compares count, length and sha256. Everything that is off is an
-    :class:`ArtifactError` with the URL; ``timeout`` (seconds) is that of a read.
+    headers that follow from the table (any other is refused before its data is read: no pickle, no length that fills
+    the memory), its image the table's crc32 and its ``cls`` and ``json`` the table's content. The end of a shard
+    compares count, length and sha256. Everything that is off is an :class:`ArtifactError` with the URL; ``timeout``
+    (seconds) is that of a read.
     """
 
     def __init__(self, url: str, *, fingerprint: str | None = None, timeout: float = 60) -> None:
@@ -64,10 +65,7 @@ class ShardStream:
         self.fingerprint = artifacts.sha256_bytes(data)
         if fingerprint not in (None, self.fingerprint):
             raise ArtifactError(f"{name}: its sha256 is {self.fingerprint}, not the one that was asked for")
-        try:
-            self.manifest = artifacts.unsealed(json.loads(data), name)
-        except ValueError as error:
-            raise ArtifactError(f"{name}: broken JSON ({error})") from None
+        self.manifest = artifacts.unsealed(artifacts.parsed_json(data, name), name)
         self.shards = artifacts.listed_shards(self.manifest, name)
         self.codec = str(self.manifest.get("codec"))
         if self.codec not in images.CODECS:
@@ -84,12 +82,11 @@ class ShardStream:
         from webdataset.tariterators import group_by_keys, tar_file_expander
 
         shard = self.shards[index]
-        url, rows = f"{self.url}/{shard.name}", self._rows(shard)
+        url, (rows, due) = f"{self.url}/{shard.name}", self._rows(shard)
         try:
             with Whole(open_url(url, self._timeout), url, shard, self._timeout) as whole:
-                guard = _Guard(rows, self.codec, whole)
-                source = {"url": url, "stream": _Named(whole)}
-                members = tar_file_expander([source], select_files=guard)
+                named = _Named(whole, due)
+                members = tar_file_expander([{"url": url, "stream": named}], select_files=_Guard(due, named, whole))
                 samples = group_by_keys(members)
                 for number, row in enumerate(rows):
                     sample = next(samples, None)
@@ -152,13 +149,17 @@ class ShardStream:
                 yield from self.shard(int(shard), skip)
             skip = max(skip - count, 0)
 
-    def _rows(self, shard: ShardMeta) -> list[dict[str, Any]]:
+    def _rows(self, shard: ShardMeta) -> tuple[list[dict[str, Any]], list[_Member]]:
         name = f"{self.url}/{table_name(shard)}"
         rows: list[dict[str, Any]] = sample_table(fetch(name, TABLE_BYTES, self._timeout), shard, name).to_pylist()
+        members: list[_Member] = []
         for row in rows:
-            if not re.fullmatch(r"[0-9-]+", row["key"]) or not 0 < row["bytes"] <= IMAGE_BYTES:
+            if not re.fullmatch(r"[0-9-]{1,32}", row["key"]) or not 0 < row["bytes"] <= IMAGE_BYTES:
                 raise ArtifactError(f"{name}: key {row['key']!r} of {row['bytes']} bytes is refused")
-        return rows
+            members += _members(row, self.codec, members[-1].end if members else 0)
+            if row["offset"] != members[-1].start:
+                raise ArtifactError(f"{name}: sample {row['key']} cannot lie at byte {row['offset']}")
+        return rows, members
 
     def _checked(self, sample: dict[str, Any], row: dict[str, Any], url: str) -> Streamed:
         key, label, record = row["key"], row.get("label"), row["record" if "record" in row else "recipe"]
@@ -170,31 +171,68 @@ class ShardStream:
         return Streamed(key, label, data, record, f"{url}: {key}.{self.codec}")
 
 
-class _Guard:
-    """Asked by the library for each member before its data is read: the table says which name must come next."""
+class _Member(NamedTuple):
+    """A member that the table says must come: name, header, where its data starts, and where the next header does."""
 
-    def __init__(self, rows: list[dict[str, Any]], codec: str, whole: Whole) -> None:
-        extensions = sorted({"json", codec, *(("cls",) if rows and "label" in rows[0] else ())})
-        self._due = ((f"{row['key']}.{extension}", row) for row in rows for extension in extensions)
-        self._whole = whole
+    name: str
+    header: bytes
+    start: int
+    end: int
+
+
+def _members(row: dict[str, Any], codec: str, place: int) -> list[_Member]:
+    """The members of one sample from byte ``place`` of the tar on; the image is the last, whatever the codec."""
+    sizes = {"json": len(row["record" if "record" in row else "recipe"].encode()), codec: row["bytes"]}
+    if "label" in row:
+        sizes["cls"] = len(str(row["label"]))
+    members = []
+    for extension, size in sorted(sizes.items()):
+        name, start = f"{row['key']}.{extension}", place + tarfile.BLOCKSIZE
+        place = start + size + -size % tarfile.BLOCKSIZE
+        members.append(_Member(name, header(name, size), start, place))
+    return members
+
+
+class _Guard:
+    """Asked by the library for each member before its data is read: it must be the one that is due, as it is due.
+
+    Names alone would not do: a sparse member or one with a longer header than the table's fills the memory.
+    """
+
+    def __init__(self, due: list[_Member], named: _Named, whole: Whole) -> None:
+        self._due, self._named, self._whole = iter(due), named, whole
 
     def __call__(self, name: str) -> bool:
-        due, row = next(self._due, ("the end", {"offset": 0, "bytes": 0}))
-        if name != due:
-            raise ArtifactError(f"member {name!r} is refused, where {due!r} is due")
-        self._whole.allowed = row["offset"] + row["bytes"] + SLACK
+        due = next(self._due, _Member("the end", b"", 0, 0))
+        if name != due.name:
+            raise ArtifactError(f"member {name!r} is refused, where {due.name!r} is due")
+        if self._named.headers.pop(due.start, b"") != due.header:
+            raise ArtifactError(f"member {name!r} is refused: its place, length or kind is not what the table says")
+        self._whole.allowed = due.end + SLACK
         return True
 
 
 class _Named:
-    """What the library reads from: a buffer of 1 MiB, with the URL as its name for messages."""
+    """What the library reads from: a buffer of 1 MiB, with the URL as its name for messages.
 
-    def __init__(self, whole: Whole) -> None:
-        self.read = io.BufferedReader(whole, 2**20).read
-        self._name = str(whole)
+    ``headers``: what lies where the table says that headers lie, by where the member's data starts.
+    """
+
+    def __init__(self, whole: Whole, due: list[_Member]) -> None:
+        self._read, self._name, self._place = io.BufferedReader(whole, 2**20).read, str(whole), 0
+        self._starts, self.headers = deque(member.start for member in due), dict[int, bytes]()
 
     def __str__(self) -> str:
         return self._name
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes, fewer at the end. tarfile asks for whole records of 20 blocks."""
+        data = self._read(size)
+        while self._starts and self._starts[0] <= self._place + len(data):
+            start = self._starts.popleft()
+            self.headers[start] = data[start - tarfile.BLOCKSIZE - self._place : start - self._place]
+        self._place += len(data)
+        return data
 
 
 def _check_record(shard: ShardMeta, name: str) -> None:

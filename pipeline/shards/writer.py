@@ -74,6 +74,13 @@ def record(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def header(name: str, size: int) -> bytes:
+    """The block before a member's data: mtime 0, owner 0, mode 0444."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o444
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
 class _Hashed:
     """A file that takes the sha256 of what is written to it, while that is in the processor's cache."""
 
@@ -94,9 +101,7 @@ def _add(file: _Hashed, name: str, data: bytes) -> int:
 
     The bytes are those of ``TarFile.addfile``, which copies in pieces of 16 kB: 0.24 ms for 430 kB instead of 0.51.
     """
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(data), 0o444
-    file.write(info.tobuf(tarfile.USTAR_FORMAT))
+    file.write(header(name, len(data)))
     offset = file.tell()
     file.write(data)
     file.write(bytes(-len(data) % tarfile.BLOCKSIZE))

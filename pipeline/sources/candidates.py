@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline.sources.listing import SourceError, is_image_name
+from pipeline.sources.listing import SUFFIXES, SourceError
+
+_ASKED = (*SUFFIXES, ".gif", ".tif", ".tiff", ".avif")
+"""Also those that are not read: a folder of them is refused with a count, not taken for an empty one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -77,7 +80,7 @@ def candidates(source: Path, seed: int) -> Iterator[Candidate]:
 
 def smallest(source: Path, seed: int, count: int, after: Candidate | None) -> list[Candidate]:
     """The ``count`` smallest candidates that come after ``after``, in order: one pass, memory for ``count``."""
-    later = (c for c in candidates(source, seed) if after is None or (c.key, c.path) > (after.key, after.path))
+    later = (c for c in candidates(source, seed) if after is None or c > after)
     return heapq.nsmallest(count, later)
 
 
@@ -91,7 +94,7 @@ def _tree(root: Path) -> Iterator[_Place]:
             relative = path.relative_to(root).as_posix()
             if name.endswith(".tar"):
                 yield from _tar(path, relative)
-            elif is_image_name(name):
+            elif name.lower().endswith(_ASKED):
                 yield relative, relative, -1, -1
 
 
@@ -99,7 +102,7 @@ def _tar(path: Path, relative: str) -> Iterator[_Place]:
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
-                if member.isreg() and is_image_name(member.name):
+                if member.isreg() and member.name.lower().endswith(_ASKED):
                     yield f"{relative}/{member.name}", relative, member.offset_data, member.size
                 archive.members = []  # type: ignore[attr-defined]  # else a tar of a million members stays in memory
     except (tarfile.TarError, OSError) as error:

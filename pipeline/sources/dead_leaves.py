@@ -56,7 +56,7 @@ def geometry(
 
     Radii have density r^-``exponent`` on [``r_min``, ``r_max``] pixels (``r_max`` None: the longer side). Small r_min
     is dear: the number of leaves grows as r_min^-2. ``shape``: ``disc`` (the paper's), ``ellipse`` or ``polygon``,
-    which lie inside the disc. ``ValueError`` for sizes or radii outside 0..16,384 and for other shapes.
+    which lie inside the disc. ``ValueError`` for what ``HittingLaw`` refuses and for other shapes.
     """
     from pipeline.sources import forms, raster
 

@@ -124,9 +124,9 @@ def _judged(
         refused = refusals((c.id for c in found), posts)
         open_ones = [c for c in found if c.id not in refused]
         tasks = [(base, rules, open_ones[k : k + BLOCK]) for k in range(0, len(open_ones), BLOCK)]
-        verdicts = {c.path: verdict for block in mapper(examine, tasks) for c, verdict in block}
+        verdicts = {c: verdict for block in mapper(examine, tasks) for c, verdict in block}  # a tar may repeat a path
         for candidate in found:
-            yield candidate, *verdicts.get(candidate.path, (refused.get(candidate.id, ""), {}))
+            yield candidate, *verdicts.get(candidate, (refused.get(candidate.id, ""), {}))
         last, wave = found[-1], 2 * wave
 
 

@@ -21,8 +21,12 @@ FIXED = 1 << 16
 
 SHAPES = ("disc", "ellipse", "polygon")
 
-LARGEST = 16_384
-"""Largest side and radius in pixels: squares of fixed-point distances must fit into 63 bits."""
+SMALLEST, LARGEST = 2**-8, 16_384
+"""Of a radius in pixels: squares of fixed-point distances must fit into 63 bits (of a side too), and the number of
+leaves grows as r_min^-2: at 2^-8 an image of 512 x 512 takes minutes, and radii are still 256 steps or more."""
+
+STEEPEST = 64.0
+"""Largest exponent, of either sign: powers of the radii must be finite."""
 
 
 def power_integral(low: float, high: float, exponent: float) -> float:
@@ -38,8 +42,8 @@ def power_integral(low: float, high: float, exponent: float) -> float:
 class HittingLaw:
     """The mixture for one window and one radius law.
 
-    ``height`` and ``width`` in pixels, 1 to 16,384; 0 < ``r_min`` <= ``r_max`` <= 16,384 in pixels; ``exponent`` any
-    finite number (3 in the paper). ``ValueError`` otherwise.
+    ``height`` and ``width`` in pixels, 1 to 16,384; 2^-8 <= ``r_min`` <= ``r_max`` <= 16,384 in pixels;
+    ``exponent`` from -64 to 64 (3 in the paper). ``ValueError`` otherwise.
     """
 
     height: int
@@ -52,12 +56,11 @@ class HittingLaw:
         """Refuse what the fixed-point arithmetic cannot hold."""
         if not (1 <= self.height <= LARGEST and 1 <= self.width <= LARGEST):
             raise ValueError(f"dead leaves: size {self.height} x {self.width}, allowed 1 to {LARGEST} pixels a side")
-        if not 0 < self.r_min <= self.r_max <= LARGEST:
-            raise ValueError(
-                f"dead leaves: r_min {self.r_min}, r_max {self.r_max}, allowed 0 < r_min <= r_max <= {LARGEST}"
-            )
-        if not np.isfinite(self.exponent):
-            raise ValueError(f"dead leaves: exponent {self.exponent}, must be finite")
+        if not SMALLEST <= self.r_min <= self.r_max <= LARGEST:
+            allowed = f"allowed {SMALLEST} <= r_min <= r_max <= {LARGEST}"
+            raise ValueError(f"dead leaves: r_min {self.r_min}, r_max {self.r_max}, {allowed}")
+        if not -STEEPEST <= self.exponent <= STEEPEST:
+            raise ValueError(f"dead leaves: exponent {self.exponent}, allowed {-STEEPEST} to {STEEPEST}")
 
     def weights(self) -> np.ndarray:
         """Float64 [3]: probabilities of inside, strips and corners (98.5 % inside at 512 x 512, r in [1, 512])."""
@@ -103,7 +106,8 @@ def same_leaf_probability(distance: float, r_min: float, r_max: float, exponent:
 
     g(d) is the integral of r^-exponent times the area of the lens that two discs of radius r at that distance share.
     """
-    radius = np.exp(np.linspace(np.log(r_min), np.log(r_max), 200_001))
+    # one radius: a range too narrow to matter stands in for it
+    radius = np.exp(np.linspace(np.log(r_min), np.log(max(r_max, r_min * (1 + 1e-9))), 200_001))
 
     def overlap(d: float) -> float:
         ratio = np.clip(d / (2 * radius), 0, 1)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine import progress
 from pipeline.sources.listing import SourceError
 
-_ID = re.compile(rb'"id"\s*:\s*"?(\d+)')
+_ID = re.compile(rb'"id"\s*:\s*"?([^",}\s]+)')
+_MARK = b"\xef\xbb\xbf"
 _TRUE = (True, 1, "1", "true", "True", "t")
 
 
@@ -43,25 +45,28 @@ def refusals(ids: Iterable[str], rules: PostRules) -> dict[str, str]:
     """Reason by id, for those of ``ids`` that the rules refuse. One pass over the metadata, memory for ``ids``.
 
     Reasons: ``excluded id``, ``no metadata``, ``rating``, ``deleted``, ``banned``, ``tag``. ``SourceError`` names a
-    file that is missing or a line that is not JSON.
+    file that is missing or no text, or a line that is not JSON.
     """
     wanted = set(ids)
     reasons: dict[str, str] = {}
     if rules.exclude_ids is not None:
         if not rules.exclude_ids.is_file():
             raise SourceError(f"sources: file of excluded ids {rules.exclude_ids} is missing")
-        excluded = set(rules.exclude_ids.read_text(encoding="utf-8").split())
-        reasons = {name: "excluded id" for name in wanted & excluded}
+        reasons = {name: "excluded id" for name in wanted & _excluded(rules.exclude_ids)}
     if not rules.metadata:
         return reasons
     unknown = wanted - reasons.keys()
-    for path in rules.metadata:
+    for path in progress(rules.metadata, total=len(rules.metadata), describe="metadata"):
         if not path.is_file():
             raise SourceError(f"sources: metadata file {path} is missing")
         with open(path, "rb") as lines:
             for number, line in enumerate(lines, 1):
+                if number == 1 and line.removeprefix(_MARK).strip()[:1] not in (b"{", b""):
+                    raise SourceError(
+                        f"sources: {path}, line 1: not a JSON object (is the file compressed, or UTF-16?)"
+                    )
                 # Tags have ids too: a hit only says that the line is worth parsing (5 million lines, few of ours).
-                if any(found.decode() in unknown for found in _ID.findall(line)):
+                if any(found.decode(errors="replace") in unknown for found in _ID.findall(line)):
                     post = _post(path, number, line)
                     name = str(post.get("id"))
                     if name in unknown:
@@ -71,6 +76,13 @@ def refusals(ids: Iterable[str], rules: PostRules) -> dict[str, str]:
         if not unknown:
             break
     return reasons | {name: "no metadata" for name in unknown}
+
+
+def _excluded(path: Path) -> set[str]:
+    try:
+        return set(path.read_text(encoding="utf-8-sig").split())
+    except UnicodeDecodeError:
+        raise SourceError(f"sources: file of excluded ids {path} is not UTF-8") from None
 
 
 def _post(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -90,6 +102,12 @@ def _reason(post: dict[str, Any], rules: PostRules) -> str | None:
         return "deleted"
     if post.get("is_banned") in _TRUE:
         return "banned"
-    names = post.get("tag_string")
-    tags = names.split() if isinstance(names, str) else [tag.get("name") for tag in post.get("tags") or []]
-    return "tag" if set(tags) & set(rules.exclude_tags) else None
+    return "tag" if _tags(post) & set(rules.exclude_tags) else None
+
+
+def _tags(post: dict[str, Any]) -> set[str]:
+    """Names, from a string of words, or from a list of names or of objects with a name."""
+    said = post.get("tag_string") or post.get("tags") or []
+    if isinstance(said, str):
+        return set(said.split())
+    return {str(tag.get("name") if isinstance(tag, dict) else tag) for tag in said}

@@ -18,8 +18,11 @@ from pipeline.sources.dead_leaves import Geometry
 from pipeline.sources.listing import SUFFIXES, SourceError, image_files
 
 PACKAGED = ("brick", "grass", "gravel")
-SMALLEST, LARGEST, MOST = 256, 1024, 1024
-"""Pixels of the shorter side below which a texture is enlarged, of the longer above which it is reduced; files read."""
+SMALLEST, LARGEST, MOST, LONGEST = 256, 1024, 1024, 16
+"""Pixels of the shorter side below which a texture is enlarged, of the longer above which it is reduced; files read.
+
+The longer side may be 16 times the shorter: so none has more than 2^20 pixels, and 32 bits count those of an atlas.
+"""
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,20 @@ def folder(root: Path) -> Atlas:
     """Every image under ``root`` (in order of its relative path) as a grey texture.
 
     At most 1,024 files; shorter sides below 256 are enlarged, longer ones above 1,024 reduced. ``SourceError`` if there
-    is none, too many, or one that cannot be read.
+    is none, too many, or one over 16 times as long as wide; ``ImageError`` for one that cannot be read.
     """
     paths = image_files(root)
     if not paths or len(paths) > MOST:
         raise SourceError(f"textures: {root} has {len(paths)} images ({', '.join(SUFFIXES)}), allowed 1 to {MOST}")
-    return _atlas([(path.relative_to(root).as_posix(), _fitted(_grey(images.read(path)))) for path in paths])
+    return _atlas([(path.relative_to(root).as_posix(), _read(path)) for path in paths])
+
+
+def _read(path: Path) -> np.ndarray:
+    image = images.read(path)
+    height, width = image.shape[:2]
+    if max(height, width) > LONGEST * min(height, width):
+        raise SourceError(f"textures: {path}: {width} x {height} pixels, one side is over {LONGEST} times the other")
+    return _fitted(_grey(image))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

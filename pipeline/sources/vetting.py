@@ -16,6 +16,9 @@ from pipeline.artifacts import sha256_bytes
 LIMIT = 2**28
 """Bytes of one file: 256 MiB."""
 
+_PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError)
+"""ValueError: the four letters of a damaged profile's colour space need not be ASCII, and Pillow decodes them so."""
+
 
 @dataclass(frozen=True)
 class ImageRules:
@@ -64,8 +67,8 @@ class Vetted:
 def vet(data: bytes, rules: ImageRules) -> Vetted:
     """Decode, lay over white, bring to sRGB, trim, reduce and judge ``data``.
 
-    Reasons: ``broken`` (truncated or no image), ``animated``, ``colour mode`` (CMYK, floats), ``too large``,
-    ``transparent``, ``profile`` (a colour profile that cannot be read), ``blank``, ``small``, ``grey``.
+    Reasons: ``broken`` (truncated), ``format`` (GIF, TIFF, AVIF, whatever is not read), ``animated``, ``colour mode``
+    (CMYK, floats), ``too large``, ``transparent``, ``profile`` (unreadable), ``blank``, ``small``, ``grey``.
     """
     try:
         image = images.decode(data, max_pixels=rules.max_pixels)
@@ -78,7 +81,7 @@ def vet(data: bytes, rules: ImageRules) -> Vetted:
     if profile:
         try:
             image = _to_srgb(image, profile)
-        except (ImageCms.PyCMSError, OSError):
+        except _PROFILE_ERRORS:
             return Vetted(None, "profile", mode)
         actions.append("to sRGB")
     trimmed = _trimmed(image) if rules.trim else image
@@ -99,6 +102,7 @@ def vet(data: bytes, rules: ImageRules) -> Vetted:
 def _reason(message: str) -> str:
     for words, reason in (
         (("animation",), "animated"),
+        (("not a PNG",), "format"),
         (("over the cap",), "too large"),
         (("CMYK", "colour mode", "channels", "samples of type", "floating-point"), "colour mode"),
     ):
@@ -126,7 +130,7 @@ def _foreign(profile: bytes) -> bytes:
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         same = "srgb" in ImageCms.getProfileDescription(opened).lower() or opened.profile.xcolor_space.strip() != "RGB"
-    except (ImageCms.PyCMSError, OSError):
+    except _PROFILE_ERRORS:
         return profile  # _to_srgb refuses it
     return b"" if same else profile
 

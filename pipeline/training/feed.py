@@ -26,14 +26,16 @@ POLL = 0.2  # seconds between looks at whether the other side is still there
 
 @dataclass(frozen=True)
 class Batch:
-    """One rank's part of a step: what :func:`views.render` takes, the labels, and the images' places for messages."""
+    """One rank's part of a step: what :func:`views.render` takes and the labels. ``places`` are those of the images of
+    all ranks, for messages.
+    """
 
     step: int
     full: Tensor
     half: Tensor
     draws: views.Draws
     labels: Tensor  # int64 [n]
-    places: NDArray[np.int64]
+    places: NDArray[np.int64]  # [n ranks]
 
 
 class Feed:
@@ -108,6 +110,5 @@ class Feed:
         chance = generator(self._batches.seed, "train/views", step)
         draws = views.draw(chance, len(places), self._spaces).part(self._rows)
         labels = batch_labels(self._batches.labels[places])[self._rows]
-        places = places[self._rows]
-        full, half = self._images.squares(places, self._crop, draws, self._official)
+        full, half = self._images.squares(places[self._rows], self._crop, draws, self._official)
         return Batch(step, full, half, draws, torch.from_numpy(labels), places)

@@ -11,11 +11,16 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 
+from pipeline import Refusal
 from pipeline.params import ParamsError
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")  # on a CPU without them bf16 is emulated, and slower than fp32
+
+
+class RankRefused(Refusal, RuntimeError):
+    """What a rank of ours refused, in its words."""
 
 
 def devices(wanted: str) -> tuple[str, int]:
@@ -56,14 +61,19 @@ def joined(device: str, local_rank: int | None) -> Iterator[int]:
     """Be one rank of the group that a launcher such as torchrun has started, and yield its number; 0 and no group where
     ``local_rank``, this process's number on its machine, is None.
 
-    torch reads the meeting place, the rank and the number of ranks from the launcher's variables.
+    torch reads the meeting place, the rank and the number of ranks from the launcher's variables; a :class:`Refusal`
+    where one is missing.
     """
     if local_rank is None:
         yield 0
         return
     if device == "cuda":
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    except ValueError as error:  # a variable that is missing or no number
+        text = " ".join(str(error).split())
+        raise Refusal(f"LOCAL_RANK is {local_rank}, as under torchrun, and no group can be joined ({text})") from None
     try:
         yield dist.get_rank()
     finally:
@@ -75,23 +85,31 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
     this machine.
 
     NCCL on GPUs, gloo on the CPU; they meet in a file, so no port is taken. A rank that fails stops the others, and its
-    error is raised here.
+    error is raised here: a :class:`RankRefused` where the user can mend it.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        meeting = f"file://{folder}/meeting"
-        spawn(_rank, (ranks, device, meeting, function, arguments), nprocs=ranks)  # type: ignore[no-untyped-call]
+        try:
+            spawn(_rank, (ranks, device, folder, function, arguments), nprocs=ranks)  # type: ignore[no-untyped-call]
+        except ProcessException:
+            refusals = sorted(Path(folder).glob("refused-*"))
+            if not refusals:
+                raise
+            raise RankRefused(refusals[0].read_text()) from None
 
 
 def _rank(
-    rank: int, ranks: int, device: str, meeting: str, function: Callable[..., None], arguments: tuple[Any, ...]
+    rank: int, ranks: int, device: str, folder: str, function: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
     if device == "cuda":
         torch.cuda.set_device(rank)
     else:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks))
     backend = "nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=ranks)
+    dist.init_process_group(backend, init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
     try:
         function(*arguments)
+    except Refusal as error:  # told before the group goes, of which the other ranks would say that a peer is lost
+        (Path(folder) / f"refused-{rank}").write_text(str(error))
+        raise
     finally:
         dist.destroy_process_group()

@@ -60,7 +60,7 @@ def contrastive_loss(
     with torch.autocast(embeddings.device.type, enabled=False):
         rows = F.normalize(embeddings.to(dtype), dim=1)
         everyone, all_labels, first, world = _gathered(rows, labels)
-        counts = torch.bincount(all_labels, minlength=classes)
+        counts = _counts(all_labels, classes)
         affinity = None if affinity is None else affinity.to(rows)
         positives = (counts.to(dtype) if affinity is None else affinity @ counts.to(dtype)) - 1
         kept = (counts * (positives > 0)).sum()
@@ -69,6 +69,11 @@ def contrastive_loss(
         )
         value = total * world / kept.clamp_min(1)
     return Loss(value, _mean_over_ranks(value.detach(), world), len(all_labels) - kept)
+
+
+def _counts(labels: Tensor, classes: int) -> Tensor:
+    """int64 [classes]. (On CUDA ``bincount`` makes the host wait for the whole forward pass; this does not.)"""
+    return labels.new_zeros(classes).scatter_add_(0, labels, torch.ones_like(labels))
 
 
 class _ClassSum(torch.autograd.Function):

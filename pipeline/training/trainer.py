@@ -14,9 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -41,7 +43,7 @@ LAG = 4  # steps on a GPU before a loss is looked at: asking at once would make 
 
 
 class TrainingError(Refusal, RuntimeError):
-    """The loss is no number; the message names the step and the images."""
+    """The loss or a weight is no number; the message names the step and the images."""
 
 
 def train(job: Job, *, ranks: int = 1) -> None:
@@ -81,9 +83,12 @@ def _train(job: Job) -> None:
 
 
 class _Reading:
-    """A step's loss on its way to the host: asking for it waits for its own step, not for those queued behind."""
+    """A step's loss on its way to the host: asking for it waits for its own step, not for those queued behind. What the
+    step was made of is not kept with it, only its images' places.
+    """
 
-    def __init__(self, loss: Loss) -> None:
+    def __init__(self, loss: Loss, batch: Batch, rate: float, waited: float) -> None:
+        self.step, self.places, self.rate, self.waited = batch.step, batch.places, rate, waited
         both = torch.stack((loss.mean.double(), loss.dropped.double()))
         self._both = both.to("cpu", non_blocking=True)
         self._there = torch.cuda.Event() if both.is_cuda else None  # type: ignore[no-untyped-call]
@@ -131,7 +136,7 @@ class _Run:
         self.seconds = trial(self.model, params, self.device, self.precision) if told else 0.0
         self.parallel = self._parallel()
         self.progress = history.Progress(self.total, self.first, job.name, quiet=self.rank > 0)
-        self._pending: deque[tuple[Batch, _Reading, float, float]] = deque()
+        self._pending: deque[_Reading] = deque()
         self._clock, self._waited = time.perf_counter(), 0.0
 
     def feed(self) -> Feed:
@@ -167,7 +172,7 @@ class _Run:
         self.optimiser.step()
         if self.average:
             self.average.update(self.model.trunk, batch.step)
-        self._pending.append((batch, _Reading(loss), rate, feed.waited))
+        self._pending.append(_Reading(loss, batch, rate, feed.waited))
         self.settle(LAG if self.device.type == "cuda" else 0)
         done = batch.step + 1
         every = params.probe_every * self.batches.in_epoch
@@ -177,6 +182,8 @@ class _Run:
                 self._probe(self.job.probe)
         if done == self.total or done % self.job.checkpoint_every == 0:
             self.settle(0)
+            if not all(torch.isfinite(value).all() for value in self.model.state_dict().values()):
+                self._stop("weights that are no numbers after", batch.step, rate, batch.places)
             if self.rank == 0:
                 self._save(done)
 
@@ -185,18 +192,20 @@ class _Run:
         images.
         """
         while len(self._pending) > lag:
-            batch, reading, rate, waited = self._pending.popleft()
-            (value, dropped), now = reading.numbers(), time.perf_counter()
+            it = self._pending.popleft()
+            (value, dropped), now = it.numbers(), time.perf_counter()
             if not math.isfinite(value):
-                names = ", ".join(self.job.data.keys[int(self.job.rows[place])] for place in batch.places)
-                place = f"step {batch.step}, learning rate {rate:.4g}"
-                raise TrainingError(f"train {self.job.name}: loss {value} at {place}; images {names}")
+                self._stop(f"loss {value} at", it.step, it.rate, it.places)
             seconds = max(now - self._clock, 1e-9)
-            speed, waiting = 2 * self.batches.size / seconds, min(1.0, (waited - self._waited) / seconds)
-            self._clock, self._waited = now, waited
-            epoch = batch.step // self.batches.in_epoch
-            self.rows.append(history.Row(batch.step, epoch, value, rate, dropped, speed, waiting))
+            speed, waiting = 2 * self.batches.size / seconds, min(1.0, (it.waited - self._waited) / seconds)
+            self._clock, self._waited = now, it.waited
+            epoch = it.step // self.batches.in_epoch
+            self.rows.append(history.Row(it.step, epoch, value, it.rate, dropped, speed, waiting))
             self.progress.show(self.rows[-1])
+
+    def _stop(self, what: str, step: int, rate: float, places: NDArray[np.int64]) -> NoReturn:
+        names = ", ".join(self.job.data.keys[int(self.job.rows[place])] for place in places)
+        raise TrainingError(f"train {self.job.name}: {what} step {step}, learning rate {rate:.4g}; images {names}")
 
     def write(self) -> None:
         """The outs: history first, the encoder's card last."""

@@ -79,8 +79,7 @@ def render(full: Tensor, half: Tensor, draws: Draws, official: bool = False) -> 
     crops = torch.cat((as_input(full), half_scale(as_input(half))))
     flips = torch.from_numpy(draws.flips.reshape(-1)).to(crops.device, non_blocking=True)
     crops = torch.where(flips.view(-1, 1, 1, 1), crops.flip(3), crops)
-    spaces = torch.from_numpy(draws.spaces.reshape(-1)).to(crops.device, non_blocking=True)
-    crops = convert(crops, spaces, OFFICIAL if official else SPACES)
+    crops = convert(crops, torch.from_numpy(draws.spaces.reshape(-1)), OFFICIAL if official else SPACES)
     if official:
         swaps = torch.from_numpy(draws.swaps).to(crops.device, non_blocking=True).view(-1, 1, 1, 1)
         one, two = crops.chunk(2)

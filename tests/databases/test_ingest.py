@@ -89,6 +89,8 @@ FAULTS = {
     "leaves": (["../0.png,5,g"], "image names that leave the folder: ../0.png"),
     "uneven": (["0.png,5"], "rows 1 do not have 3 cells"),
     "empty": ([], "has no rows"),
+    "no group": (["0.png,5,"], "1 images without a group: 0.png"),
+    "underscore": (["0.png,1_0,g"], "1 scores that are no numbers: 0.png ('1_0')"),
 }
 
 
@@ -169,6 +171,10 @@ def test_names_that_do_not_fit_the_declared_patterns_are_named(tmp_path: Path) -
     ):
         with pytest.raises(IngestError, match=message):
             ingest_folder(own(tmp_path, ["0.png,5,g"], **changes), tmp_path)
+    save(tmp_path / "99999.png", 1)
+    with pytest.raises(IngestError, match="types or levels above 32767: 99999.png"):
+        lines = ["0.png,5,g", "99999.png,5,g"]
+        ingest_folder(own(tmp_path, lines, type_level=r"(?P<type>\d+)\.png"), tmp_path)
 
 
 def test_official_parts_that_are_not_declared_are_named(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ def test_own_manifest_lies_with_the_images(tmp_path: Path) -> None:
         ("range: [0, 100]", "range: [0, 100]\nshort_side: 0", "short_side: Input should be greater"),
         ("range: [0, 100]", "range: [0, 100]\nprotocol: official", "protocol official"),
         ("name: mine", "name: [", "not valid YAML"),
+        ("range: [0, 100]", "range: [0, .inf]", "range.1: Input should be a finite number"),
+        ("range: [0, 100]", "range: [0, 100]\ntype_level: '(\\w)'", "type_level: the column, pattern or named group"),
+        ("range: [0, 100]", "range: [0, 100]\nreference_pattern: '(\\w)'", "reference_pattern: the column, pattern or"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -137,6 +137,12 @@ def test_an_open_quote_is_named(tmp_path: Path) -> None:
         read_file("mine", tmp_path, "a.csv")
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("path,score,group,score,,\n0.png,5,g,6,,\n")
+    with pytest.raises(IngestError, match="scores.csv has two columns score"):
+        read_file("mine", tmp_path, "scores.csv")
+
+
 def test_a_pattern_over_columns() -> None:
     assert columns_of("Image{Image Number:4}.{end}") == ["Image Number", "end"]
     assert columns_of("image") == ["image"]

@@ -94,9 +94,7 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path, trunk: ResNet) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_half_the_bytes_give_nearly_the_same_features(
-    tmp_path: Path, trunk: ResNet, images: list[np.ndarray]
-) -> None:
+def test_half_the_bytes_give_nearly_the_same_features(tmp_path: Path, trunk: ResNet, images: list[np.ndarray]) -> None:
     weights.save(tmp_path / "whole", trunk, "x", {})
     weights.save(tmp_path / "half", trunk, "x", {}, half=True)
     sizes = [(tmp_path / name / "encoder.safetensors").stat().st_size for name in ("whole", "half")]

@@ -90,6 +90,8 @@ def test_safetensors_wrappers_half_precision_and_old_files_are_read(tmp_path: Pa
         assert same_weights(foreign.read(tmp_path / name).trunk, state), name
     torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, tmp_path / "half.pth")
     assert foreign.read(tmp_path / "half.pth").trunk.conv1.weight.dtype == torch.float32
+    torch.save({**state, "bn1.weight": state["bn1.weight"].to(torch.float8_e4m3fn)}, tmp_path / "eighth.pth")
+    assert same_weights(foreign.read(tmp_path / "eighth.pth").trunk, state)  # ones
 
 
 def without(state: State, *keys: str) -> State:
@@ -108,6 +110,10 @@ def without(state: State, *keys: str) -> State:
             lambda s: {"blocks.0.qkv": torch.ones(1)},
             r"missing: conv1.weight, .* and \d+ more; unexpected: blocks",
         ),
+        (lambda s: {**s, "bn1.bias": s["bn1.bias"].to(torch.complex64)}, "bn1.bias is not an array of real numbers"),
+        (lambda s: {**s, "bn1.bias": s["bn1.bias"].to_sparse()}, "bn1.bias is not an array of real numbers"),
+        (lambda s: {**s, "bn1.bias": torch.ones(8, device="meta")}, "bn1.bias is not an array of real numbers"),
+        (lambda s: {**s, "module.bn1.bias": torch.ones(8)}, "bn1.bias is there twice, with and without module.$"),
         (lambda s: {"epoch": 3}, "'epoch' is a int, not a tensor"),
         (lambda s: torch.ones(3), "holds no weights by name but a Tensor"),
         (lambda s: {}, "holds no weights by name but a dict"),

@@ -14,7 +14,8 @@ import stages.evaluate
 from pipeline import artifacts
 from pipeline.databases import DATABASE
 from pipeline.evaluation import FIGURES
-from pipeline.features import baselines, feature_table
+from pipeline.evaluation.compare import CompareError
+from pipeline.features import FeatureError, baselines, feature_table
 from pipeline.params import Params, load
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,29 @@ def test_evaluate_then_compare(params: Params) -> None:
     before = Path("metrics/compare.json").read_bytes()
     stages.compare.run(params)
     assert Path("metrics/compare.json").read_bytes() == before
+
+
+def test_features_of_another_version_of_the_database_are_refused(params: Params) -> None:
+    made, quality = database("mos", 1, False)
+    path = Path("data/databases/mos.parquet")
+    about = {"weights_sha256": baselines.Floor.sha256, "provenance": {"database": artifacts.sha256_file(path)}}
+    x = np.repeat(quality.astype(np.float32)[:, None], 4, axis=1)
+    table = feature_table(made, x, encoder="floor", database_name="mos", metadata=about)
+    artifacts.write_table(Path("data/features/floor/mos.parquet"), table)
+    stages.evaluate.run(params, "floor", "mos")
+    artifacts.write_table(path, made.slice(1))
+    with pytest.raises(FeatureError, match="another version of data/databases/mos.parquet; run the features stage"):
+        stages.evaluate.run(params, "floor", "mos")
+
+
+def test_a_direction_declared_after_ingest_is_refused(params: Params, tmp_path: Path) -> None:
+    for encoder in params.encoders:
+        for name in params.databases:
+            stages.evaluate.run(params, encoder, name)
+    own = tmp_path / "dmos/database.yaml"
+    own.write_text(own.read_text().replace("higher_is_better: false", "higher_is_better: true"))
+    with pytest.raises(CompareError, match="dmos: its manifest has higher_is_better true, its table was made with"):
+        stages.compare.run(params)
 
 
 def test_what_is_missing_is_named(params: Params) -> None:

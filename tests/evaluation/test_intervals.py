@@ -65,6 +65,17 @@ def test_below_six_groups_no_interval_is_claimed() -> None:
     assert interval.verdict(0.9) == "no interval"
 
 
+def test_an_interval_without_width_is_not_claimed() -> None:
+    mos, groups = np.random.default_rng(0).normal(size=60), np.repeat(list("abcdefghij"), 6)
+    for prediction in (np.ones(60), mos, -mos):
+        interval = correlation_interval(prediction, mos, groups)
+        assert interval.low is None and interval.verdict(interval.value) == "no interval"
+    for other in (mos, np.ones(60)):
+        interval, p = difference_interval(mos, other, mos, groups)
+        assert interval.low is None and p is None
+    assert correlation_interval(mos + np.arange(60) / 50, mos, groups).low is not None
+
+
 def test_reproduced_means_inside_the_interval() -> None:
     interval = Interval(0.9, 0.86, 0.93, 16)
     assert interval.verdict(0.87) == "reproduced"

@@ -113,6 +113,15 @@ def test_what_cannot_be_known_is_listed() -> None:
         check(source_table([picture(2)]), database_table([picture(2)]), calibrated)
 
 
+def test_authentic_images_that_training_saw_are_looked_at() -> None:
+    card = {"kind": "resnet", "provenance": {"trained_on": "drawn", "authentic_set": "mine", "selection": "last"}}
+    sources, database = source_table([picture(1)]), database_table([picture(1), picture(2)])
+    with pytest.raises(LeakError, match="1 sources of its set mine are near duplicates"):
+        check_encoder("e", card, database, "toys", lambda name: sources if name == "mine" else None)
+    card["provenance"]["authentic_set"] = None
+    assert "mine" not in str(check_encoder("e", card, database, "toys", lambda name: None))
+
+
 def test_an_embedded_database_of_the_set_trained_on_is_refused() -> None:
     card = {"kind": "resnet", "provenance": {"trained_on": "toys", "selection": "last"}}
     with pytest.raises(LeakError, match="the images that the database is made of"):

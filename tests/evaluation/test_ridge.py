@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import Refusal
 from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.ridge import fit, fit_dual, fit_primal, predict
 from pipeline.evaluation.shifted import shifted_solutions
@@ -128,7 +129,7 @@ def test_a_matrix_of_low_rank_and_a_zero_right_side_are_harmless() -> None:
 
 def test_a_lambda_below_the_rounding_is_refused() -> None:
     ones = np.ones((40, 40), order="F") * 1e8
-    with pytest.raises(ArithmeticError, match="lambda 1e-12 is below"):
+    with pytest.raises(Refusal, match="lambda 1e-12 is below .* raise evaluate.lambda_min"):
         shifted_solutions(ones, np.arange(40.0), np.array([1e-12]))
 
 

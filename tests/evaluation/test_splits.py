@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from pipeline.evaluation.splits import (
     leave_one_group_out,
     official_split,
     random_splits,
+    read_splits,
     shared_groups,
 )
 
@@ -110,6 +113,8 @@ def test_official_split_that_shares_groups_needs_the_declaration() -> None:
         ({"train": [0, 1], "test": [1]}, "rows 1 are in train and test"),
         ({"train": [0, 2], "test": [3]}, "groups b are in train and test"),
         ({"train": [0, 2]}, "no test part"),
+        ({"train": [0, 1], "test": [2.5]}, "positions are float64, expected whole numbers"),
+        ({"train": [True, True, False, False], "test": [3]}, "positions are bool"),
     ],
 )
 def test_imported_splits_that_leak_are_refused(part: dict[str, list[int]], message: str) -> None:
@@ -122,7 +127,43 @@ def test_imported_splits_are_taken_as_they_are() -> None:
     assert (list(split.train), list(split.val), list(split.test)) == ([0, 1], [], [2, 3])
 
 
+@pytest.mark.parametrize("test", [[3, 2], [2, 4], [-1, 2], [2, 2]])
+def test_rows_that_do_not_ascend_within_the_table_are_refused(test: list[int]) -> None:
+    split = Split(0, np.array([0, 1]), np.empty(0, np.int64), np.array(test))
+    with pytest.raises(SplitError, match=r"split 0, test: rows must ascend, within 0\.\.3"):
+        checked(split, ["a", "a", "b", "b"])
+
+
 def test_an_empty_part_is_refused() -> None:
     empty, full = np.empty(0, np.int64), np.arange(3)
     with pytest.raises(SplitError, match="neither may be empty"):
         checked(Split(0, full, empty, empty), list("abc"))
+
+
+def test_a_split_file_gives_image_ids_or_positions_and_is_refused_by_name(tmp_path: Path) -> None:
+    path, ids, groups = tmp_path / "splits.json", ["a", "b", "c", "d"], ["1", "1", "2", "3"]
+
+    def read(content: str) -> list[Split]:
+        path.write_text(content)
+        return read_splits(path, ids, groups)
+
+    named = read('[{"train": ["b", "a"], "val": ["c"], "test": ["d"]}]')
+    numbered = read('[{"train": [0, 1], "val": [2], "test": [3]}]')
+    for first, second in zip(named, numbered, strict=True):
+        for part in ("train", "val", "test"):
+            assert getattr(first, part).tolist() == getattr(second, part).tolist()
+    assert len(read('[{"train": [0, 1], "test": [3]}]')[0].val) == 0
+    for content, message in (
+        ("{", "splits.json: "),
+        ("[]", "not a list of splits"),
+        ('[{"train": ["a"], "test": ["nobody"]}]', "split 0: .*nobody.* no scored images"),
+        ('[{"train": [0, 1], "test": [-1]}]', "outside 0..3"),
+        ('[{"train": [0, 1], "test": [4]}]', "outside 0..3"),
+        ('[{"train": [0], "test": [1]}]', "splits.json: "),
+        ('[{"train": [0.5], "test": [3]}]', "expected whole numbers"),
+        ('[{"training": [0], "test": [3]}]', "expected lists train, val, test"),
+    ):
+        with pytest.raises(SplitError, match=message):
+            read(content)
+    with pytest.raises(SplitError, match="nothing.json: "):
+        read_splits(tmp_path / "nothing.json", ids, groups)

@@ -161,6 +161,19 @@ def test_features_of_other_weights_are_refused(large: tuple[Path, np.ndarray]) -
         read_features(large[0], weights="cd" * 32)
 
 
+def test_nulls_that_another_tool_wrote_are_refused(tmp_path: Path, large: tuple[Path, np.ndarray]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    whole = pq.read_table(large[0])
+    for values in ([None, *whole["feature"].to_pylist()[1:]], [[None] * 24, *whole["feature"].to_pylist()[1:]]):
+        column = pa.array(values, pa.list_(pa.float32(), 24))
+        place = whole.column_names.index("feature")
+        pq.write_table(whole.set_column(place, "feature", column), tmp_path / "nulls.parquet")
+        with pytest.raises(FeatureError, match="nulls among the features"):
+            read_features(tmp_path / "nulls.parquet").matrix()
+
+
 def test_what_is_not_a_feature_table_is_refused(tmp_path: Path, large: tuple[Path, np.ndarray]) -> None:
     import pyarrow as pa
 

@@ -96,3 +96,15 @@ def test_the_bank_once_mended_gives_the_bytes_of_a_run_without_poison(undisturbe
     stand_in.distort_stage(tmp_path / "sources", tmp_path / "a", max_poisoned=1)
     stand_in.distort_stage(tmp_path / "sources", tmp_path / "b")
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first failing", "then failing"])
+def test_a_source_is_in_all_its_shards_or_in_none_when_one_is_made_again(first: bool, tmp_path: Path) -> None:
+    """As after an error that comes and goes (a codec short of memory), and a shard that was lost meanwhile."""
+    stand_in.source_stage(tmp_path / "sources", count=4)
+    then, now = (picky, stand_in.bank) if first else (stand_in.bank, picky)
+    stand_in.distort_stage(tmp_path / "sources", tmp_path / "a", made_by=then, max_poisoned=1)
+    (tmp_path / "a" / "distorted-00001.tar").unlink()
+    stand_in.distort_stage(tmp_path / "sources", tmp_path / "a", made_by=now, max_poisoned=1)
+    stand_in.distort_stage(tmp_path / "sources", tmp_path / "b", made_by=now, max_poisoned=1)
+    assert content(tmp_path / "a") == content(tmp_path / "b")

@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import pickle
+import resource
 import shutil
 import socketserver
 import tarfile
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -261,15 +263,76 @@ def test_a_compressed_shard_is_refused(pack: Any, copy: Path) -> None:
         everything((copy / "sources").as_uri())
 
 
-def test_a_member_longer_than_its_table_says_does_not_fill_the_memory(copy: Path) -> None:
+def oversized(kind: bytes) -> bytes:
+    """The header of a member of 4 GiB: plain; sparse, so that none of it is in the tar; or a name as long."""
+    info = tarfile.TarInfo("000000.json")
+    info.size, info.type, info.mode = 0 if kind == tarfile.GNUTYPE_SPARSE else 2**32, kind, 0o444
+    head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    if kind == tarfile.GNUTYPE_SPARSE:
+        head[483:495] = b"\x80" + (2**32).to_bytes(11, "big")  # its length when unpacked
+        head[148:156] = b"%06o\0 " % (sum(head) - sum(head[148:156]) + 8 * ord(" "))
+    return bytes(head)
+
+
+def forged_table(folder: Path, **columns: list[Any]) -> None:
+    """Other values in the first shard's table, which the manifest then lists."""
+    path = folder / "sources-00000.parquet"
+    table = artifacts.read_table(path)
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+    artifacts.write_table(path, table)
+    reseal(folder, "sources-00000.tar", companions={path.name: artifacts.sha256_file(path)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (tarfile.REGTYPE, "member '000000.json' is refused: its place, length or kind is not what the table says"),
+        (tarfile.GNUTYPE_SPARSE, "member '000000.json' is refused: its place, length or kind is not"),
+        (tarfile.GNUTYPE_LONGNAME, r"a member before byte \d{7} is longer than its table says"),
+    ],
+    ids=["plain", "sparse", "name"],
+)
+def test_a_member_longer_than_its_table_says_does_not_fill_the_memory(kind: bytes, message: str, copy: Path) -> None:
     path = copy / "sources" / "sources-00000.tar"
-    head = tarfile.TarInfo("000000.json")
-    head.size = 2**32
     with open(path, "wb") as file:
-        file.write(head.tobuf(tarfile.USTAR_FORMAT))
+        file.write(oversized(kind))
         file.truncate(2**32 + 2**20)  # sparse
     reseal(copy / "sources", path.name, sha256="0" * 64)
-    with pytest.raises(ArtifactError, match=r"00000.tar: a member before byte \d{7} is longer than its table says"):
+    before = peak()
+    with pytest.raises(ArtifactError, match=f"00000.tar: {message}"):
+        everything((copy / "sources").as_uri())
+    assert peak() - before < 2**28
+
+
+def peak() -> int:
+    """Bytes of memory that this process has ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.parametrize("offsets", [[2**40, 2**40], [-512, 0], [513, 5000]], ids=str)
+def test_a_table_that_places_members_elsewhere_is_refused(offsets: list[int], copy: Path) -> None:
+    """An offset far off would allow for reading that far."""
+    forged_table(copy / "sources", offset=offsets)
+    with pytest.raises(ArtifactError, match=f"00000.parquet: sample 000000 cannot lie at byte {offsets[0]}"):
+        everything((copy / "sources").as_uri())
+
+
+@pytest.mark.parametrize("column", ["key", "offset", "bytes", "crc32", "recipe"])
+@pytest.mark.parametrize("opened", [everything, ShardSet], ids=["stream", "local"])
+def test_a_table_with_nulls_is_refused(opened: Any, column: str, copy: Path) -> None:
+    forged_table(copy / "sources", **{column: [None, None]})
+    folder = copy / "sources"
+    with pytest.raises(ArtifactError, match=r"sources-00000.parquet: not a sample table"):
+        opened(folder.as_uri() if opened is everything else folder)
+
+
+def test_a_table_without_a_column_is_refused(copy: Path) -> None:
+    path = copy / "sources" / "sources-00000.parquet"
+    artifacts.write_table(path, artifacts.read_table(path).drop_columns(["bytes"]))
+    reseal(copy / "sources", "sources-00000.tar", companions={path.name: artifacts.sha256_file(path)})
+    with pytest.raises(ArtifactError, match=r"sources-00000.parquet: not a sample table"):
         everything((copy / "sources").as_uri())
 
 
@@ -375,7 +438,8 @@ def test_a_known_fingerprint_pins_everything(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "../sources-00000.tar"}, {"name": "x.tar"}, {"bytes": -1}, {"samples": "2"}, {"companions": {"/x": ""}}],
+    [{"name": "../sources-00000.tar"}, {"name": "x.tar"}, {"bytes": -1}, {"samples": "2"}, {"companions": {"/x": ""}}]
+    + [{"companions": ["sources-00000.parquet"]}, {"companions": None}, {"sha256": 5}, {"left_out": []}],
     ids=str,
 )
 def test_a_manifest_that_leads_elsewhere_is_refused(changes: dict, copy: Path) -> None:
@@ -387,10 +451,17 @@ def test_a_manifest_that_leads_elsewhere_is_refused(changes: dict, copy: Path) -
 def test_a_broken_manifest_is_refused_with_its_url(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = copy / "sources" / "manifest.json"
     whole = path.read_text()
-    for text, message in ((whole[:-9], "broken JSON"), (whole.replace("qoi", "png"), "its seal does not fit")):
+    for text, message in (
+        (whole[:-9], "broken JSON"),
+        (whole.replace("qoi", "png"), "its seal does not fit"),
+        ("[" * 200_000, "broken JSON"),
+        ('{"seal": %s}' % ("9" * 9000), "broken JSON"),
+        ('{"samples": NaN, "seal": ""}', "its seal does not fit"),
+    ):
         path.write_text(text)
         with pytest.raises(ArtifactError, match=f"^file:.*sources/manifest.json: .*{message}"):
             ShardStream((copy / "sources").as_uri())
+    path.write_text(whole)
     monkeypatch.setattr(stream, "MANIFEST_BYTES", 100)
     with pytest.raises(ArtifactError, match="manifest.json: over the cap of 100 bytes"):
         ShardStream((copy / "sources").as_uri())

@@ -39,10 +39,16 @@ def refused() -> dict[str, tuple[str, bytes]]:
     frames = [Image.fromarray(picture(key)) for key in (2, 3)]
     animation = io.BytesIO()
     frames[0].save(animation, "WEBP", save_all=True, append_images=frames[1:])
+    gif = io.BytesIO()
+    frames[0].save(gif, "GIF")
+    space = _wide_profile()
+    space[16] = 0xE2  # of the colour space, which Pillow decodes as ASCII
     return {
         "truncated.jpg": ("broken", jpeg(good)[:-4000]),
         "empty.png": ("broken", b""),
-        "film.png": ("broken", b"RIFF....AVI "),
+        "film.png": ("format", b"RIFF....AVI "),
+        "still.gif": ("format", gif.getvalue()),
+        "odd_space.png": ("profile", png(Image.fromarray(good), icc_profile=bytes(space))),
         "moving.webp": ("animated", animation.getvalue()),
         "print.jpg": ("colour mode", jpeg(good, "CMYK")),
         "huge.png": ("too large", images.encode(np.zeros((1024, 2048, 3), np.uint8), "png")),
@@ -55,7 +61,12 @@ def refused() -> dict[str, tuple[str, bytes]]:
 
 
 def wide_gamut(image: np.ndarray) -> bytes:
-    """A PNG with a profile that is not sRGB: sRGB's under another name, red and blue primaries exchanged."""
+    """A PNG with a profile that is not sRGB."""
+    return png(Image.fromarray(image), icc_profile=bytes(_wide_profile()))
+
+
+def _wide_profile() -> bytearray:
+    """sRGB's under another name, red and blue primaries exchanged."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
@@ -63,7 +74,7 @@ def wide_gamut(image: np.ndarray) -> bytes:
         while name in profile:
             at = profile.index(name)
             profile[at : at + len(name)] = name.replace(b"s", b"x").replace(b"R", b"y")
-    return png(Image.fromarray(image), icc_profile=bytes(profile))
+    return profile
 
 
 def danbooru(root: Path, ids: range, *, schema: str = "2021") -> Path:

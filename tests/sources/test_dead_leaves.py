@@ -118,6 +118,12 @@ def test_drawn_radii_follow_the_mixture(exponent: float) -> None:
     assert ((observed - count / 20) ** 2 / (count / 20)).sum() < 43.8  # chi-square(19) at p = 0.001
 
 
+@pytest.mark.parametrize("exponent", [-64.0, 64.0])
+@pytest.mark.parametrize("radii", [(2**-8, 2**-8), (1.0, 16_384.0)])
+def test_the_bounds_themselves_can_be_drawn(exponent: float, radii: tuple[float, float]) -> None:
+    assert (dead_leaves.geometry(generator(12, "test"), 2, 3, *radii, exponent).labels >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -125,7 +131,9 @@ def test_drawn_radii_follow_the_mixture(exponent: float) -> None:
         ((5, 20_000), "size 5 x 20000"),
         ((5, 5, 0.0, 5.0), "r_min 0.0"),
         ((5, 5, 6.0, 5.0), "r_min 6.0, r_max 5.0"),
+        ((5, 5, 1e-6, 5.0), "r_min 1e-06, r_max 5.0, allowed 0.00390625"),  # would never cover a pixel
         ((5, 5, 1.0, 5.0, float("nan")), "exponent nan"),
+        ((5, 5, 0.5, 5.0, 2000.0), "exponent 2000.0, allowed -64.0 to 64.0"),
         ((5, 5, 1.0, 5.0, 3.0, "star"), "shape 'star'"),
     ],
 )

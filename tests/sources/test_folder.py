@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pickle
 import random
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,7 +84,7 @@ def test_fewer_are_a_part_of_more_and_removing_one_replaces_one(posts: Path, tmp
         (copy / path.name).parent.mkdir(exist_ok=True)
         (copy / path.name).write_bytes(path.read_bytes())
     (copy / f"{many[3]}.jpg").unlink()
-    (copy / f"{many[6]}.jpg").write_bytes(b"damaged")
+    (copy / f"{many[6]}.jpg").write_bytes(fixtures.refused()["truncated.jpg"][1])
     found = choose(copy, seed=4, count=12)
     assert ids(found) == [name for k, name in enumerate(many[:14]) if k not in (3, 6)]
     assert found.reasons == (("broken", 1),)
@@ -100,7 +102,7 @@ def test_every_reason_of_an_image_is_reached(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gives 1 of the 2 images asked for") as error:
         choose(tmp_path / "list.txt", seed=0, count=2, rules=ImageRules(max_pixels=2**20))
     assert str(error.value).split("refused: ")[1] == (
-        "animated 1, blank 1, broken 3, colour mode 1, duplicate 1, missing 1, name 1, profile 1, small 2, "
+        "animated 1, blank 1, broken 2, colour mode 1, duplicate 1, format 2, missing 1, name 1, profile 2, small 2, "
         "too large 1, transparent 1, unreadable 2"
     )
 
@@ -112,6 +114,25 @@ def test_a_name_that_is_not_utf8_is_refused_by_that_reason(tmp_path: Path) -> No
     assert ids(choose(tmp_path, seed=0, count=1)) == ["good"]
     with pytest.raises(SourceError, match="gives 1 of the 2 images asked for; refused: name 1"):
         choose(tmp_path, seed=0, count=2)
+
+
+def test_formats_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    still = fixtures.refused()["still.gif"][1]
+    for name in ("a.GIF", "b.tif", "c.avif"):
+        _written(tmp_path / name, still)
+    _written(tmp_path / "d.png", images.encode(fixtures.picture(1), "png"))
+    with pytest.raises(SourceError, match="gives 1 of the 2 images asked for; refused: format 3"):
+        choose(tmp_path, seed=0, count=2)
+
+
+def test_a_tar_may_repeat_a_name(tmp_path: Path) -> None:
+    """As ``tar --append`` leaves it: each member is judged, and read again, as itself."""
+    for key in (1, 2):
+        (tmp_path / "x.png").write_bytes(images.encode(fixtures.picture(key), "png"))
+        with tarfile.open(tmp_path / "twice.tar", "a") as archive:
+            archive.add(tmp_path / "x.png", "x.png")
+    found = choose(tmp_path / "twice.tar", seed=0, count=2)
+    assert [np.array_equal(found.make(k)[0], fixtures.picture(k + 1)) for k in range(2)] == [True, True]
 
 
 def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -233,6 +254,31 @@ def test_metadata_that_cannot_be_read_are_named(posts: Path, tmp_path: Path) -> 
         choose(posts, seed=4, count=60, posts=PostRules(metadata=(bad,)))
     with pytest.raises(SourceError, match="none.json is missing"):
         choose(posts, seed=4, count=1, posts=PostRules(metadata=(tmp_path / "none.json",)))
+
+
+@pytest.mark.parametrize("tags", [["solo", "photo"], "solo photo", [{"name": "photo"}, {"name": ["odd"]}, None]])
+def test_tags_may_be_words_names_or_objects_and_ids_any_name(posts: Path, tmp_path: Path, tags: object) -> None:
+    (tmp_path / "my_work.png").write_bytes(images.encode(fixtures.picture(1), "png"))
+    lines = ["", json.dumps({"id": "my_work", "rating": "s", "tags": tags}), ""]
+    metadata = (_written(tmp_path / "m.json", "\n".join(lines).encode()),)
+    assert ids(choose(tmp_path, seed=0, count=1, posts=PostRules(metadata))) == ["my_work"]
+    with pytest.raises(SourceError, match="refused: tag 1"):
+        choose(tmp_path, seed=0, count=1, posts=PostRules(metadata, exclude_tags=("photo",)))
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b'{"id": 1}'), '{"id": 1}'.encode("utf-16"), b'[{"id": 1}]'])
+def test_metadata_that_are_no_json_lines_are_named(posts: Path, tmp_path: Path, packed: bytes) -> None:
+    metadata = (_written(tmp_path / "m.json", packed),)
+    with pytest.raises(SourceError, match="m.json, line 1: not a JSON object"):
+        choose(posts, seed=4, count=1, posts=PostRules(metadata))
+
+
+def test_excluded_ids_may_begin_with_a_byte_order_mark_and_must_be_text(tmp_path: Path) -> None:
+    (tmp_path / "7.png").write_bytes(images.encode(fixtures.picture(1), "png"))
+    with pytest.raises(SourceError, match="refused: excluded id 1"):
+        choose(tmp_path, seed=0, count=1, posts=PostRules(exclude_ids=_written(tmp_path / "a", b"\xef\xbb\xbf7\n")))
+    with pytest.raises(SourceError, match="is not UTF-8"):
+        choose(tmp_path, seed=0, count=1, posts=PostRules(exclude_ids=_written(tmp_path / "b", b"\xff7\n")))
 
 
 def test_nothing_but_hashes_and_ids_is_kept(posts: Path) -> None:

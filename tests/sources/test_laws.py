@@ -53,4 +53,6 @@ def test_closed_forms_against_published_figures() -> None:
     """Theory at r in [1, 128]: .773, .444, .206; the mean of log r is half of log 128."""
     found = [same_leaf_probability(distance, 1.0, 128.0) for distance in (1, 4, 16)]
     assert found == pytest.approx([0.773, 0.444, 0.206], abs=6e-4)
+    chord = 2 * 64 * np.arccos(4 / 16) - 2 * np.sqrt(256 - 16)  # two discs of radius 8, their centres 4 apart
+    assert same_leaf_probability(4, 8.0, 8.0) == pytest.approx(chord / (2 * 64 * np.pi - chord), rel=1e-6)
     assert visible_radius_cdf(np.array([1.0, 128**0.5, 128.0]), 1.0, 128.0) == pytest.approx([0, 0.5, 1])

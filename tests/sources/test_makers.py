@@ -97,6 +97,17 @@ def test_palettes_and_textures_from_folders(folder: Path) -> None:
     assert maker.inputs() != sources.maker("textured_dead_leaves", palette_folder=folder, **SMALL).inputs()
 
 
+def test_textures_may_be_small_but_no_ribbons(tmp_path: Path) -> None:
+    """Enlarged to a shorter side of 256, one of 2 x 30,000 pixels would have a thousand million."""
+    for name, width in (("speck.png", 1), ("strip.png", 16)):
+        (tmp_path / name).write_bytes(images.encode(np.full((1, width, 3), 90, np.uint8), "png"))
+    assert textures.folder(tmp_path).shapes[:, 1:].tolist() == [[256, 256], [256, 4096]]
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "ribbon.png").write_bytes(images.encode(np.zeros((34, 2, 3), np.uint8), "png"))
+    with pytest.raises(SourceError, match=r"ribbon.png: 2 x 34 pixels, one side is over 16 times the other"):
+        textures.folder(tmp_path / "more")
+
+
 def test_embedded_textures_are_packaged_ones_and_materials() -> None:
     atlas = textures.embedded()
     assert atlas.names[:3] == ("brick", "grass", "gravel") and len(set(atlas.names)) == len(atlas.names) >= 16

@@ -73,7 +73,7 @@ def test_ranks_and_readers_cut_the_same_batches() -> None:
             for batch, expected in zip(part, batches, strict=True):
                 rows = slice(4 * rank, 4 * rank + 4)
                 assert (batch.full == expected.full[rows]).all() and (batch.half == expected.half[rows]).all()
-                assert (batch.labels == expected.labels[rows]).all()
+                assert (batch.labels == expected.labels[rows]).all() and (batch.places == expected.places).all()
                 assert (batch.draws.spaces == expected.draws.spaces[:, rows]).all()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.training.classes import affinity
@@ -94,6 +95,15 @@ def test_a_small_temperature_does_not_overflow() -> None:
     embeddings = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     loss = contrastive_loss(embeddings, torch.arange(64) % 8, temperature=0.005, classes=8)
     assert torch.isfinite(loss.value)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_nothing_is_read_back_from_the_device(weight: float) -> None:
+    near = affinity(weight)
+    with FakeTensorMode(allow_non_fake_inputs=True):  # tensors without values: what asks for one fails
+        embeddings, labels = torch.empty(24, 8, requires_grad=True), torch.zeros(24, dtype=torch.int64)
+        contrastive_loss(embeddings, labels, temperature=0.1, classes=126, affinity=near, chunk=7).value.backward()
+        assert embeddings.grad is not None and embeddings.grad.shape == (24, 8)
 
 
 def test_similarity_is_fp32_under_autocast() -> None:

@@ -14,7 +14,9 @@ from ruamel.yaml import YAML
 
 import stages.distort
 import stages.sources
+from pipeline import Refusal
 from pipeline.params import load
+from pipeline.training.launch import joined
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,16 @@ def torchrun(folder: Path, ranks: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command, *stage], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
+
+
+@pytest.mark.parametrize("given", [{}, {"RANK": "0", "WORLD_SIZE": "2"}, {"RANK": "0", "WORLD_SIZE": "two"}])
+def test_half_of_torchruns_variables_are_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Refusal, match="LOCAL_RANK is 0, .*no group"), joined("cpu", 0):
+        pass
 
 
 @pytest.mark.slow

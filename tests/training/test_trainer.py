@@ -21,6 +21,7 @@ from pipeline.encoder.weights import load_trunk
 from pipeline.training import checkpoint, trainer
 from pipeline.training.average import Average
 from pipeline.training.job import Job, identity
+from pipeline.training.launch import RankRefused, world
 from pipeline.training.trainer import TrainingError, train
 
 
@@ -65,6 +66,15 @@ def test_same_seed_same_weights_whatever_the_cache(tmp_path: Path) -> None:
     train(job(tmp_path / "c", StandIn(), seed=6))
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
     assert steady(tmp_path / "a") == steady(tmp_path / "b")
+
+
+class NoNumber(StandIn):
+    """Rank 1 finds a loss that is none in its first step."""
+
+    def image(self, index: int) -> np.ndarray:
+        if world()[0] == 1:
+            trainer.math.isfinite = lambda value: False  # type: ignore[assignment]
+        return super().image(index)
 
 
 def _run(job: Job) -> None:
@@ -166,6 +176,24 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_images(tmp_path: Path) 
     assert not (tmp_path / "out").exists() and not (tmp_path / "checkpoints").exists()
 
 
+def test_weights_that_are_no_numbers_are_neither_kept_nor_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = torch.optim.SGD.step
+
+    def broken(self: torch.optim.SGD) -> None:  # an overflow in the last update, of which no loss can tell
+        update(self)
+        if self.param_groups[0]["lr"] < 0.01:
+            with torch.no_grad():
+                self.param_groups[0]["params"][3][0] = torch.inf
+
+    monkeypatch.setattr(torch.optim.SGD, "step", broken)
+    with pytest.raises(TrainingError, match="weights that are no numbers after step 7, .*; images 00000"):
+        train(job(tmp_path, StandIn()))
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in sorted((tmp_path / "checkpoints").glob("step-*"))] == ["step-00000006.pt"]
+
+
 def test_bf16_trains(tmp_path: Path) -> None:
     train(job(tmp_path, StandIn(), TINY.model_copy(update={"precision": "bf16", "epochs": 1.0})))
     assert np.isfinite(steady(tmp_path)["loss"]).all()
@@ -182,8 +210,14 @@ def test_two_processes_train_and_write_once(tmp_path: Path) -> None:
 
 def test_an_error_of_a_rank_is_raised(tmp_path: Path) -> None:
     params = TINY.model_copy(update={"batch": 9})
-    with pytest.raises(Exception, match="not a multiple of the 2 ranks"):
+    with pytest.raises(RankRefused, match="^train.batch: 9 is not a multiple of the 2 ranks$"):
         train(job(tmp_path, StandIn(), params), ranks=2)
+
+
+def test_every_ranks_images_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RankRefused, match="step 0") as caught:
+        train(job(tmp_path, NoNumber()), ranks=2)
+    assert len(re.findall(r"\d{6}-\d{3}", str(caught.value))) == TINY.batch
 
 
 def test_an_unknown_cache_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.encoder import colour
 from pipeline.encoder.colour import SPACES
 from pipeline.encoder.extractor import as_input
 from pipeline.encoder.scales import half_scale
@@ -143,3 +144,13 @@ def test_official_lab_is_seen_without_its_offset() -> None:
     lab = plain(0.1, 0.2, space=list(SPACES).index("lab"))
     assert rendered(grey, 32, lab, True)[:, 1:].max() == 0
     assert (rendered(grey, 32, lab)[:, 1:] - 0.502).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_nothing_is_read_back_from_the_device(official: bool) -> None:
+    draws = views.draw(generator(1, "train/views", 0), 6)  # on "meta" tensors have no values: what asks for one fails
+    full, half = (torch.empty((6, side, side, 3), dtype=torch.uint8, device="meta") for side in (32, 64))
+    assert views.render(full, half, draws, official).shape == (12, 3, 32, 32)
+    copies = colour._constant.cache_info().misses
+    views.render(full, half, draws, official)
+    assert colour._constant.cache_info().misses == copies  # no list is copied to the device twice

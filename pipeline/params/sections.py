@@ -1,21 +1,15 @@
-"""Every knob of params.yaml as frozen models, one a section.
-
-What is not known, of the wrong type or impossible is refused by name.
-"""
+"""The sections of params.yaml, one frozen model each: what is not known, of the wrong type or impossible is refused."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline import Refusal
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+EncoderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z]+)?$")]
 Count = Annotated[int, Field(ge=1)]
 EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi", "niqe"]
@@ -28,11 +22,13 @@ class ParamsError(Refusal, ValueError):
     """params.yaml is refused; the message is one line that names the key, the value and what is allowed."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """What all sections are: frozen, strict, and closed to unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class FolderParams(_Section):
+class FolderParams(Section):
     """What is asked of an image of a user's folder (sources.vetting)."""
 
     smallest: int = Field(256, ge=64, description="least shorter side, pixels")
@@ -43,7 +39,7 @@ class FolderParams(_Section):
     grey: bool = Field(True, description="whether images without colour are taken")
 
 
-class PostsParams(_Section):
+class PostsParams(Section):
     """Which posts of a Danbooru folder may be used, where run.paths.metadata names its JSONL files."""
 
     release: int = Field(2021, ge=2017, description="year of the dump: s is safe to 2021, g from 2022")
@@ -51,7 +47,7 @@ class PostsParams(_Section):
     exclude_tags: tuple[str, ...] = ()
 
 
-class SourcesParams(_Section):
+class SourcesParams(Section):
     """What the sources stage draws or takes. The paper gives the exponent and alpha and leaves the rest open."""
 
     count: Count = Field(48, description="images in each set; `photos` has its five whatever is said here")
@@ -70,13 +66,13 @@ class SourcesParams(_Section):
     posts: PostsParams = PostsParams()
 
 
-class StatisticsParams(_Section):
+class StatisticsParams(Section):
     """How much the sets resemble photographs."""
 
     images: Count = Field(100, description="at most this many of each set (the paper: 100)")
 
 
-class DistortParams(_Section):
+class DistortParams(Section):
     """How the 126 classes of each source go into shards."""
 
     codec: Literal["qoi", "png", "webp", "jxl"] = "qoi"
@@ -86,7 +82,7 @@ class DistortParams(_Section):
     max_poisoned: int = Field(0, ge=0, description="sources that may be left out because a class of them fails")
 
 
-class TrainParams(_Section):
+class TrainParams(Section):
     """The encoder, the loss and the schedule (paper 1, section 4.1, is the `paper` profile)."""
 
     depth: Literal[18, 34, 50] = 18
@@ -127,7 +123,19 @@ class TrainParams(_Section):
         return value
 
 
-class NiqeParams(_Section):
+class ViewedParams(Section):
+    """Encoders that are judged on images in other colour spaces too (paper 2, table VII), as `{encoder}-{space}`."""
+
+    encoders: list[Name] = Field([], description="each is set beside itself once for each space")
+    spaces: list[Literal["lab", "hsv", "grey", "ms"]] = Field(["lab", "hsv", "grey", "ms"], min_length=1)
+
+    @property
+    def names(self) -> list[str]:
+        """What they are called in `encoders` and `probed`."""
+        return [f"{encoder}-{space}" for encoder in self.encoders for space in self.spaces]
+
+
+class NiqeParams(Section):
     """The pristine model of NIQE, where `untrained` names it."""
 
     set: Name = Field("textured_dead_leaves", description="the set whose pristine images it is fitted on")
@@ -135,7 +143,7 @@ class NiqeParams(_Section):
     sharpness: float = Field(0.75, ge=0, lt=1, description="least sharpness of a patch, of its image's sharpest")
 
 
-class ProbeParams(_Section):
+class ProbeParams(Section):
     """The linear probe of type and class."""
 
     sources: int = Field(16, ge=2, description="the last sources of each trained set: never trained on, probed on")
@@ -144,13 +152,13 @@ class ProbeParams(_Section):
     precision: Literal["fp32", "bf16", "auto"] = Field("auto", description="of the network while probing")
 
 
-class IngestParams(_Section):
+class IngestParams(Section):
     """How a database's folder becomes a table."""
 
     max_pixels: Count = Field(2**26, description="an image above this is refused before it is decoded")
 
 
-class FeaturesParams(_Section):
+class FeaturesParams(Section):
     """How features are extracted: native resolution, batches of images of one size."""
 
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the network; tables are float32 either way")
@@ -158,7 +166,7 @@ class FeaturesParams(_Section):
     batch_pixels: Count = Field(2**23, description="most pixels in a batch (one image at least)")
 
 
-class SvrParams(_Section):
+class SvrParams(Section):
     """The second regressor's grid, and up to which size it is fitted (evaluation.svr)."""
 
     c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0, 10.0, 100.0), min_length=1)
@@ -170,7 +178,7 @@ class SvrParams(_Section):
     numbers: Count = Field(1024, description="of a feature; above, no SVR of this table")
 
 
-class EvaluateParams(_Section):
+class EvaluateParams(Section):
     """The protocol. Splits are by group; lambda never sees the test part."""
 
     protocol: Literal["manifest", "random", "leave_one_group_out", "official"] = Field(
@@ -200,7 +208,7 @@ class EvaluateParams(_Section):
         return self
 
 
-class ReportParams(_Section):
+class ReportParams(Section):
     """What the page shows."""
 
     title: str = "synthetic-iqa"
@@ -209,7 +217,7 @@ class ReportParams(_Section):
     embedding_images: int = Field(500, ge=10, le=2000, description="of each database in the t-SNE figure")
 
 
-class PathsParams(_Section):
+class PathsParams(Section):
     """Folders of the user, by name. None of them is ever written to."""
 
     palettes: str | None = None
@@ -219,9 +227,10 @@ class PathsParams(_Section):
     exclude_ids: str | None = None
     sets: dict[Name, str] = {}
     databases: dict[Name, str] = {}
+    splits: dict[Name, str] = {}
 
 
-class RunParams(_Section):
+class RunParams(Section):
     """Where and with what the stages run. Only the folders can change a result; DVC looks at none of it."""
 
     engine: Literal["serial", "processes", "ray"] = "ray"
@@ -233,129 +242,3 @@ class RunParams(_Section):
         "host", description="where decoded training images stay, if they fit"
     )
     paths: PathsParams = PathsParams()
-
-
-class Params(_Section):
-    """The whole of params.yaml."""
-
-    seed: int = Field(ge=0)
-    sets: list[Name] = Field(min_length=1)
-    trained: list[Name] = Field(min_length=1)
-    untrained: list[Untrained]
-    imported: list[Name] = []
-    encoders: list[Name] = Field(min_length=1)
-    probed: list[Name]
-    embedded: list[Literal["photos"]]
-    ingested: list[Name]
-    databases: list[Name] = Field(min_length=1)
-    regressors: list[Name] = Field(min_length=1)
-    sources: SourcesParams
-    statistics: StatisticsParams
-    distort: DistortParams
-    train: TrainParams
-    niqe: NiqeParams
-    probe: ProbeParams
-    ingest: IngestParams
-    features: FeaturesParams
-    evaluate: EvaluateParams
-    report: ReportParams
-    run: RunParams
-
-    @model_validator(mode="after")
-    def _parts_agree(self) -> Params:
-        lists: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
-            ("trained", self.trained, self.sets),
-            ("encoders", self.encoders, [*self.trained, *self.untrained, *self.imported, RELEASED]),
-            ("probed", self.probed, [name for name in self.encoders if name not in METRICS]),
-            ("embedded", self.embedded, self.sets),
-            ("ingested", self.ingested, [*self.run.paths.databases]),
-            ("databases", self.databases, [*self.embedded, *self.ingested]),
-            ("regressors", self.regressors, self.encoders),
-        )
-        for key, names, known in lists:
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"{key}: {name!r} is named twice")
-                if name not in known:
-                    raise ValueError(f"{key}: {name!r} is not one of {', '.join(known) or 'none (run.paths is empty)'}")
-        for name in self.imported:
-            if name in (*self.trained, *self.untrained) or self.imported.count(name) > 1:
-                raise ValueError(f"imported: {name!r} is the name of another encoder")
-        for name in self.sets:
-            if self.sets.count(name) > 1:
-                raise ValueError(f"sets: {name!r} is named twice")
-            if name not in EMBEDDED_SETS and name not in self.run.paths.sets:
-                raise ValueError(f"sets: {name!r} is neither {', '.join(EMBEDDED_SETS)} nor a folder in run.paths.sets")
-        if "niqe" in self.untrained and self.niqe.set not in self.sets:
-            raise ValueError(f"niqe.set: {self.niqe.set!r} is not one of sets, {', '.join(self.sets)}")
-        for key in ("palettes", "textures"):
-            if getattr(self.sources, key) == "folder" and getattr(self.run.paths, key) is None:
-                raise ValueError(f"sources.{key}: folder, and run.paths.{key} names none")
-        if self.probe.sources >= self.sources.count:
-            of = f"{self.probe.sources} of {self.sources.count} sources (sources.count)"
-            raise ValueError(f"probe.sources: {of} leave none to train on")
-        if self.probe.folds > self.probe.sources:
-            raise ValueError(f"probe.folds: {self.probe.folds} is above probe.sources, {self.probe.sources}")
-        distorted = self.train.batch // (2 if self.train.authentic == "half" else 1)
-        if self.train.class_balanced and distorted % self.train.images_per_class:
-            raise ValueError(f"train.batch: {distorted} distorted images are no multiple of train.images_per_class")
-        if (self.train.authentic == "none") != (self.train.authentic_set is None):
-            raise ValueError(
-                f"train.authentic: {self.train.authentic}, and train.authentic_set is {self.train.authentic_set}"
-            )
-        if self.train.authentic_set is not None:
-            free = [name for name in self.sets if name not in self.embedded]
-            if self.train.authentic_set not in free:
-                allowed = f"{', '.join(free) or 'none'} (of the sets, those that no database is made of)"
-                raise ValueError(f"train.authentic_set: {self.train.authentic_set!r} is not one of {allowed}")
-        if self.train.authentic == "half" and self.train.batch % 2:
-            raise ValueError(f"train.batch: {self.train.batch} is odd, and half of it is to be authentic")
-        largest = self.sources.r_max or self.sources.size
-        if self.sources.r_min >= largest:
-            raise ValueError(f"sources.r_min: {self.sources.r_min} is not below the largest radius, {largest}")
-        return self
-
-
-def load(path: Path) -> Params:
-    """Read params.yaml (YAML 1.2, as DVC reads it). :class:`ParamsError` is one line: file, key, value, allowed."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe", pure=True).load(Path(path))
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: missing; `synthetic-iqa profile small` puts one in place") from None
-    except YAMLError as error:
-        raise ParamsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    except OSError as error:
-        raise ParamsError(f"{path}: cannot be read ({error})") from None
-    try:
-        return Params.model_validate_json(json.dumps(content, default=str))  # default: a bare date reads as its text
-    except ValidationError as error:
-        raise ParamsError(f"{path}: {_first(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    first, more = error.errors()[0], error.error_count() - 1
-    place = [part for part in first["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in place)
-    if first["type"] == "extra_forbidden":
-        text = f"{key}: unknown key; allowed here: {', '.join(sorted(_model_at(place[:-1]).model_fields))}"
-    elif first["type"] == "missing":
-        text = f"{key}: missing"
-    elif first["type"] == "value_error":
-        text = first["msg"].removeprefix("Value error, ")
-        text = text if text.startswith(key) else f"{key}: {text}"
-    else:
-        text = f"{key or 'the file'} = {json.dumps(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    return text + (f" (and {more} more)" if more else "")
-
-
-def _model_at(place: list[Any]) -> type[BaseModel]:
-    model: type[BaseModel] = Params
-    for part in place:
-        annotation = model.model_fields[str(part)].annotation
-        choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-        model = next(choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel))
-    return model
