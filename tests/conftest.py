@@ -12,7 +12,7 @@ os.environ.pop("RAY_ADDRESS", None)
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 
 import cv2  # noqa: E402
 import pytest  # noqa: E402
@@ -29,6 +29,26 @@ ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_t
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture
+def synthetic_iqa(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a verb where the test is; returns exit code, stdout and stderr."""
+    from pipeline import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["synthetic-iqa", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

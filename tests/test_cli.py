@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import artifacts, cli, distortions, images, profiles
+from pipeline import artifacts, distortions, images, profiles
 from pipeline.cli.distort import parent_generator
 from pipeline.params import load
 from tests.report import made
@@ -18,21 +18,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys) -> Run:
+def run(tmp_path, monkeypatch, synthetic_iqa) -> Run:
     """Run a verb in an empty folder; returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["synthetic-iqa", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return synthetic_iqa
 
 
 def _photo(path: Path, seed: int = 0, codec: str = "png") -> np.ndarray:

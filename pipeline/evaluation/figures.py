@@ -7,35 +7,32 @@ from typing import Any
 
 import pyarrow as pa
 
-
-def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
-
+from pipeline.artifacts import column
 
 FIGURES = pa.schema(
     [
-        _column("what", pa.string(), "within a database, difference of two methods, cross-database, or ceiling"),
-        _column("database", pa.string(), "what was judged on"),
-        _column("trained_on", pa.string(), "the other database that was fitted on (cross)", nullable=True),
-        _column("mode", pa.string(), "nr or fr; null for a ceiling", nullable=True),
-        _column("encoder", pa.string(), "null for a ceiling", nullable=True),
-        _column("regressor", pa.string(), "ridge, svr; none for a metric; null for a ceiling", nullable=True),
-        _column("against", pa.string(), "the encoder that is subtracted (difference)", nullable=True),
-        _column("against_regressor", pa.string(), "its regressor", nullable=True),
-        _column(
+        column("what", pa.string(), "within a database, difference of two methods, cross-database, or ceiling"),
+        column("database", pa.string(), "what was judged on"),
+        column("trained_on", pa.string(), "the other database that was fitted on (cross)", nullable=True),
+        column("mode", pa.string(), "nr or fr; null for a ceiling", nullable=True),
+        column("encoder", pa.string(), "null for a ceiling", nullable=True),
+        column("regressor", pa.string(), "ridge, svr; none for a metric; null for a ceiling", nullable=True),
+        column("against", pa.string(), "the encoder that is subtracted (difference)", nullable=True),
+        column("against_regressor", pa.string(), "its regressor", nullable=True),
+        column(
             "measure",
             pa.string(),
             "srocc, srocc_within_pooled: of the images' mean test predictions; median_srocc, plcc, ...: over splits",
         ),
-        _column("value", pa.float64(), "the figure"),
-        _column("low", pa.float64(), "lower end of the 95 % interval; null where none is claimed", nullable=True),
-        _column("high", pa.float64(), "upper end", nullable=True),
-        _column("groups", pa.int32(), "groups (or blocks of them) left out in turn", nullable=True),
-        _column("images", pa.int32(), "images judged on", nullable=True),
-        _column("p", pa.float64(), "two-sided, of no difference, by the jackknife over groups", nullable=True),
-        _column("p_holm", pa.float64(), "the same after Holm's correction over all pairs", nullable=True),
-        _column("p_splits", pa.float64(), "by Nadeau and Bengio's corrected t over the splits", nullable=True),
-        _column("p_splits_holm", pa.float64(), "the same after Holm's correction over all pairs", nullable=True),
+        column("value", pa.float64(), "the figure"),
+        column("low", pa.float64(), "lower end of the 95 % interval; null where none is claimed", nullable=True),
+        column("high", pa.float64(), "upper end", nullable=True),
+        column("groups", pa.int32(), "groups (or blocks of them) left out in turn", nullable=True),
+        column("images", pa.int32(), "images judged on", nullable=True),
+        column("p", pa.float64(), "two-sided, of no difference, by the jackknife over groups", nullable=True),
+        column("p_holm", pa.float64(), "the same after Holm's correction over all pairs", nullable=True),
+        column("p_splits", pa.float64(), "by Nadeau and Bengio's corrected t over the splits", nullable=True),
+        column("p_splits_holm", pa.float64(), "the same after Holm's correction over all pairs", nullable=True),
     ]
 )
 _MEDIANS = {"median": "median_srocc"} | {name: name for name in ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")}

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import images
+from pipeline.artifacts import column
 from pipeline.features import Extractor
 from pipeline.scoring.regressor import Regressor, RegressorError
 
@@ -26,20 +27,16 @@ _THREADS = 2
 _MOST_BYTES = 8  # of a file for each pixel of the cap: 16 bits of four channels, not compressed
 
 
-def _column(name: str, kind: pa.DataType, about: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": about})
-
-
 SCORES = pa.schema(
     [
-        _column("path", pa.string(), "the file as it was named, or below the folder that was"),
-        _column("score", pa.float64(), "in the database's own units, not clipped to its range", nullable=True),
-        _column("error", pa.string(), "why there is no score; null where there is one", nullable=True),
-        _column("width", pa.int32(), "pixels; null where the image could not be decoded", nullable=True),
-        _column("height", pa.int32(), "pixels; null where the image could not be decoded", nullable=True),
-        _column("encoder", pa.string(), "what made the features"),
-        _column("database", pa.string(), "whose opinions the regressor was fitted on"),
-        _column("higher_is_better", pa.bool_(), "direction of score"),
+        column("path", pa.string(), "the file as it was named, or below the folder that was"),
+        column("score", pa.float64(), "in the database's own units, not clipped to its range", nullable=True),
+        column("error", pa.string(), "why there is no score; null where there is one", nullable=True),
+        column("width", pa.int32(), "pixels; null where the image could not be decoded", nullable=True),
+        column("height", pa.int32(), "pixels; null where the image could not be decoded", nullable=True),
+        column("encoder", pa.string(), "what made the features"),
+        column("database", pa.string(), "whose opinions the regressor was fitted on"),
+        column("higher_is_better", pa.bool_(), "direction of score"),
     ]
 )
 

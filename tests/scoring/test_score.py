@@ -8,6 +8,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -18,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import cli, images
+from pipeline import images
 from pipeline.encoder.network import ResNet, initialise
 from pipeline.encoder.weights import save
 from pipeline.features import load_extractor
@@ -46,21 +47,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(project: Path, monkeypatch: pytest.MonkeyPatch, synthetic_iqa: Run) -> Run:
     monkeypatch.chdir(project)
     monkeypatch.setattr(sys.modules["pipeline.cli.score"], "RELEASED", (Path("released"),))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["synthetic-iqa", "score", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return partial(synthetic_iqa, "score")
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40)) -> np.ndarray:
