@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline import artifacts, distortions, folders
+from pipeline import distortions, folders
 from pipeline.params import Params
 from pipeline.shards import plan
-from pipeline.shards.build import DistortTask, about_distorted, build_distorted
-from pipeline.shards.poison import poisoned
+from pipeline.shards.build import DistortTask, build_distorted, commit_distorted
 from pipeline.shards.reader import ShardSet
 from stages import DATA, LOCKS, engine, entry
 
@@ -41,9 +40,7 @@ def run(params: Params, set_name: str) -> None:
     ]
     with folders.folder_lock(folder, LOCKS):
         done = engine(params.run).map(build_distorted, tasks, describe=f"distort {set_name}")
-        shards = [meta for metas in done for meta in metas]
-        about = about_distorted(tasks[0], sources, poisoned(shards, knobs.max_poisoned))
-        artifacts.commit_manifest(folder, shards, plan.DISTORTED_PATTERN, about)
+        commit_distorted(tasks, done, sources)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine import WINDOW, Engine, EngineError, progress
+from pipeline.engine import Engine, EngineError, progress
+from pipeline.engine.cluster import WINDOW
 from tests import engine_tasks
 
 LOCAL = [("serial", 1), ("processes", 1), ("processes", 2), ("processes", 3)]

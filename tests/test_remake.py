@@ -19,10 +19,10 @@ from pipeline.shards.build import (
     DistortTask,
     Maker,
     SourceTask,
-    about_distorted,
     about_sources,
     build_distorted,
     build_sources,
+    commit_distorted,
 )
 from pipeline.shards.reader import ShardSet
 from pipeline.sources import SourceError
@@ -61,8 +61,7 @@ def make(data: Path, name: str, maker: sources.Maker, *, pristine: str = "stretc
         )
         for block in blocks[:1]
     ]
-    shards = [meta for task in todo for meta in build_distorted(task)]
-    artifacts.commit_manifest(todo[0].folder, shards, plan.DISTORTED_PATTERN, about_distorted(todo[0], made, {}))
+    commit_distorted(todo, [build_distorted(task) for task in todo], made)
 
 
 @pytest.fixture(scope="module")

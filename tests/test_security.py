@@ -149,8 +149,8 @@ def test_tables_hold_no_python_objects() -> None:
 
 LISTENING = """
 import psutil
-from pipeline.engine import _start_ray
-ray = _start_ray(1, None)
+from pipeline.engine import cluster
+ray = cluster.start(1, None)
 ray.get(ray.remote(num_cpus=1)(lambda: 1).remote())
 for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
     print("process", " ".join(process.cmdline())[:4000].replace("\\n", " "))

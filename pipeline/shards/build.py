@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError, ShardMeta, Written
+from pipeline.engine import crumbs
 from pipeline.seeding import generator
 from pipeline.shards import plan, poison, tables, writer
 from pipeline.shards.reader import ShardSet
@@ -98,12 +99,14 @@ def build_sources(task: SourceTask) -> ShardMeta:
 
 def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
     for source in task.block.sources:
+        key = plan.source_key(source)
+        crumbs.leave(f"while making source {source}, key {key}, of {task.folder}")
         image, recipe = task.maker.make(source)
         images.check(image, f"source {source}")
         text = writer.record(recipe)
         row = {
             "source": source,
-            "id": str(recipe.get("name", recipe.get("id", plan.source_key(source)))),
+            "id": str(recipe.get("name", recipe.get("id", key))),
             "shard": shard,
             "width": image.shape[1],
             "height": image.shape[0],
@@ -111,7 +114,7 @@ def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
             "phash": images.perceptual_hash(image),
             "recipe": text.decode(),
         }
-        yield writer.Sample(plan.source_key(source), images.encode(image, task.codec), {"json": text}, row)
+        yield writer.Sample(key, images.encode(image, task.codec), {"json": text}, row)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,9 @@ def build_distorted(task: DistortTask) -> list[ShardMeta]:
     """Distort the block's sources into its shards, unless they are all there and right. Each source is decoded once.
 
     A source of which a class cannot be made is left out of the shards, with its reason in their records, as long as
-    there are no more than ``max_poisoned``; else the error is raised with a note of the sample.
+    there are no more than ``max_poisoned``; else the error is raised with a note of the sample. A shard for which
+    nothing is left is not written: its record (0 samples, with the reasons) is returned and kept nowhere, so that a
+    rerun tries its sources again.
     """
     first = task.block.index * task.shards_per_block
     parts = plan.layout(task.block, task.shards_per_block, task.seed)
@@ -178,9 +183,11 @@ def _distorted_print(task: DistortTask, part: Sequence[tuple[int, int]]) -> str:
 def _commit_part(
     task: DistortTask, path: Path, print_: str, samples: list[writer.Sample], left_out: dict[str, str]
 ) -> ShardMeta:
+    if not samples:
+        return ShardMeta(path.name, print_, 0, "", 0, "", "", {}, left_out)
+    crumbs.leave(f"while writing {path}")
+
     def write(temporary: Path) -> Written:
-        if not samples:
-            raise ArtifactError(f"{path}: no sample can be made for it: {left_out}")
         for sample in samples:
             sample.row["shard"] = path.name
         keys, table, sha256 = writer.write_shard(temporary, samples, task.codec, tables.distorted())
@@ -195,12 +202,13 @@ def _distorted(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample],
     samples: dict[tuple[int, int], writer.Sample] = {}
     left_out: dict[str, str] = {}
     for source, (row, sha256) in zip(task.block.sources, task.rows, strict=True):
+        crumbs.leave(f"while reading source {source} of {task.sources}")
         image = read.image(row)
         if pixel_sha256(image) != sha256:
             raise ArtifactError(f"{task.sources}: source {source} is not what it was when this run began")
         classes: list[writer.Sample] = []
         try:
-            for made in task.bank(image, class_generator(task.seed, task.set_name, source)):
+            for made in _classes(task, source, image):
                 raw = made.label == 0 and task.pristine == "raw"
                 classes.append(_encoded(task, source, sha256, image if raw else made.image, made))
         except Exception as error:
@@ -212,6 +220,14 @@ def _distorted(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample],
         else:
             samples |= {(source, label): sample for label, sample in enumerate(classes)}
     return samples, left_out
+
+
+def _classes(task: DistortTask, source: int, image: np.ndarray) -> Iterator[Distorted]:
+    """What the bank makes of a source, each class told of before it is made."""
+    made = iter(task.bank(image, class_generator(task.seed, task.set_name, source)))
+    for label in range(plan.CLASSES):
+        crumbs.leave(poison.place(task.set_name, source, label, task.seed))
+        yield next(made)
 
 
 def _encoded(task: DistortTask, source: int, sha256: str, image: np.ndarray, made: Distorted) -> writer.Sample:
@@ -257,7 +273,18 @@ def about_sources(set_name: str, codec: str, maker: Maker) -> dict[str, Any]:
     return {"set": set_name, "codec": codec, "refused": refused, "recipe": maker.inputs(range(0)), **versions()}
 
 
-def about_distorted(task: DistortTask, sources: ShardSet, left_out: dict[str, str]) -> dict[str, Any]:
+def commit_distorted(tasks: Sequence[DistortTask], done: Iterable[Sequence[ShardMeta]], sources: ShardSet) -> None:
+    """Write the manifest of a distorted set, given what ``build_distorted`` returned for each of its tasks.
+
+    More sources left out than ``max_poisoned``, or all of them, is an :class:`ArtifactError`.
+    """
+    task, shards = tasks[0], [meta for metas in done for meta in metas]
+    about = _about_distorted(task, sources, poison.poisoned(shards, task.max_poisoned))
+    there = [meta for meta in shards if meta.samples]
+    artifacts.commit_manifest(task.folder, there, plan.DISTORTED_PATTERN, about)
+
+
+def _about_distorted(task: DistortTask, sources: ShardSet, left_out: dict[str, str]) -> dict[str, Any]:
     """What the manifest of a distorted set records beside its shards, from any of its tasks: enough to make each sample
     again, whatever the parameters are by then.
     """

@@ -15,11 +15,11 @@ MACHINE = (MemoryError, OSError, ArtifactError)  # not the sample's fault: these
 
 
 def place(set_name: str, source: int, label: int, seed: int) -> str:
-    """Which sample it was, and the command that makes it again: the note that an error carries."""
+    """Which sample it was, and the command that makes it again: what an error's note says, and a worker's death."""
     kind, level = plan.kind_and_level(label)
     key = plan.sample_key(source, label)
     replay = f"synthetic-iqa remake --set {set_name} --key {key} --seed {seed} --out {key}.png"
-    where = f"set {set_name}, source {source}, type {kind}, level {level}, seed {seed}"
+    where = f"set {set_name}, source {source}, type {kind}, level {level}, key {key}, seed {seed}"
     return f"while distorting {where}; to replay it: {replay}"
 
 
@@ -30,12 +30,15 @@ def reason(error: Exception, label: int) -> str:
 
 
 def poisoned(shards: Iterable[ShardMeta], most: int) -> dict[str, str]:
-    """Source key -> reason of all that ``shards`` leave out; more than ``most`` is an :class:`ArtifactError`."""
+    """Source key -> reason of all that ``shards`` leave out; more than ``most``, or every one there is, is an
+    :class:`ArtifactError`.
+    """
+    shards = list(shards)
     found = {key: why for shard in shards for key, why in shard.left_out.items()}
-    if len(found) > most:
+    none_left = not any(shard.samples for shard in shards)
+    if len(found) > most or none_left:
         named = "; ".join(f"{key} ({why})" for key, why in sorted(found.items())[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        raise ArtifactError(
-            f"distort.max_poisoned: {most} allowed, {len(found)} sources cannot be distorted: {named}{more}"
-        )
+        what = "cannot be distorted and none is left" if none_left else "cannot be distorted"
+        raise ArtifactError(f"distort.max_poisoned: {most} allowed, {len(found)} sources {what}: {named}{more}")
     return dict(sorted(found.items()))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.engine import crumbs
 from pipeline.sources.candidates import Candidate, base_of, smallest
 from pipeline.sources.listing import SourceError
 from pipeline.sources.metadata import PostRules, refusals
@@ -139,6 +140,7 @@ def examine(task: tuple[Path, ImageRules, list[Candidate]]) -> list[tuple[Candid
 def _verdict(base: Path, rules: ImageRules, candidate: Candidate) -> tuple[str, Recipe]:
     if not _is_text(candidate.path):
         return "name", {}
+    crumbs.leave(f"while reading {candidate.path} in {base}")
     try:
         data = candidate.read(base, LIMIT)
     except FileNotFoundError:

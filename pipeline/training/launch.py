@@ -85,16 +85,22 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
     this machine.
 
     NCCL on GPUs, gloo on the CPU; they meet in a file, so no port is taken. A rank that fails stops the others, and its
-    error is raised here: a :class:`RankRefused` where the user can mend it.
+    error is raised here: a :class:`RankRefused` where the user can mend it. No rank outlives this call.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
+        handed = (ranks, device, folder, function, arguments)
+        group = spawn(_rank, handed, nprocs=ranks, join=False)  # type: ignore[no-untyped-call]
         try:
-            spawn(_rank, (ranks, device, folder, function, arguments), nprocs=ranks)  # type: ignore[no-untyped-call]
+            while not group.join():
+                pass
         except ProcessException:
             refusals = sorted(Path(folder).glob("refused-*"))
             if not refusals:
                 raise
             raise RankRefused(refusals[0].read_text()) from None
+        finally:
+            for process in group.processes:  # those that are left after Ctrl-C, which may have reached this one alone
+                process.kill()
 
 
 def _rank(

@@ -17,7 +17,8 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.engine import Engine
 from pipeline.shards import writer
-from pipeline.shards.build import DistortTask, build_distorted
+from pipeline.shards.build import DistortTask, build_distorted, commit_distorted
+from pipeline.shards.reader import ShardSet
 from tests.shards import stand_in
 
 IN_A_TASK = ("before the write", "in the middle", "after the table's rename", "before the rename", "after the rename")
@@ -109,7 +110,8 @@ def recorded(folder: Path, engine: Engine) -> None:
     """The distort stage at 20 ms a class, with a record of the nodes."""
     tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted", pause=0.02)
     work = [Recorded(task, folder / "workers") for task in tasks]
-    stand_in.commit(tasks[0], engine.map(build_and_record, work, describe="distort"))
+    done = engine.map(build_and_record, work, describe="distort")
+    commit_distorted(tasks, done, ShardSet(folder / "sources"))
     print("done")
 
 
@@ -121,7 +123,7 @@ def main(folder: Path, engine: Engine, point: str, victim: str) -> None:
     done = engine.map(build, [Trap(task, point, flag, pid) for task in tasks], describe="distort")
     if point in (IN_THE_MANIFEST, MANIFEST_RENAME):
         set_trap(point, lambda: fire(flag, None))
-    stand_in.commit(tasks[0], done)
+    commit_distorted(tasks, done, ShardSet(folder / "sources"))
 
 
 if __name__ == "__main__":

@@ -24,12 +24,11 @@ from pipeline.shards.build import (
     Bank,
     DistortTask,
     SourceTask,
-    about_distorted,
     about_sources,
     build_distorted,
     build_sources,
+    commit_distorted,
 )
-from pipeline.shards.poison import poisoned
 from pipeline.shards.reader import ShardSet
 
 SERIAL = Engine()
@@ -90,10 +89,11 @@ def distort_tasks(
     seed: int = 11,
     codec: str = "qoi",
     pristine: str = "stretched",
+    block: int = 2,
     max_poisoned: int = 0,
     made_by: Bank | None = None,
 ) -> list[DistortTask]:
-    """As the distort stage does it: two sources a block."""
+    """As the distort stage does it: two sources a block, if it is not said otherwise."""
     source_set = ShardSet(sources)
     hashes = source_set.table["sha256"].to_pylist()
     return [
@@ -112,21 +112,14 @@ def distort_tasks(
             parts={"bank": 1},
             max_poisoned=max_poisoned,
         )
-        for block in plan.blocks(len(source_set), 2)
+        for block in plan.blocks(len(source_set), block)
     ]
-
-
-def commit(task: DistortTask, done: list[list[artifacts.ShardMeta]]) -> None:
-    """The manifest of the distort stage, given any of its tasks."""
-    shards = [meta for metas in done for meta in metas]
-    about = about_distorted(task, ShardSet(task.sources), poisoned(shards, task.max_poisoned))
-    artifacts.commit_manifest(task.folder, shards, plan.DISTORTED_PATTERN, about)
 
 
 def distort_stage(sources: Path, folder: Path, engine: Engine = SERIAL, **knobs: Any) -> None:
     """Distort the sources of ``sources`` into ``folder``."""
     tasks = distort_tasks(sources, folder, **knobs)
-    commit(tasks[0], engine.map(build_distorted, tasks, describe="distort"))
+    commit_distorted(tasks, engine.map(build_distorted, tasks, describe="distort"), ShardSet(sources))
 
 
 def both(folder: Path, engine: Engine = SERIAL, pause: float = 0, **knobs: Any) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.artifacts import ArtifactError
 from pipeline.engine import Engine
 from pipeline.shards import plan
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.stream import ShardStream
 from pipeline.verify import checks, problems
 from tests.shards import stand_in
 from tests.shards.stand_in import content
@@ -28,6 +30,17 @@ def picky(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.M
         yield stand_in.Made(made.label, made.type, made.level, spoilt, made.record)
 
 
+def hopeless(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.Made]:
+    """No class of no source."""
+    raise ValueError("not this one")
+    yield
+
+
+def short(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.Made]:
+    """The first three classes alone."""
+    yield from itertools.islice(stand_in.bank(image, random), 3)
+
+
 def out_of_memory(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.Made]:
     """A machine that is too small: no fault of the sample."""
     raise MemoryError("no room")
@@ -38,7 +51,7 @@ def test_without_a_threshold_the_first_one_stops_the_run_and_is_named(undisturbe
     with pytest.raises(ValueError, match="expected dtype uint8, got float64") as caught:
         stand_in.distort_stage(undisturbed / "sources", tmp_path, made_by=picky)
     assert caught.value.__notes__ == [
-        "while distorting set noise, source 1, type 10, level 2, seed 11; to replay it: "
+        "while distorting set noise, source 1, type 10, level 2, key 000001-047, seed 11; to replay it: "
         "synthetic-iqa remake --set noise --key 000001-047 --seed 11 --out 000001-047.png"
     ]
     assert not (tmp_path / "manifest.json").exists()
@@ -48,7 +61,6 @@ def test_without_a_threshold_the_first_one_stops_the_run_and_is_named(undisturbe
 def test_up_to_the_threshold_they_are_left_out_whole_and_the_manifest_names_them(
     engine: str, undisturbed: Path, tmp_path: Path
 ) -> None:
-    # source 4 is alone in its block: with it out there is nothing to write, so four sources are enough here
     stand_in.source_stage(tmp_path / "sources", count=4)
     folder = tmp_path / "distorted"
     stand_in.distort_stage(tmp_path / "sources", folder, Engine(engine, 2), made_by=picky, max_poisoned=1)
@@ -78,9 +90,50 @@ def test_more_of_them_than_allowed_in_the_whole_set_fail_the_stage(tmp_path: Pat
         stand_in.distort_stage(tmp_path / "sources", folder, made_by=picky)
 
 
-def test_a_block_with_nothing_left_is_an_error_that_says_why(undisturbed: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"distorted-00004.tar: no sample can be made for it: .*000004.*type 10"):
-        stand_in.distort_stage(undisturbed / "sources", tmp_path, made_by=picky, max_poisoned=2)
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_block_with_nothing_left_has_no_shard_and_its_sources_are_named(
+    block: int, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Sources 1 and 4 alone in their blocks, or 4 alone: everyone who reads sees the shards of the others only."""
+    sources, knobs = undisturbed / "sources", {"block": block, "max_poisoned": 2}
+    stand_in.distort_stage(sources, tmp_path / "a", **knobs)  # where a healthy set lay before
+    for record in (tmp_path / "a").glob("*.meta.json"):
+        record.unlink()  # as another FORMAT does
+    stand_in.distort_stage(sources, tmp_path / "a", made_by=picky, **knobs)
+    read = ShardSet(tmp_path / "a")
+    assert sorted(read.manifest["poisoned"]) == ["000001", "000004"]
+    assert "type 10, level 2: ImageError" in read.manifest["poisoned"]["000004"]
+    assert sorted(set(read.sources.tolist())) == [0, 2, 3] and len(read) == 3 * plan.CLASSES
+    gone = {f"distorted-{number:05d}.tar" for number in ([2, 3, 8, 9] if block == 1 else [4, 5])}
+    assert not gone & {shard.name for shard in read.shards} and all(shard.samples for shard in read.shards)
+    assert not any(path.name.startswith(tuple(name[:15] for name in gone)) for path in read.folder.iterdir())
+    assert [text for check in checks(read.folder) for text in problems(check)] == []
+    streamed = ShardStream(read.folder.as_uri())
+    assert sorted(sample.key for sample in streamed.epoch(0, 0)) == sorted(read.keys)
+
+    before = content(read.folder)
+    times = {path: path.stat().st_mtime_ns for path in read.folder.glob("*.tar")}
+    stand_in.distort_stage(sources, tmp_path / "a", Engine("processes", 2), made_by=picky, **knobs)
+    assert content(read.folder) == before and {path: path.stat().st_mtime_ns for path in times} == times
+    with pytest.raises(ArtifactError, match="distort.max_poisoned: 1 allowed, 2 sources cannot be distorted: 000001"):
+        stand_in.distort_stage(sources, tmp_path / "a", made_by=picky, block=block, max_poisoned=1)
+    stand_in.distort_stage(sources, tmp_path / "a", **knobs)  # whole again, once they can be made
+    stand_in.distort_stage(sources, tmp_path / "b", **knobs)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_a_set_with_nothing_left_is_an_error(tmp_path: Path) -> None:
+    stand_in.source_stage(tmp_path / "sources", count=2)
+    expected = "5 allowed, 2 sources cannot be distorted and none is left: 000000 .*; 000001 "
+    with pytest.raises(ArtifactError, match=expected):
+        stand_in.distort_stage(tmp_path / "sources", tmp_path / "a", made_by=hopeless, max_poisoned=5)
+    assert not (tmp_path / "a" / "manifest.json").exists()
+
+
+def test_a_bank_that_ends_early_is_an_error_of_the_class_that_is_missing(undisturbed: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        stand_in.distort_stage(undisturbed / "sources", tmp_path, made_by=short)
+    assert "source 0, type 1, level 3, key 000000-003" in caught.value.__notes__[0]
 
 
 def test_what_is_not_the_samples_fault_always_stops_the_run(undisturbed: Path, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""Tasks on Ray: on a cluster of its own on this machine, or on one that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from textwrap import shorten
+from typing import Any
+
+from pipeline.engine.crumbs import Trail
+from pipeline.engine.deaths import Deaths, EngineError, named
+from pipeline.engine.worker import work
+
+WINDOW = 2  # tasks in flight for each worker: enough to hide the driver's turn, and a failure stops the rest soon
+
+
+def run(
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, address: str | None, trail: Trail
+) -> Generator[tuple[int, Callable[[], Any]], None, None]:
+    """(index, a call that gives the result or raises the task's error) for each task, as they come."""
+    ray = start(workers, address)
+    try:
+        remote: Any = ray.remote(num_cpus=1, max_retries=0)(work)  # a death is counted and told by the driver
+        handle = ray.put(function)
+        window = WINDOW * (workers if not address else _cluster_cores(ray, workers))
+        deaths, waiting = Deaths(tasks, trail), deque(range(len(tasks)))
+        running: dict[object, int] = {}
+        while waiting or running:
+            while waiting and len(running) < window:
+                index = waiting.popleft()
+                running[remote.remote(handle, tasks[index], index, trail.path)] = index
+            for reference in ray.wait(list(running), num_returns=1)[0]:
+                index = running.pop(reference)
+                answer = _answer(ray, reference, named(tasks[index]))
+                if isinstance(answer, str):
+                    deaths.another(index, "a Ray worker", answer)
+                    waiting.appendleft(index)
+                else:
+                    yield index, answer
+    finally:
+        ray.shutdown()
+
+
+def start(workers: int, address: str | None) -> Any:
+    """Ray's module, connected to the cluster at ``address`` or to one of its own on this machine.
+
+    One of its own listens on the loopback interface alone. Ray turns the address 127.0.0.1 into the machine's outer one
+    and then listens on every interface, unless this variable says that there is no cluster; it is read when Ray is
+    imported. What SIGTERM does is left as it was: Ray would have it wait for the node to drain.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the machine
+    if not address:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # asked for by Ray's own warning about zero GPUs
+    import ray
+
+    before = signal.getsignal(signal.SIGTERM)
+    if address:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:  # after 20 s
+            hint = "RAY_AUTH_MODE=token and its token must be here too if the cluster asks for one"
+            raise EngineError(f"no Ray cluster answers at {address} ({hint})") from error
+    else:
+        ray.init(
+            address="local",  # never join a cluster that happens to run here
+            num_cpus=workers,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=256 * 2**20,  # results are records, not images
+            _node_ip_address="127.0.0.1",
+        )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    return ray
+
+
+def _cluster_cores(ray: Any, workers: int) -> int:
+    return int(ray.cluster_resources().get("CPU", workers))
+
+
+def _answer(ray: Any, reference: object, task: str) -> Callable[[], Any] | str:
+    """A call that gives a task's result, or raises its error; text: how its worker died instead.
+
+    A Python error of the task comes out as itself, with the worker's traceback as its cause.
+    """
+    from ray.exceptions import (
+        NodeDiedError,
+        ObjectLostError,
+        OutOfMemoryError,
+        RayError,
+        RayTaskError,
+        WorkerCrashedError,
+    )
+
+    try:
+        return partial(_same, ray.get(reference))
+    except RayTaskError as error:
+        return partial(_raise, error.cause, error)
+    except WorkerCrashedError:
+        return "crashed or killed"  # Ray's words name log files that a local one takes with it
+    except (OutOfMemoryError, NodeDiedError, ObjectLostError) as error:
+        return shorten(str(error), 200)
+    except RayError as error:
+        raise EngineError(f"Ray lost a task: {task} ({' '.join(str(error).split())})") from error
+
+
+def _same(result: Any) -> Any:
+    return result
+
+
+def _raise(error: BaseException, cause: BaseException) -> Any:
+    raise error from cause

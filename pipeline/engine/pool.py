@@ -1,0 +1,145 @@
+"""Worker processes of this machine, a task at a time each: which of them died, of what and at which task is known.
+
+The standard library's pool is lost as a whole with any worker, does not say which, and is waited for on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from pipeline.engine.crumbs import Trail
+from pipeline.engine.deaths import Deaths
+from pipeline.engine.worker import die_with_parent, work
+
+PATIENCE = 30  # seconds for a worker that has nothing left to do to be gone, before it is killed
+
+
+def run(
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, trail: Trail
+) -> Generator[tuple[int, Callable[[], Any]], None, None]:
+    """(index, a call that gives the result or raises the task's error) for each task, as they come.
+
+    However this ends (all done, an error, Ctrl-C, closed): its workers have ended then.
+    """
+    deaths, waiting = Deaths(tasks, trail), deque(range(len(tasks)))
+    pool: list[_Worker] = []
+    try:
+        for _ in range(min(workers, len(tasks))):  # they start side by side
+            pool.append(_Worker(trail))
+        idle, busy = deque(pool), dict[Any, _Worker]()
+        while waiting or busy:
+            while waiting and idle:
+                worker, index = idle.popleft(), waiting.popleft()
+                worker.give(function, index, tasks[index])
+                busy |= {worker.pipe: worker, worker.process.sentinel: worker}
+            for worker in {busy[ready] for ready in connection.wait(list(busy))}:
+                del busy[worker.pipe], busy[worker.process.sentinel]
+                if (answer := worker.answer()) is not None:
+                    idle.append(worker)
+                    yield worker.index, answer
+                    continue
+                deaths.another(worker.index, "a worker process", worker.fate())
+                waiting.appendleft(worker.index)
+                pool.remove(worker)
+                pool.append(_Worker(trail))
+                idle.append(pool[-1])
+        for worker in pool:
+            worker.pipe.close()
+        for worker in pool:
+            worker.process.join(PATIENCE)
+    finally:
+        for worker in pool:
+            worker.process.kill()  # what it was writing has a temporary name
+        for worker in pool:
+            worker.process.join()
+
+
+class _Worker:
+    """A process, the driver's end of its pipe, and the task that it is at."""
+
+    def __init__(self, trail: Trail) -> None:
+        context = get_context("spawn")  # a fork would copy the locks of torch's and numba's threads as they are
+        self.index = -1
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, trail.path, os.getpid()), daemon=True)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:  # the mask is inherited: Ctrl-C reaches every process of the terminal, and the driver alone answers it
+            self.process.start()
+        finally:
+            theirs.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def give(self, function: Callable[[Any], Any], index: int, task: object) -> None:
+        """Send a task; that the worker has died meanwhile is seen when its answer is read."""
+        self.index = index
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send((function, index, task))
+
+    def answer(self) -> Callable[[], Any] | None:
+        """A call that gives the task's result or raises its error; None if the worker died instead."""
+        try:
+            return partial(_result, *self.pipe.recv()) if self.pipe.poll() else None
+        except (EOFError, OSError):  # it may have died in the middle of its answer
+            return None
+
+    def fate(self) -> str:
+        """How the worker ended."""
+        self.process.join(PATIENCE)
+        self.process.kill()  # its pipe is closed and it is still there
+        self.process.join()
+        code = self.process.exitcode or 0
+        with contextlib.suppress(ValueError):  # a signal without a name
+            return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        return f"killed by signal {-code}"
+
+
+class WorkerTraceback(Exception):
+    """Where in a worker an error was raised, in the words of its traceback."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _result(right: bool, value: Any, text: str) -> Any:
+    if right:
+        return value
+    raise value from WorkerTraceback(text)
+
+
+def _serve(pipe: Connection, trail: str, driver: int) -> None:
+    """A worker's life: a task in, an answer out, until the driver closes the pipe."""
+    die_with_parent(driver)
+    with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
+        while True:
+            data, text = pipe.recv_bytes(), ""
+            try:
+                function, index, task = ForkingPickler.loads(data)
+                right, value = True, work(function, task, index, trail)
+            except BaseException as error:
+                right, value, text = False, error, traceback.format_exc()
+            pipe.send_bytes(_packed(right, value, text))
+
+
+def _packed(right: bool, value: Any, text: str) -> Any:
+    """An answer as bytes that the driver can read: there are errors, and results, that cannot be sent as they are."""
+    try:
+        data = ForkingPickler.dumps((right, value, text))
+        if not right:
+            ForkingPickler.loads(data)  # an __init__ with other arguments than its error keeps
+        return data
+    except Exception as problem:
+        cause = problem if right else value
+        told = RuntimeError(f"{type(cause).__name__}: {cause}")
+        for note in getattr(cause, "__notes__", ()):
+            told.add_note(note)
+        return ForkingPickler.dumps((False, told, text))

@@ -1,0 +1,43 @@
+"""What a worker does on its side, whoever started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
+
+from pipeline.engine import crumbs
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def work(function: Callable[[Task], Result], task: Task, index: int, trail: str) -> Result:
+    """``function(task)`` with one thread, since the tasks already fill the cores; its crumbs go to ``trail``."""
+    _pin_threads()
+    with crumbs.followed(trail, index):
+        return function(task)
+
+
+@cache
+def _pin_threads() -> None:
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):  # what this worker loads from here on
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    threadpool_limits(1)  # what it has loaded
+    cv2.setNumThreads(1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this worker when its driver dies: an orphan would go on writing into a folder no one locks."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
