@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.engine import Engine
+from pipeline.engine import Engine, crumbs
 
 
 def square(number: int) -> int:
@@ -86,9 +86,22 @@ def tick(path: str) -> None:
         time.sleep(0.02)
 
 
-def main(engine: str, folder: str) -> None:
+def say_and_die(task: tuple[int, str]) -> int:
+    """Task 1 kills its worker each time, and says so the first time alone."""
+    number, flag = task
+    if number == 1:
+        if not Path(flag).exists():
+            Path(flag).touch()
+            crumbs.leave("while dying for the first time")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def main(engine: str, folder: str, locks: str = "") -> None:
     """Four tasks that tick on two workers: to be killed."""
-    Engine(engine, 2).map(tick, [f"{folder}/{number}" for number in range(4)], describe="tick")
+    Engine(engine, 2, crumbs=Path(locks) if locks else None).map(
+        tick, [f"{folder}/{number}" for number in range(4)], describe="tick"
+    )
 
 
 if __name__ == "__main__":

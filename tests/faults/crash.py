@@ -83,8 +83,8 @@ def set_trap(point: str, act: Callable[[], None]) -> None:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Up to a minute and a half, so that a loaded machine decides nothing."""
-    end = time.monotonic() + 90
+    """Up to five minutes, so that a loaded machine decides nothing."""
+    end = time.monotonic() + 300
     while not true():
         assert time.monotonic() < end, f"{what} did not come to pass"
         time.sleep(0.05)

@@ -58,12 +58,14 @@ def test_a_kill_leaves_nothing_wrong(
 
 def test_a_block_that_always_kills_its_worker_is_named(undisturbed: Path, tmp_path: Path) -> None:
     tasks = stand_in.distort_tasks(undisturbed / "sources", tmp_path / "distorted", made_by=engine_tasks.deadly_bank)
-    with pytest.raises(EngineError, match="set noise, sources 0 to 1, seed 11; set noise, sources 2 to 3, seed 11"):
+    with pytest.raises(
+        EngineError, match=r"died 3 times on one task \(killed by SIGKILL\): set noise, sources \d to \d, seed 11$"
+    ):
         Engine("processes", 2).map(build_distorted, tasks, describe="distort")
 
 
-def test_a_dead_worker_process_is_an_engine_error_that_names_its_tasks(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"a worker process died 3 times while these were running: .*\b1\b"):
+def test_a_dead_worker_process_is_an_engine_error_that_names_its_task() -> None:
+    with pytest.raises(EngineError, match=r"^a worker process died 3 times on one task \(killed by SIGKILL\): 1$"):
         Engine("processes", 2).map(engine_tasks.die_always, list(range(6)), describe="die")
 
 
@@ -76,7 +78,7 @@ def test_a_dead_worker_is_retried(engine: str, tmp_path: Path, request: pytest.F
 
 
 def test_a_ray_worker_that_always_dies_is_an_engine_error(ray_cluster: str) -> None:
-    with pytest.raises(EngineError, match="a Ray worker died 3 times on one task: 1"):
+    with pytest.raises(EngineError, match=r"^a Ray worker died 3 times on one task \(.+\): 1$"):
         Engine("ray", 2, ray_cluster).map(engine_tasks.die_always, list(range(4)), describe="die")
 
 
