@@ -31,12 +31,14 @@ def fail_on_three(number: int) -> int:
 
 
 def record_and_fail(task: tuple[int, str]) -> int:
-    """Leave a file for each attempt, and fail on task 0."""
+    """Leave a file for each attempt, and fail on task 0, for which the others wait."""
     number, folder = task
     Path(folder, f"{number}-{time.monotonic_ns()}").touch()
     if number == 0:
         raise Unlucky("at once")
-    time.sleep(0.05)
+    while not any(Path(folder).glob("0-*")):  # its worker may start late
+        time.sleep(0.05)
+    time.sleep(0.2)
     return number
 
 

@@ -92,24 +92,37 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A task, and the folder where each worker leaves the address of the node it runs on."""
+    """A task, the folder where each worker leaves the address of its node, and the node that is going to be lost."""
 
     task: DistortTask
     workers: Path
+    doomed: str
 
 
 def build_and_record(work: Recorded) -> list[artifacts.ShardMeta]:
-    """``build_distorted`` on a node of a Ray cluster, which is written down first."""
+    """``build_distorted`` on a node of a Ray cluster. The doomed one stands still in the middle of writing a shard, and
+    the others begin when it does: however slow the machine is, a task is lost with it.
+    """
     import ray
 
-    (work.workers / ray.util.get_node_ip_address()).touch()
+    mine, theirs = work.workers / ray.util.get_node_ip_address(), work.workers / work.doomed
+
+    def stand_still() -> None:
+        mine.touch()
+        time.sleep(3600)
+
+    if mine == theirs:
+        set_trap("in the middle", stand_still)
+    else:
+        mine.touch()
+        wait_until(theirs.exists, "a task of the doomed node's")
     return build_distorted(work.task)
 
 
-def recorded(folder: Path, engine: Engine) -> None:
-    """The distort stage at 20 ms a class, with a record of the nodes."""
-    tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted", pause=0.02)
-    work = [Recorded(task, folder / "workers") for task in tasks]
+def recorded(folder: Path, engine: Engine, doomed: str) -> None:
+    """The distort stage with a record of the nodes."""
+    tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted")
+    work = [Recorded(task, folder / "workers", doomed) for task in tasks]
     done = engine.map(build_and_record, work, describe="distort")
     commit_distorted(tasks, done, ShardSet(folder / "sources"))
     print("done")

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,7 +31,7 @@ import os, sys
 from pathlib import Path
 from pipeline.engine import Engine
 from tests.faults import crash
-crash.recorded(Path(sys.argv[1]), Engine("ray", 2, os.environ["RAY_ADDRESS"]))
+crash.recorded(Path(sys.argv[1]), Engine("ray", 2, os.environ["RAY_ADDRESS"], Path(sys.argv[1], "locks")), sys.argv[2])
 """
 NODES = """
 import ray
@@ -103,7 +102,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, sub
 
         def both() -> bool:
             with driven(NODES, port=port) as asked:
-                return asked.communicate(timeout=120)[0].split() in ([HEAD, SECOND], [SECOND, HEAD])
+                return asked.communicate(timeout=600)[0].split() in ([HEAD, SECOND], [SECOND, HEAD])
 
         wait_until(both, f"two nodes ({(logs / 'second').read_text()})")
         yield port, node
@@ -114,7 +113,7 @@ def test_without_the_token_the_cluster_takes_no_work(cluster: tuple[int, object]
     variables = environment(port, "") | {"HOME": str(tmp_path)}  # a token of the user's own lies in the home folder
     code = "from pipeline.engine import Engine\nfrom tests.engine_tasks import square\n"
     code += f"print(Engine('ray', 2, '{HEAD}:{port}').map(square, [1, 2, 3], describe='square'))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables, capture_output=True, timeout=180)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables, capture_output=True, timeout=600)
     assert done.returncode == 1 and done.stdout == b""
     assert b"RAY_AUTH_MODE=token and its token must be here too" in done.stderr, done.stderr
 
@@ -126,14 +125,15 @@ def test_a_node_killed_in_the_middle_changes_no_byte(
     (tmp_path / "sources").symlink_to(undisturbed / "sources")
     workers = tmp_path / "workers"
     workers.mkdir()
-    with driven(DRIVE, tmp_path, port=port) as driver:
-        wait_until(lambda: any(path.name == SECOND for path in workers.iterdir()), "a task of the second node's")
-        assert driver.poll() is None and not (tmp_path / "distorted" / "manifest.json").exists()
-        time.sleep(0.3)  # well inside the task, which takes some seconds
+    with driven(DRIVE, tmp_path, SECOND, port=port) as driver:
+        wait_until(lambda: driver.poll() is not None or (workers / SECOND).exists(), "a task of the second node's")
+        assert driver.poll() is None, driver.communicate()[1]
+        assert list((tmp_path / "distorted").glob("*.tmp")) and not (tmp_path / "distorted" / "manifest.json").exists()
         kill(second)
-        assert driver.poll() is None
-        output, errors = driver.communicate(timeout=300)
+        output, errors = driver.communicate(timeout=600)
     assert driver.returncode == 0, errors
     assert output.split()[-1] == "done"
+    assert "a Ray worker died (" in errors and "; trying again, 1 of 2" in errors
+    assert "while writing " in errors  # the node's last words, which came over the shared folder
     assert {path.name for path in workers.iterdir()} == {HEAD, SECOND}
     assert content(tmp_path / "distorted") == content(undisturbed / "distorted")

@@ -44,7 +44,7 @@ def test_a_kill_leaves_nothing_wrong(
     address = request.getfixturevalue("ray_cluster") if engine == "ray" else ""
     shutil.copytree(undisturbed / "sources", tmp_path / "sources")
     command = [sys.executable, "-m", "tests.faults.crash", str(tmp_path), engine, address, point, victim]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (tmp_path / "fired").exists(), run.stderr
     if victim == "driver":
         assert run.returncode == -signal.SIGKILL, run.stderr
@@ -89,8 +89,10 @@ def test_a_killed_driver_leaves_no_worker_that_goes_on_writing(engine: str, tmp_
 
     command = [sys.executable, "-m", "tests.engine_tasks", engine, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}) as driver:
-        wait_until(lambda: written() > 5, "the first write")
-        driver.kill()
+        try:
+            wait_until(lambda: written() > 5, "the first write")
+        finally:
+            driver.kill()
     assert driver.returncode == -signal.SIGKILL
     sizes = [written()]
 

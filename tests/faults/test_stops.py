@@ -48,7 +48,7 @@ def test_a_stage_that_is_told_to_stop_ends_its_workers_and_says_one_line(
             assert stage.poll() is None, stage.communicate()[1]
             assert list((tmp_path / "distorted").glob("*.tmp"))
             (os.killpg if whom == "group" else os.kill)(stage.pid, number)
-            _, errors = stage.communicate(timeout=300)  # the task itself would take an hour
+            _, errors = stage.communicate(timeout=600)  # the task itself would take an hour
         finally:
             stage.kill()
     assert stage.returncode == 128 + number, errors

@@ -23,7 +23,7 @@ def test_a_second_stage_stops_and_names_the_pid_of_the_first(tmp_path: Path) -> 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def stage() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
 
     with folders.folder_lock(tmp_path / "data" / "sources" / "photos", tmp_path / "data" / ".locks"):
         second = stage()

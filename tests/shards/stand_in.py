@@ -1,16 +1,10 @@
-"""A small maker, a small bank and the two stages that use them: what the shard builders are given in the tests.
-
-``python -m tests.shards.stand_in FOLDER ENGINE WORKERS PAUSE`` runs both stages, to be killed.
-"""
+"""A small maker, a small bank and the two stages that use them: what the shard builders are given in the tests."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +57,10 @@ class Made:
     record: dict[str, Any]
 
 
-def bank(image: np.ndarray, random: np.random.Generator, pause: float = 0) -> Iterator[Made]:
+def bank(image: np.ndarray, random: np.random.Generator) -> Iterator[Made]:
     """126 images, each a shift of the source by its own generator's draw."""
     for label, child in enumerate(random.spawn(plan.CLASSES)):
         shift = int(child.integers(1, 255)) if label else 0
-        time.sleep(pause)
         kind, level = (label - 1) // 5 + 1 if label else 0, (label - 1) % 5 + 1 if label else 0
         yield Made(label, kind, level, image + np.uint8(shift), {"parameter": shift})
 
@@ -84,7 +77,6 @@ def distort_tasks(
     sources: Path,
     folder: Path,
     *,
-    pause: float = 0,
     shards: int = 2,
     seed: int = 11,
     codec: str = "qoi",
@@ -98,7 +90,7 @@ def distort_tasks(
     hashes = source_set.table["sha256"].to_pylist()
     return [
         DistortTask(
-            bank=made_by or partial(bank, pause=pause),
+            bank=made_by or bank,
             set_name="noise",
             sources=sources,
             sources_print=source_set.fingerprint,
@@ -122,10 +114,10 @@ def distort_stage(sources: Path, folder: Path, engine: Engine = SERIAL, **knobs:
     commit_distorted(tasks, engine.map(build_distorted, tasks, describe="distort"), ShardSet(sources))
 
 
-def both(folder: Path, engine: Engine = SERIAL, pause: float = 0, **knobs: Any) -> Path:
+def both(folder: Path, engine: Engine = SERIAL, **knobs: Any) -> Path:
     """Both stages; returns the folder of the distorted shards."""
     source_stage(folder / "sources", engine, **knobs)
-    distort_stage(folder / "sources", folder / "distorted", engine, pause=pause)
+    distort_stage(folder / "sources", folder / "distorted", engine)
     return folder / "distorted"
 
 
@@ -133,7 +125,3 @@ def content(folder: Path) -> dict[str, str]:
     """sha256 of every file in ``folder`` and below, by its relative name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-if __name__ == "__main__":
-    both(Path(sys.argv[1]), Engine(sys.argv[2], int(sys.argv[3])), float(sys.argv[4]))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipeline.engine import Engine
 from pipeline.shards import plan
 from pipeline.shards.build import build_distorted
 from pipeline.shards.reader import ShardSet
+from tests.faults.crash import wait_until
 from tests.shards import stand_in
 from tests.shards.stand_in import content
 
@@ -159,7 +160,7 @@ def test_an_error_says_which_source_it_was(undisturbed: Path, tmp_path: Path) ->
     with pytest.raises(ZeroDivisionError) as caught:
         build_distorted(broken)
     assert caught.value.__notes__ == [
-        "while distorting set noise, source 2, type 0, level 0, seed 11; to replay it: "
+        "while distorting set noise, source 2, type 0, level 0, key 000002-000, seed 11; to replay it: "
         "synthetic-iqa remake --set noise --key 000002-000 --seed 11 --out 000002-000.png"
     ]
     assert not list(tmp_path.iterdir())
@@ -171,20 +172,29 @@ def explode(image: np.ndarray, random: np.random.Generator):
 
 
 def test_the_build_killed_half_way_ends_with_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.shards.stand_in", str(tmp_path), "processes", "2", "0.006"]
-    distorted = tmp_path / "distorted"
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
-        while run.poll() is None and not list(distorted.glob("*.meta.json")):
-            time.sleep(0.005)
-        os.kill(run.pid, signal.SIGKILL)
+    """Killed when one of the three blocks stands still in the middle and the others are done."""
+    shutil.copytree(undisturbed / "sources", tmp_path / "sources")
+    shutil.copy(ROOT / "manifests" / "profiles" / "tiny.yaml", tmp_path / "params.yaml")
+    distorted, held = tmp_path / "distorted", tmp_path / "held"
+    command = [sys.executable, "-m", "tests.faults.stop", str(tmp_path), "processes", ""]
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
+
+        def there() -> bool:
+            return run.poll() is not None or (held.exists() and len(list(distorted.glob("*.meta.json"))) == 4)
+
+        try:
+            wait_until(there, "the end of two blocks")
+        finally:
+            run.kill()
     assert run.returncode == -signal.SIGKILL
-    assert 1 <= len(list(distorted.glob("*.meta.json"))) < 6 and not (distorted / "manifest.json").exists()
+    assert not (distorted / "manifest.json").exists()
     with pytest.raises(ArtifactError, match="manifest.json: missing"):
         ShardSet(distorted)
     (distorted / "distorted-00004.tar.1.tmp").write_bytes(b"what a killed writer leaves behind")
     kept = {path.name: path.stat().st_mtime_ns for path in distorted.glob("*.tar") if has_record(path)}
-    stand_in.both(tmp_path)
-    assert content(tmp_path) == content(undisturbed)
+    assert len(kept) == 4
+    stand_in.distort_stage(tmp_path / "sources", distorted)
+    assert content(distorted) == content(undisturbed / "distorted")
     assert {name: (distorted / name).stat().st_mtime_ns for name in kept} == kept
 
 
