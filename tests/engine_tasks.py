@@ -99,6 +99,12 @@ def say_and_die(task: tuple[int, str]) -> int:
     return number
 
 
+def stand_still(folder: str) -> None:
+    """Leave a file named after this process, and do nothing for an hour."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(3600)
+
+
 def main(engine: str, folder: str, locks: str = "") -> None:
     """Four tasks that tick on two workers: to be killed."""
     Engine(engine, 2, crumbs=Path(locks) if locks else None).map(

@@ -61,6 +61,31 @@ def test_a_stage_that_is_told_to_stop_ends_its_workers_and_says_one_line(
     assert content(tmp_path / "distorted") == content(undisturbed / "distorted")
 
 
+RANKS = """
+import signal, sys
+from pipeline.training.launch import launch
+from tests.engine_tasks import stand_still
+signal.signal(signal.SIGINT, signal.default_int_handler)
+launch(stand_still, 2, "cpu", sys.argv[1])
+"""
+
+
+def test_ranks_end_with_a_training_that_is_told_to_stop(tmp_path: Path) -> None:
+    """Also where the signal reaches the stage alone, and none of its ranks."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", RANKS, str(tmp_path)], cwd=ROOT, env=environment) as stage:
+        try:
+            wait_until(lambda: stage.poll() is not None or len(list(tmp_path.iterdir())) == 2, "two ranks")
+            assert stage.poll() is None
+            stage.send_signal(signal.SIGINT)
+            stage.wait(timeout=600)  # the ranks themselves would take an hour
+        finally:
+            stage.kill()
+    assert stage.returncode == -signal.SIGINT
+    ranks = [int(path.name) for path in tmp_path.iterdir()]
+    wait_until(lambda: all(gone(rank) for rank in ranks), "the ranks' end")
+
+
 def held(folder: Path) -> int:
     """The process that stands still; 0 while none does."""
     try:
