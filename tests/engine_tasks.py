@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -95,6 +96,42 @@ def say_and_die(task: tuple[int, str]) -> int:
         if not Path(flag).exists():
             Path(flag).touch()
             crumbs.leave("while dying for the first time")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+class Stubborn(ValueError):
+    """An error that cannot be put together again from what it keeps."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+        self.add_note("while being stubborn")
+
+
+def cannot_be_sent(number: int) -> object:
+    """Task 1 raises what can be packed and not unpacked, task 2 what cannot be packed, task 3 returns such a thing."""
+    if number == 1:
+        raise Stubborn("this", "that")
+    if number == 2:
+        raise Unlucky("with a lock", threading.Lock())
+    return threading.Lock() if number == 3 else number
+
+
+def exit_hard(number: int) -> int:
+    """Task 1 ends its process without a word, as a C library may."""
+    if number == 1:
+        os._exit(3)
+    return number
+
+
+def die_and_leave_a_child(task: tuple[int, str]) -> int:
+    """Task 1 kills its worker the first time, and a process that it has forked lives on with the worker's pipe."""
+    number, flag = task
+    if number == 1 and not Path(flag).exists():
+        child = os.fork()
+        if not child:
+            time.sleep(3600)
+        Path(flag).write_text(str(child))
         os.kill(os.getpid(), signal.SIGKILL)
     return number
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -57,6 +59,44 @@ def test_an_error_stops_the_run_and_is_not_retried(name: str, tmp_path: Path, re
 def test_a_task_that_asks_to_exit_is_an_error_and_no_end_of_the_run(name: str) -> None:
     with pytest.raises(EngineError, match=r"a task asked to exit \(0\): 1"):
         Engine(name, 2).map(engine_tasks.leave, [0, 1, 2], describe="leave")
+
+
+@pytest.mark.parametrize(("first", "message"), [(1, "Stubborn: this and that"), (2, "Unlucky: "), (3, "TypeError: ")])
+def test_what_cannot_be_sent_back_is_an_error_in_words(first: int, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message) as caught:
+        Engine("processes", 2).map(engine_tasks.cannot_be_sent, [first, 0], describe="send")
+    assert not isinstance(caught.value, EngineError) and multiprocessing.active_children() == []
+    if first == 1:
+        assert caught.value.__notes__ == ["while being stubborn"]
+        assert "in cannot_be_sent" in str(caught.value.__cause__)
+
+
+def test_a_task_that_cannot_be_sent_is_its_own_error_and_leaves_no_worker() -> None:
+    with pytest.raises(TypeError, match="cannot pickle"):
+        Engine("processes", 2).map(engine_tasks.square, [threading.Lock(), threading.Lock()], describe="send")  # type: ignore[list-item]
+    assert multiprocessing.active_children() == []
+
+
+def test_an_error_shows_where_in_the_worker_it_was() -> None:
+    with pytest.raises(engine_tasks.Unlucky) as caught:
+        Engine("processes", 2).map(engine_tasks.fail_on_three, list(range(8)), describe="fail")
+    assert "in fail_on_three" in str(caught.value.__cause__) and multiprocessing.active_children() == []
+
+
+def test_a_worker_that_exits_is_told_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(EngineError, match=r"^a worker process died 3 times on one task \(exit code 3\): 1$"):
+        Engine("processes", 2).map(engine_tasks.exit_hard, [0, 1, 2], describe="exit")
+    assert "a worker process died (exit code 3) on 1; trying again, 1 of 2" in capsys.readouterr().err
+    assert multiprocessing.active_children() == []
+
+
+def test_a_death_is_seen_though_a_child_of_the_workers_holds_its_pipe(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    tasks = [(number, str(flag)) for number in range(3)]
+    try:
+        assert Engine("processes", 2).map(engine_tasks.die_and_leave_a_child, tasks, describe="die") == [0, 1, 2]
+    finally:
+        os.kill(int(flag.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", ["serial", "processes", "ray"])

@@ -21,6 +21,7 @@ from pipeline.engine.crumbs import Trail
 from pipeline.engine.deaths import Deaths
 from pipeline.engine.worker import die_with_parent, work
 
+PULSE = 1  # seconds between looks at who lives: a child of a worker's may hold its pipe open after its death
 PATIENCE = 30  # seconds for a worker that has nothing left to do to be gone, before it is killed
 
 
@@ -36,14 +37,15 @@ def run(
     try:
         for _ in range(min(workers, len(tasks))):  # they start side by side
             pool.append(_Worker(trail))
-        idle, busy = deque(pool), dict[Any, _Worker]()
+        idle, busy = deque(pool), dict[Connection, _Worker]()
         while waiting or busy:
             while waiting and idle:
                 worker, index = idle.popleft(), waiting.popleft()
                 worker.give(function, index, tasks[index])
-                busy |= {worker.pipe: worker, worker.process.sentinel: worker}
-            for worker in {busy[ready] for ready in connection.wait(list(busy))}:
-                del busy[worker.pipe], busy[worker.process.sentinel]
+                busy[worker.pipe] = worker
+            ready = connection.wait(list(busy), PULSE)
+            for worker in [busy[pipe] for pipe in busy if pipe in ready or not busy[pipe].process.is_alive()]:
+                del busy[worker.pipe]
                 if (answer := worker.answer()) is not None:
                     idle.append(worker)
                     yield worker.index, answer
