@@ -36,10 +36,8 @@ class ArtifactError(Refusal, RuntimeError):
 
 @dataclass(frozen=True)
 class ShardMeta:
-    """The record beside a shard (``<name>.meta.json``).
-
-    ``companions`` maps files written with it to their sha256; ``left_out`` maps what should have been in it and could
-    not be made to the reason (empty, but where a stage is allowed to go on without).
+    """The record beside a shard (``<name>.meta.json``): ``companions`` maps files written with it to their sha256,
+    ``left_out`` what should have been in it and could not be made to the reason (if a stage may go on without).
     """
 
     name: str
@@ -81,10 +79,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_beside(path)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -143,12 +140,10 @@ def write_table(path: Path, table: pa.Table, *, byte_stream_split: Sequence[str]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    split: list[str] = []
-    plain: list[str] = []
-    for field in table.schema:
-        nested = pa.types.is_fixed_size_list(field.type) or pa.types.is_list(field.type)
-        column = f"{field.name}.list.element" if nested else field.name
-        (split if field.name in byte_stream_split else plain).append(column)
+    lists = {one.name for one in table.schema if pa.types.is_fixed_size_list(one.type) or pa.types.is_list(one.type)}
+    leaves = {name: f"{name}.list.element" if name in lists else name for name in table.column_names}
+    split = [leaf for name, leaf in leaves.items() if name in byte_stream_split]
+    plain = [leaf for name, leaf in leaves.items() if name not in byte_stream_split]
     with replacing(Path(path)) as temporary:
         pq.write_table(
             table.combine_chunks(),  # pages end where chunks do: they would tell how the table was put together
@@ -230,18 +225,17 @@ def is_current(shard: Path, fingerprint: str) -> bool:
     """Whether ``shard`` is whole and was made from what ``fingerprint`` stands for (its sha256 is computed: 1 GB/s)."""
     try:
         meta = read_meta(shard)
-        if meta.fingerprint != fingerprint or shard.stat().st_size != meta.bytes or sha256_file(shard) != meta.sha256:
-            return False
-        return all(sha256_file(shard.with_name(name)) == digest for name, digest in meta.companions.items())
+        files = {shard.name: meta.sha256, **meta.companions}.items()
+        return meta.fingerprint == fingerprint and all(sha256_file(shard.with_name(n)) == digest for n, digest in files)
     except (ArtifactError, OSError):
         return False
 
 
 def commit_manifest(folder: Path, shards: Sequence[ShardMeta], pattern: str, about: Mapping[str, object]) -> None:
-    """Remove surplus files of ``pattern`` (of whole names) and what killed writers left, then write the manifest."""
-    keep = {MANIFEST}
-    for shard in shards:
-        keep |= {shard.name, f"{shard.name}.meta.json", *shard.companions}
+    """Remove surplus files of ``pattern`` (of whole names) and what killed writers left, then write the manifest, in
+    which ``about`` may name ``companions`` of the whole folder, already written, and their sha256.
+    """
+    keep = {MANIFEST}.union(*({shard.name, f"{shard.name}.meta.json", *shard.companions} for shard in shards))
     for path in sorted(folder.iterdir()):
         if path.name not in keep and re.fullmatch(f"{pattern}|{TEMPORARY}", path.name):
             path.unlink()
@@ -250,18 +244,20 @@ def commit_manifest(folder: Path, shards: Sequence[ShardMeta], pattern: str, abo
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], list[ShardMeta]]:
-    """A folder's manifest and its shards, checked for presence and size; :class:`ArtifactError` names what is off."""
+    """A folder's manifest and its shards, with presence, size and companions checked (:class:`ArtifactError`)."""
     path = folder / MANIFEST
     content = read_sealed(path)
-    shards = listed_shards(content, str(path))
+    shards, companions = listed_shards(content, str(path)), listed_companions(content, str(path))
+    for name in (*(name for shard in shards for name in (shard.name, *shard.companions)), *companions):
+        if not (folder / name).is_file():
+            raise ArtifactError(f"{folder / name}: listed in the manifest and missing")
     for shard in shards:
-        for name in (shard.name, *shard.companions):
-            if not (folder / name).is_file():
-                raise ArtifactError(f"{folder / name}: listed in the manifest and missing")
-        size = (folder / shard.name).stat().st_size
+        path, size = folder / shard.name, (folder / shard.name).stat().st_size
         if size != shard.bytes:
-            found = f"{size} bytes on disk, {shard.bytes} in the manifest"
-            raise ArtifactError(f"{folder / shard.name}: {found}: cut or overwritten")
+            raise ArtifactError(f"{path}: {size} bytes on disk, {shard.bytes} in the manifest: cut or overwritten")
+    for name, digest in companions.items():
+        if sha256_file(folder / name) != digest:
+            raise ArtifactError(f"{folder / name}: damaged (its sha256 is not the manifest's)")
     return content, shards
 
 
@@ -270,6 +266,14 @@ def listed_shards(content: dict[str, Any], name: str) -> list[ShardMeta]:
     if not isinstance(content.get("shards"), list):
         raise ArtifactError(f"{name}: not a manifest")
     return [_meta(entry, name) for entry in content["shards"]]
+
+
+def listed_companions(content: dict[str, Any], name: str) -> dict[str, str]:
+    """Name and sha256 of what a manifest lists beside shards: nothing in an older one, until its stage is run again."""
+    companions = content.get("companions", {})
+    if not isinstance(companions, dict) or not all(re.fullmatch(PLAIN_NAME, file) for file in companions):
+        raise ArtifactError(f"{name}: not a manifest (its companions are no plain file names)")
+    return companions
 
 
 def _meta(entry: Any, name: str) -> ShardMeta:
@@ -286,8 +290,8 @@ def _meta(entry: Any, name: str) -> ShardMeta:
     return ShardMeta(**entry)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

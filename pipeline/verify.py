@@ -18,6 +18,7 @@ from pipeline.artifacts import (
     MANIFEST,
     ArtifactError,
     ShardMeta,
+    listed_companions,
     listed_shards,
     meta_path,
     read_meta,
@@ -30,15 +31,16 @@ from pipeline.shards.reader import ShardSet
 
 @dataclass(frozen=True)
 class Check:
-    """A shard to verify, or (without ``meta``) a manifest that can't be read and why."""
+    """A shard to verify; without ``meta`` another file, by its sha256, or a manifest that can't be read and why."""
 
     path: Path
-    meta: ShardMeta | None
+    meta: ShardMeta | None = None
+    sha256: str = ""
     problem: str = ""
 
 
 def checks(folder: Path) -> list[Check]:
-    """Every shard of every manifest in ``folder`` and below; :class:`ArtifactError` if there is no manifest."""
+    """All that every manifest in ``folder`` and below lists; :class:`ArtifactError` if there is no manifest."""
     manifests = sorted(folder.rglob(MANIFEST))
     if not manifests:
         raise ArtifactError(f"{folder}: no {MANIFEST} here or below")
@@ -47,17 +49,13 @@ def checks(folder: Path) -> list[Check]:
 
 def problems(check: Check) -> list[str]:
     """What is wrong with a shard, its companions (sha256) and its record; each line begins with the file."""
-    if check.meta is None:
+    if check.problem:
         return [check.problem]
-    found, wanted = [], {check.path.name: check.meta.sha256, **check.meta.companions}
-    for name, digest in wanted.items():
-        path = check.path.with_name(name)
-        if not path.is_file():
-            found.append(f"{path}: listed in the manifest and missing")
-        elif sha256_file(path) != digest:
-            size, said = path.stat().st_size, check.meta.bytes
-            cut = f" ({size} bytes on disk, {said} in the manifest)" if path == check.path and size != said else ""
-            found.append(f"{path}: damaged, its sha256 is not the manifest's{cut}")
+    if check.meta is None:
+        return _damage(check.path, check.sha256)
+    found = _damage(check.path, check.meta.sha256, check.meta.bytes)
+    for name, digest in check.meta.companions.items():
+        found += _damage(check.path.with_name(name), digest)
     try:
         if read_meta(check.path) != check.meta:
             found.append(f"{meta_path(check.path)}: not what the manifest says of this shard")
@@ -106,10 +104,22 @@ def _opened(folder: Path, state: str) -> ShardSet:
     return ShardSet(folder)
 
 
+def _damage(path: Path, sha256: str, said: int | None = None) -> list[str]:
+    if not path.is_file():
+        return [f"{path}: listed in the manifest and missing"]
+    if sha256_file(path) == sha256:
+        return []
+    size = path.stat().st_size
+    cut = "" if said in (None, size) else f" ({size} bytes on disk, {said} in the manifest)"
+    return [f"{path}: damaged, its sha256 is not the manifest's{cut}"]
+
+
 def _of_manifest(manifest: Path) -> Iterator[Check]:
     try:
-        entries = listed_shards(read_sealed(manifest), str(manifest))
+        content = read_sealed(manifest)
+        shards, companions = listed_shards(content, str(manifest)), listed_companions(content, str(manifest))
     except ArtifactError as error:
-        yield Check(manifest, None, str(error))
+        yield Check(manifest, problem=str(error))
     else:
-        yield from (Check(manifest.parent / meta.name, meta) for meta in entries)
+        yield from (Check(manifest.parent / meta.name, meta) for meta in shards)
+        yield from (Check(manifest.parent / name, sha256=digest) for name, digest in companions.items())

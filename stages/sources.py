@@ -23,16 +23,16 @@ def run(params: Params, set_name: str) -> None:
     knobs, folder = params.sources, (DATA / "sources" / set_name).resolve()
     maker = _maker(params, set_name)
     sources.compile_kernels()
-    tasks = [
-        SourceTask(maker, block, folder, knobs.codec, {"set": set_name, "maker": maker.inputs(block.sources)})
-        for block in plan.blocks(maker.count, knobs.per_shard)
-    ]
+    blocks = plan.blocks(maker.count, knobs.per_shard)
+    parts = [{"set": set_name, "maker": maker.inputs(block.sources)} for block in blocks]
+    tasks = [SourceTask(maker, block, folder, knobs.codec, part) for block, part in zip(blocks, parts, strict=True)]
     folders.require_space(folder, 3 * maker.count * knobs.size**2, f"the sources of {set_name}")
     with folders.folder_lock(folder, LOCKS):
         shards = engine(params.run).map(build_sources, tasks, describe=f"sources {set_name}")
         tables = [artifacts.read_table(folder / name) for shard in shards for name in shard.companions]
-        artifacts.write_table(folder / "sources.parquet", pa.concat_tables(tables))
-        about = about_sources(set_name, knobs.codec, maker)
+        table = folder / "sources.parquet"
+        artifacts.write_table(table, pa.concat_tables(tables))
+        about = about_sources(set_name, knobs.codec, maker) | {"companions": {table.name: artifacts.sha256_file(table)}}
         artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about)
 
 

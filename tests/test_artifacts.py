@@ -319,6 +319,26 @@ def test_the_manifest_reader_names_what_is_missing_cut_or_listed_wrongly(tmp_pat
             artifacts.read_manifest(tmp_path)
 
 
+def test_a_file_of_the_whole_folder_is_held_against_the_manifest(tmp_path: Path) -> None:
+    shards, path = committed(tmp_path), tmp_path / "all.parquet"
+    path.write_bytes(b"table")
+    about = {"companions": {path.name: artifacts.sha256_file(path)}}
+    artifacts.commit_manifest(tmp_path, shards, PATTERN, about)
+    assert artifacts.read_manifest(tmp_path)[1] == shards
+    for content, message in (
+        (b"tablE", r"all.parquet: damaged \(its sha256 is not the manifest's\)"),
+        (b"tab", r"all.parquet: damaged \(its sha256 is not the manifest's\)"),
+        (None, "all.parquet: listed in the manifest and missing"),
+    ):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(ArtifactError, match=message):
+            artifacts.read_manifest(tmp_path)
+    for companions in ([], {"../all.parquet": ""}, {"a/b": ""}):
+        artifacts.commit_manifest(tmp_path, shards, PATTERN, {"companions": companions})
+        with pytest.raises(ArtifactError, match="manifest.json: not a manifest"):
+            artifacts.read_manifest(tmp_path)
+
+
 def test_a_shard_that_the_manifest_does_not_list_is_not_read(tmp_path: Path) -> None:
     committed(tmp_path)
     commit(tmp_path, 7)

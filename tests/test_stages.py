@@ -15,9 +15,18 @@ import stages.released
 import stages.sources
 import stages.statistics
 from pipeline import distortions, images
-from pipeline.artifacts import ArtifactError, read_json, read_manifest, sha256_bytes, write_json
+from pipeline.artifacts import (
+    ArtifactError,
+    read_json,
+    read_manifest,
+    read_sealed,
+    sha256_bytes,
+    write_json,
+    write_sealed,
+)
 from pipeline.params import Params, load
 from pipeline.shards.reader import ShardSet
+from pipeline.verify import checks, problems
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +42,27 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 
 def prints(name: str) -> list[str]:
     return [shard.fingerprint for shard in read_manifest(Path("data") / name)[1]]
+
+
+def test_the_table_of_all_sources_is_in_the_manifest_and_a_manifest_without_it_costs_no_drawing(params: Params) -> None:
+    stages.sources.run(params, "textured_dead_leaves")
+    folder = Path("data/sources/textured_dead_leaves")
+    manifest, drawn = (folder / "manifest.json").read_bytes(), (folder / "sources-00000.tar").stat().st_mtime_ns
+    table = folder / "sources.parquet"
+    whole = table.read_bytes()
+    for place in (5, len(whole) // 2, len(whole) - 2):
+        table.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        found = [text for check in checks(folder) for text in problems(check)]
+        assert found == [f"{table}: damaged, its sha256 is not the manifest's"]
+        with pytest.raises(ArtifactError, match="sources.parquet: damaged"):
+            ShardSet(folder)
+    content = read_sealed(folder / "manifest.json")
+    del content["companions"]
+    write_sealed(folder / "manifest.json", content)  # as written before tables of the whole folder were listed
+    assert len(ShardSet(folder)) == 2
+    stages.sources.run(params, "textured_dead_leaves")
+    assert ((folder / "manifest.json").read_bytes(), table.read_bytes()) == (manifest, whole)
+    assert (folder / "sources-00000.tar").stat().st_mtime_ns == drawn
 
 
 def test_another_distortion_table_rebuilds_the_shards(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:

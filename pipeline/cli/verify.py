@@ -21,16 +21,16 @@ def verify(
     palettes: Annotated[Path | None, typer.Option(help="Photographs, if sets were drawn with a folder's.")] = None,
     textures: Annotated[Path | None, typer.Option(help="Textures, if sets were drawn with a folder's.")] = None,
 ) -> None:
-    """Check every shard, its table and its record against the manifest's sha256. Exit code 1 on damage."""
+    """Check every shard, the tables and the records against the manifest's sha256. Exit code 1 on damage."""
     from pipeline.engine import progress
     from pipeline.verify import checks, problems
 
-    shards = [check for folder in folders for check in checks(folder)]
-    damage = [text for found in progress(map(problems, shards), total=len(shards), describe="verify") for text in found]
-    size = sum(check.meta.bytes for check in shards if check.meta) / 1e9
-    said = f"{len(shards)} shards, {size:.2f} GB"
+    todo = [check for folder in folders for check in checks(folder)]
+    damage = [text for found in progress(map(problems, todo), total=len(todo), describe="verify") for text in found]
+    shards = [check.meta for check in todo if check.meta]
+    said = f"{len(shards)} shards, {sum(shard.bytes for shard in shards) / 1e9:.2f} GB"
     if fraction and not damage:  # a damaged shard has nothing to compare with
-        places = sorted({check.path.parent for check in shards})
+        places = sorted({check.path.parent for check in todo})
         count, damage = _remade(places, fraction, seed, workers, palettes, textures)
         said += f", {count} samples made again"
     for text in damage:
