@@ -24,7 +24,7 @@ def run(params: Params, set_name: str) -> None:
     maker = _maker(params, set_name)
     sources.compile_kernels()
     blocks = plan.blocks(maker.count, knobs.per_shard)
-    parts = [{"set": set_name, "maker": maker.inputs(block.sources)} for block in blocks]
+    parts: list[dict[str, object]] = [{"set": set_name, "maker": maker.inputs(block.sources)} for block in blocks]
     tasks = [SourceTask(maker, block, folder, knobs.codec, part) for block, part in zip(blocks, parts, strict=True)]
     folders.require_space(folder, 3 * maker.count * knobs.size**2, f"the sources of {set_name}")
     with folders.folder_lock(folder, LOCKS):
