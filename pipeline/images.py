@@ -22,6 +22,7 @@ from pipeline.jxl_header import jxl_header
 MAX_PIXELS = 2**26  # 8192 x 8192: 192 MiB as RGB
 CODECS = ("qoi", "png", "webp", "jxl")
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_CMYK = "CMYK, which has no meaning without its profile: convert it to RGB first"
 _QOI_END = b"\x00" * 7 + b"\x01"
 _JXL_CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 
@@ -71,6 +72,14 @@ def decode(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) ->
     if pixels.shape[:2] != (height, width):
         raise ImageError(f"{name}: the header says {width} x {height}, the decoder gives {pixels.shape}")
     return _to_rgb8(pixels, top, name)
+
+
+def jxl_transparent_share(data: bytes) -> float:
+    """Share of a JPEG XL's pixels, of one that :func:`decode` takes, whose alpha is below one half."""
+    pixels, top = _jxl_pixels(data)
+    if pixels.ndim == 2 or pixels.shape[2] % 2:
+        return 0.0
+    return float((pixels[..., -1] <= top // 2).mean())
 
 
 def encode(image: np.ndarray, codec: str = "qoi") -> bytes:
@@ -158,6 +167,10 @@ def _jxl_pixels(data: bytes) -> tuple[np.ndarray, int]:
         raise ImageError("an animation")
     if header.floating:
         raise ImageError("floating-point samples are not handled")
+    if header.black:
+        raise ImageError(_CMYK)
+    if header.premultiplied:
+        raise ImageError("colours that are multiplied by alpha are not handled")
     return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True)), 2**header.bits - 1
 
 
@@ -170,7 +183,7 @@ def _plain_mode(picture: Image.Image) -> Image.Image:
     """``picture`` in mode L, RGB or RGBA."""
     mode = picture.mode
     if mode in ("CMYK", "YCCK"):
-        raise ImageError("CMYK, which has no meaning without its profile: convert it to RGB first")
+        raise ImageError(_CMYK)
     if mode in ("1", "L", "P", "RGB") and "transparency" in picture.info:
         return picture.convert("RGBA")
     if mode in ("1", "P"):

@@ -6,18 +6,30 @@ from dataclasses import dataclass
 
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _SIZE_BITS = (9, 13, 18, 30)
-_SAMPLE_BITS = (8, 10, 12)
+_ENUM = (0, 1, (4, 2), (6, 18))  # values of a choice of four: a number, or so many bits and what is added to them
+_ALPHA, _SPOT, _BLACK, _CFA = 0, 2, 4, 5  # kinds of extra channels
+_RGB, _GREY = 0, 1
+_SRGB = (1, 1, 13)  # white point D65, primaries, transfer function
+_LONGEST = 2**11  # bytes that are looked at: a dozen extra channels with names
 
 
 @dataclass(frozen=True)
 class JxlHeader:
-    """Size in pixels, bits a sample (the largest is ``2**bits - 1``), whether samples are floats, whether it moves."""
+    """Size in pixels, bits a sample (the largest is ``2**bits - 1``), whether samples are floats, whether it moves.
+
+    Of its extra channels: ``alpha``, whether colours are ``premultiplied`` by it, and ``black``, the K of CMYK.
+    ``srgb``: the colours are sRGB's, or grey; else they are of a space that it names, or of a profile in it.
+    """
 
     height: int
     width: int
     bits: int
     floating: bool
     animated: bool
+    alpha: bool = False
+    premultiplied: bool = False
+    black: bool = False
+    srgb: bool = True
 
 
 def jxl_header(data: bytes) -> JxlHeader:
@@ -37,10 +49,52 @@ def jxl_header(data: bytes) -> JxlHeader:
             raise ValueError("a preview image is not handled")
         if bits.take(1):
             return JxlHeader(height, width, 8, False, True)
-    floating, choice = bool(bits.take(1)), bits.take(2)
+    depth, floating = _depth(bits)
     if floating:
         return JxlHeader(height, width, 32, True, False)
-    return JxlHeader(height, width, _SAMPLE_BITS[choice] if choice < 3 else bits.take(6) + 1, False, False)
+    bits.take(1)  # whether 16 bits do while decoding
+    kinds = [_extra(bits) for _ in range(bits.choice(0, 1, (4, 2), (12, 1)))]
+    bits.take(1)  # whether it is lossy
+    alpha, black = (any(kind == wanted for kind, _ in kinds) for wanted in (_ALPHA, _BLACK))
+    return JxlHeader(height, width, depth, False, False, alpha, any(by for _, by in kinds), black, _is_srgb(bits))
+
+
+def _depth(bits: _Bits) -> tuple[int, bool]:
+    if not bits.take(1):
+        return bits.choice(8, 10, 12, (6, 1)), False
+    depth = bits.choice(32, 16, 24, (6, 1))
+    bits.take(4)  # of the exponent
+    return depth, True
+
+
+def _extra(bits: _Bits) -> tuple[int, bool]:
+    """The kind of an extra channel, and whether it is an alpha that the colours are multiplied by."""
+    if bits.take(1):
+        return _ALPHA, False
+    kind = bits.choice(*_ENUM)
+    _depth(bits)
+    bits.choice(0, 3, 4, (3, 1))  # how much smaller it is
+    bits.take(8 * bits.choice(0, (4, 0), (5, 16), (10, 48)))  # its name
+    if kind == _SPOT:
+        bits.take(4 * 16)
+    if kind == _CFA:
+        bits.choice(1, (2, 0), (4, 3), (8, 19))
+    return kind, kind == _ALPHA and bool(bits.take(1))
+
+
+def _is_srgb(bits: _Bits) -> bool:
+    if bits.take(1):
+        return True
+    profile, space = bits.take(1), bits.choice(*_ENUM)
+    if space == _GREY or profile or space != _RGB:
+        return space == _GREY
+    white = bits.choice(*_ENUM)
+    if white != _SRGB[0]:
+        return False
+    primaries = bits.choice(*_ENUM)
+    if primaries != _SRGB[1]:  # or numbers of its own follow
+        return False
+    return not bits.take(1) and bits.choice(*_ENUM) == _SRGB[2]
 
 
 def _size(bits: _Bits) -> tuple[int, int]:
@@ -56,7 +110,7 @@ def _size(bits: _Bits) -> tuple[int, int]:
 def _codestream(data: bytes) -> bytes:
     """The start of the codestream: ``data`` itself, or the payload of the first ``jxlc`` or ``jxlp`` box."""
     if data[:2] == b"\xff\x0a":
-        return data[:64]
+        return data[:_LONGEST]
     position = 0
     while position + 8 <= len(data):
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
@@ -65,7 +119,7 @@ def _codestream(data: bytes) -> bytes:
             length, head = int.from_bytes(data[position + 8 : position + 16], "big"), 16
         start = position + head + (4 if kind == b"jxlp" else 0)
         if kind in (b"jxlc", b"jxlp"):
-            return data[start : start + 64]
+            return data[start : start + _LONGEST]
         if length < head:
             break
         position += length
@@ -84,3 +138,8 @@ class _Bits:
         taken = self.value & ((1 << count) - 1)
         self.value, self.left = self.value >> count, self.left - count
         return taken
+
+    def choice(self, *options: int | tuple[int, int]) -> int:
+        """One of four, by two bits: a number, or the number in so many bits plus another."""
+        option = options[self.take(2)]
+        return option if isinstance(option, int) else self.take(option[0]) + option[1]

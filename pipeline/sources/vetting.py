@@ -12,10 +12,12 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from pipeline import images
 from pipeline.artifacts import sha256_bytes
+from pipeline.jxl_header import jxl_header
 
 LIMIT = 2**28
 """Bytes of one file: 256 MiB."""
 
+_UNKNOWN = b"the colours of a JPEG XL that are not sRGB's: its decoder gives no profile to convert them by"
 _PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError)
 """ValueError: the four letters of a damaged profile's colour space need not be ASCII, and Pillow decodes them so."""
 
@@ -68,7 +70,8 @@ def vet(data: bytes, rules: ImageRules) -> Vetted:
     """Decode, lay over white, bring to sRGB, trim, reduce and judge ``data``.
 
     Reasons: ``broken`` (truncated), ``format`` (GIF, TIFF, AVIF, whatever is not read), ``animated``, ``colour mode``
-    (CMYK, floats), ``too large``, ``transparent``, ``profile`` (unreadable), ``blank``, ``small``, ``grey``.
+    (CMYK, floats), ``too large``, ``transparent``, ``profile`` (unreadable; of JPEG XL any but sRGB), ``blank``,
+    ``small``, ``grey``.
     """
     try:
         image = images.decode(data, max_pixels=rules.max_pixels)
@@ -104,7 +107,7 @@ def _reason(message: str) -> str:
         (("animation",), "animated"),
         (("not a PNG",), "format"),
         (("over the cap",), "too large"),
-        (("CMYK", "colour mode", "channels", "samples of type", "floating-point"), "colour mode"),
+        (("CMYK", "colour mode", "channels", "samples of type", "floating-point", "multiplied by"), "colour mode"),
     ):
         if any(word in message for word in words):
             return reason
@@ -120,7 +123,9 @@ def _header(data: bytes) -> tuple[str, float, bytes]:
                 share = float((np.asarray(picture.convert("RGBA"))[..., 3] < 128).mean())
             return picture.mode, share, _foreign(picture.info.get("icc_profile", b""))
     except UnidentifiedImageError:  # JPEG XL, which Pillow does not know
-        return "RGB", 0.0, b""
+        header = jxl_header(data)
+        share = images.jxl_transparent_share(data) if header.alpha else 0.0
+        return "RGBA" if header.alpha else "RGB", share, b"" if header.srgb else _UNKNOWN
 
 
 def _foreign(profile: bytes) -> bytes:
