@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"Refusal", "artifacts", "engine", "folders", "image_headers", "images", "jxl_header", "params", "seeding"},
+    {"Refusal", "artifacts", "engine", "folders", "images", "params", "seeding"},
     {"databases", "distortions", "encoder", "shards", "sources"},
     {"features", "remake", "training"},
     {"scoring", "evaluation", "report", "profiles", "verify"},
@@ -19,7 +19,7 @@ FLOORS = (
 )
 SIDEWAYS = {  # (who, what) on one floor, beside the ground's own
     ("engine", "Refusal"), ("images", "Refusal"), ("artifacts", "Refusal"), ("params", "Refusal"),
-    ("folders", "artifacts"), ("images", "image_headers"), ("images", "jxl_header"), ("image_headers", "jxl_header"),
+    ("folders", "artifacts"),
 }  # fmt: skip
 LAZY = {"torch", "ray", "webdataset", "dask", "distributed", "matplotlib", "sklearn", "datasets", "tqdm"}
 TORCH = {"encoder", "training", "features", "scoring"}  # nouns whose modules may import torch at their top

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline import images
 from pipeline.images import CODECS, ImageError
-from pipeline.jxl_header import jxl_header
+from pipeline.images.jxl import jxl_header
 
 H, W = 20, 31
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from pipeline import images
 from pipeline.artifacts import sha256_bytes
-from pipeline.jxl_header import jxl_header
+from pipeline.images.jxl import jxl_header
 
 LIMIT = 2**28
 """Bytes of one file: 256 MiB."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import images
-from pipeline.jxl_header import jxl_header
+from pipeline.images.jxl import jxl_header
 from pipeline.sources.vetting import ImageRules, vet
 from tests.sources import fixtures
 

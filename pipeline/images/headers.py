@@ -5,7 +5,7 @@ Some codecs reserve the whole canvas when they open a file: 20 GB for an animate
 
 from __future__ import annotations
 
-from pipeline.jxl_header import jxl_header
+from pipeline.images.jxl import jxl_header
 
 _NO_FRAME = (0xC4, 0xC8, 0xCC)  # JPEG markers between SOF0 and SOF15 that are no frame header: DHT, JPG, DAC
 _NO_LENGTH = (0x01, *range(0xD0, 0xD9))  # JPEG markers that stand alone: TEM, RSTn, SOI

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline import Refusal
-from pipeline.image_headers import image_size
-from pipeline.jxl_header import jxl_header
+from pipeline.images.headers import image_size
+from pipeline.images.jxl import jxl_header
 
 MAX_PIXELS = 2**26  # 8192 x 8192: 192 MiB as RGB
 CODECS = ("qoi", "png", "webp", "jxl")
