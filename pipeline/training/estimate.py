@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pipeline.params import TrainParams
 from pipeline.training.projector import Model, build
 
-TRIAL = {"cpu": 16, "cuda": 128}  # crops of the trial step
+TRIAL = {"cpu": 16, "cuda": 128}  # crops of a trial step
+TRIALS = 3  # after one that does not count
 FEW = 4  # crops that shapes are counted on: two passes of two, for batch norms where a map has one place
 
 
@@ -37,7 +38,7 @@ class Estimate:
         memory = f"{_size(self.state + self.activations)} for the model ({_size(self.activations)} activations)"
         images = f"{_size(self.images)} of images, cache {cache}, {_size(self.squares)} of batches ahead"
         counts = f"{self.parameters / 1e6:.1f} M parameters, {self.steps:,} steps, {self.crops:,} crops"
-        length = "" if seconds is None else f", about {_duration(seconds)} by a trial step"
+        length = "" if seconds is None else f", about {_duration(seconds)} by trial steps if alone"
         return f"{counts}{length}\n{memory}, {images}"
 
 
@@ -79,27 +80,32 @@ def activations(model: Model, crops: int, side: int, width: int) -> int:
 
 
 def trial(model: nn.Module, params: TrainParams, device: torch.device, precision: str) -> float:
-    """Seconds of a crop, forward and backward, on a copy of ``model`` with noise: the second of two passes."""
+    """Seconds of a crop, forward and backward, on a copy of ``model`` with noise: the least of :data:`TRIALS` passes.
+
+    On the CPU they are those that its threads compute, by the number of threads: what others compute meanwhile is no
+    part of it.
+    """
     twin = copy.deepcopy(model)
     shape = (min(TRIAL[device.type], 2 * params.batch), 3, params.crop, params.crop)
     crops = torch.rand(shape, device=device, generator=torch.Generator(device).manual_seed(0))
     crops = crops.contiguous(memory_format=torch.channels_last)
-    seconds = 0.0
-    for _ in range(2):
+    passes = []
+    for _ in range(1 + TRIALS):
         start = _now(device)
         with torch.autocast(device.type, torch.bfloat16, precision == "bf16"):
             embeddings = twin(crops)
         embeddings.float().square().mean().backward()
-        seconds = _now(device) - start
+        passes.append(_now(device) - start)
     if device.type == "cuda":
         del twin, embeddings
         torch.cuda.empty_cache()  # what is free is asked next
-    return seconds / len(crops)
+    return min(passes[1:]) / len(crops)
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type == "cpu":
+        return time.process_time() / torch.get_num_threads()
+    torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
