@@ -1,4 +1,4 @@
-"""report: the page (report/index.html), and the loss curves as data for `dvc plots` (report/loss/)."""
+"""report: the page (report/index.html), and the curves of training as data for `dvc plots` (report/*/*.csv)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stages import DATA, METRICS, REPORT, entry
 def run(params: Params) -> None:
     """Write the page from what the other stages left."""
     found = content.collect(params, DATA, METRICS)
-    for path in (REPORT / "loss").glob("*.csv"):  # of an encoder that is no longer listed
+    for path in REPORT.glob("*/*.csv"):  # of an encoder that is no longer listed
         path.unlink()
-    for name, text in content.loss_tables(found).items():
-        artifacts.write_bytes(REPORT / "loss" / f"{name}.csv", text.encode())
+    for name, text in content.curves(found).items():
+        artifacts.write_bytes(REPORT / name, text.encode())
     artifacts.write_bytes(REPORT / "index.html", page.build(found).encode())
 
 

@@ -43,14 +43,15 @@ class SetFacts:
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's card, its loss at each step (None if it was not trained), and its probe: set -> accuracies (empty
-    where it was not probed, as metrics are not).
+    """An encoder's card, its loss and the probe's type accuracy (NaN where it was not run) at each step, which are None
+    if it was not trained, and its probe: set -> accuracies (empty where it was not probed, as metrics are not).
     """
 
     name: str
     card: Mapping[str, Any]
     steps: np.ndarray | None
     loss: np.ndarray | None
+    accuracy: np.ndarray | None
     probe: Mapping[str, Mapping[str, float]]
 
 
@@ -114,13 +115,17 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
     )
 
 
-def loss_tables(content: Content) -> dict[str, str]:
-    """The loss of each trained encoder at each step as CSV (step, loss), by the encoder's name: for ``dvc plots``."""
+def curves(content: Content) -> dict[str, str]:
+    """CSV for ``dvc plots`` by its path: the loss of each trained encoder at each step (``loss/NAME.csv``), and the
+    type accuracy of the probe after the steps where it was run (``type_accuracy/NAME.csv``).
+    """
     found = {}
     for encoder in content.encoders:
-        if encoder.steps is not None and encoder.loss is not None:
-            rows = (f"{step},{loss:.6g}\n" for step, loss in zip(encoder.steps, encoder.loss, strict=True))
-            found[encoder.name] = "step,loss\n" + "".join(rows)
+        for kind, values in (("loss", encoder.loss), ("type_accuracy", encoder.accuracy)):
+            if encoder.steps is not None and values is not None:
+                points = zip(encoder.steps, values, strict=True)
+                rows = (f"{step},{value:.6g}\n" for step, value in points if not np.isnan(value))
+                found[f"{kind}/{encoder.name}.csv"] = f"step,{kind}\n" + "".join(rows)
     return found
 
 
@@ -176,12 +181,12 @@ def _distortions(params: Params, data: Path) -> Sheet:
 def _encoder(name: str, data: Path, metrics: Path, probed: bool) -> Encoder:
     folder = data / "models" / name
     history = folder / "history.parquet"
-    steps = loss = None
+    steps = loss = accuracy = None
     if history.is_file():
-        table = read_table(history, ["step", "loss"])
-        steps, loss = table["step"].to_numpy(), table["loss"].to_numpy()
+        table = read_table(history, ["step", "loss", "type_accuracy"])
+        steps, loss, accuracy = (table[name].to_numpy() for name in ("step", "loss", "type_accuracy"))
     probe = _probe(metrics / "probe" / f"{name}.json") if probed else {}
-    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, probe)
+    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, accuracy, probe)
 
 
 def _probe(path: Path) -> dict[str, dict[str, float]]:

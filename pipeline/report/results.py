@@ -84,24 +84,40 @@ def likeness(content: Content) -> str:
 
 
 def training(content: Content) -> str:
-    """The loss of each trained encoder at each step."""
-    curves = []
+    """The loss of each trained encoder at each step, and the probe's type accuracy where it was run on the way."""
+    curves, learnt = [], []
     for encoder in content.encoders:
         if encoder.steps is not None and encoder.loss is not None and len(encoder.steps):
             step, loss = _smooth(encoder.steps, encoder.loss)
             curves.append(plots.Curve(encoder.name, step, loss, colours(content)[encoder.name]))
+            known = np.flatnonzero(~np.isnan(np.asarray(encoder.accuracy)))
+            if len(known) > 1:  # one point, after the last step, is the probe's own section
+                accuracy = np.asarray(encoder.accuracy)[known]
+                learnt.append(plots.Curve(encoder.name, encoder.steps[known], accuracy, colours(content)[encoder.name]))
     if not curves:
         return "<p>No encoder was trained in this run.</p>"
-    ends = ", ".join(f"{curve.name} {curve.y[0]:.2f} to {curve.y[-1]:.2f}" for curve in curves)
-    drawn = plots.lines(curves, x="step", y="loss", alt=f"Training loss against step: {ends}")
+    drawn = plots.lines(curves, x="step", y="loss", alt=f"Training loss against step: {_ends(curves)}")
     lines = [line(content, e.name, _course(e)) for e in content.encoders if e.loss is not None and len(e.loss)]
     columns = ("steps", "first loss", "last loss", "lowest")
     table = markup.table("Loss, mean of the first and last twentieth of the steps", columns, lines, corner="encoder")
     return (
         "<p>The supervised contrastive loss of each step: images of one class are to lie together, those of the "
         "other classes apart. It is a means and no result; the probe and the opinions say what was learnt.</p>"
-        f'<div class="plots two">{markup.figure(drawn, "Loss, the means of at most 200 stretches.")}{table}</div>'
+        f'<div class="plots two">{markup.figure(drawn, "Loss, the means of at most 200 stretches.")}{_learnt(learnt)}'
+        f"{table}</div>"
     )
+
+
+def _learnt(curves: list[plots.Curve]) -> str:
+    if not curves:
+        return ""
+    alt = f"Type accuracy of the probe against step: {_ends(curves)}"
+    drawn = plots.lines(curves, x="step", y="type accuracy", alt=alt, level=("chance", 1 / 25))
+    return markup.figure(drawn, "Type accuracy on a few held-out sources while it was trained; it decides nothing.")
+
+
+def _ends(curves: list[plots.Curve]) -> str:
+    return ", ".join(f"{curve.name} {curve.y[0]:.2f} to {curve.y[-1]:.2f}" for curve in curves)
 
 
 def probe(content: Content) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -165,12 +166,22 @@ def test_the_plane_keeps_likes_together_and_is_repeatable(run):
     assert np.bincount(found.opinions).tolist() == [0, 9, 9, 9, 9, 9]
 
 
-def test_loss_tables_have_every_step_of_the_trained(run):
+def test_curves_have_every_step_of_the_trained_and_the_probe_where_it_was_run(run):
     folder, params = run
-    found = content.loss_tables(content.collect(params, folder / "data", folder / "metrics"))
-    rows = found["dead_leaves"].splitlines()
-    assert list(found) == ["dead_leaves"]
+    found = content.curves(content.collect(params, folder / "data", folder / "metrics"))
+    assert list(found) == ["loss/dead_leaves.csv", "type_accuracy/dead_leaves.csv"]
+    rows = found["loss/dead_leaves.csv"].splitlines()
     assert rows[0] == "step,loss" and len(rows) == 301 and rows[1] == "0,6.3"
+    assert found["type_accuracy/dead_leaves.csv"] == "step,type_accuracy\n99,0.099\n199,0.199\n299,0.299\n"
+
+
+def test_the_probe_on_the_way_is_drawn_beside_the_loss(run, html):
+    assert 'aria-label="Type accuracy of the probe against step: dead_leaves 0.10 to 0.30"' in html
+    folder, params = run
+    found = content.collect(params, folder / "data", folder / "metrics")
+    last = np.where(np.arange(300) == 299, 0.3, np.nan)
+    once = [replace(e, accuracy=last) if e.accuracy is not None else e for e in found.encoders]
+    assert "Type accuracy of the probe" not in page.build(replace(found, encoders=tuple(once)))
 
 
 def test_stage_writes_the_page(run, html, monkeypatch, tmp_path):
@@ -184,7 +195,8 @@ def test_stage_writes_the_page(run, html, monkeypatch, tmp_path):
 
     report.run(load(Path("params.yaml")))
     assert (tmp_path / "report" / "index.html").read_text() == html
-    assert [path.name for path in (tmp_path / "report" / "loss").iterdir()] == ["dead_leaves.csv"]
+    for kind in ("loss", "type_accuracy"):
+        assert [path.name for path in (tmp_path / "report" / kind).iterdir()] == ["dead_leaves.csv"]
 
 
 def test_our_databases_find_their_published_names():
