@@ -75,7 +75,8 @@ def read_bytes(root: Path, row: Mapping[str, object]) -> bytes:
     except OSError as error:
         raise FeatureError(f"{row['image_id']}: {path} can't be read ({error.strerror})") from error
     if artifacts.sha256_bytes(data) != row["sha256"]:
-        raise FeatureError(f"{row['image_id']}: {path} has changed since the database was ingested; run ingest again")
+        again = "dvc does not look into run.paths: dvc repro -f -s ingest@NAME"
+        raise FeatureError(f"{row['image_id']}: {path} has changed since the database was ingested ({again})")
     return data
 
 
