@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ENCODINGS = (0, 2, 3, 8)  # plain, dictionary, run lengths: of the others some build a value on the one before it
-_KINDS = {
-    5: 2,
-    7: 2,
-    8: 4,
-}  # header of a data page, a dictionary, a data page of version 2 -> its field of the encoding
+# header of a data page, a dictionary, a data page of version 2 -> its field of the encoding
+_KINDS = {5: 2, 7: 2, 8: 4}
 _DEEPEST = 8  # structs in structs: a page's header has three
 
 
