@@ -1,13 +1,21 @@
-"""One thread for every library, set before any of them is imported: the tests share their cores and want equal bits."""
+"""One thread for every library, set before any of them is imported: the tests share their cores and want equal bits.
+
+And nothing of the surroundings: no proxy, no cluster, no repository that a hook named, no token in the home folder.
+"""
 
 import os
+import secrets
 
 for _name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "NUMEXPR_NUM", "POLARS_MAX", "RAYON_NUM"):
     os.environ[f"{_name}_THREADS"] = "1"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+for _name in list(os.environ):
+    if _name.startswith("RAY_") or _name.lower().endswith("_proxy") or _name in ("GIT_DIR", "GIT_WORK_TREE"):
+        del os.environ[_name]
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray on the loopback interface alone, as the engine starts it
-os.environ.pop("RAY_ADDRESS", None)
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray writes one into ~/.ray: two workers at once, or nowhere
+os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # it kills workers where something else fills the memory
 
 import subprocess  # noqa: E402
 import sys  # noqa: E402
@@ -25,7 +33,7 @@ settings.load_profile("repeatable")
 _HEAD = """
 import sys, ray
 ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False,
-         object_store_memory=256 * 2**20, _temp_dir=sys.argv[1])
+         object_store_memory=256 * 2**20)
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
@@ -58,20 +66,34 @@ def synthetic_iqa(
     return call
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What libraries leave in the folder for temporary files (Ray its sessions, torch its errors) goes with the tests.
+
+    pytest's own folders stay where they are.
+    """
+    tmp_path_factory.getbasetemp()
+    given = tempfile.gettempdir()
+    short = given if len(given) <= 17 else "/tmp"  # the names of Ray's sockets, 90 more, have to be below 108
+    with tempfile.TemporaryDirectory(prefix="iqa-", dir=short, ignore_cleanup_errors=True) as own:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", own)
+            patch.setenv("HF_HOME", f"{own}/hf")
+            patch.setattr(tempfile, "tempdir", own)
+            yield
+
+
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
+def ray_cluster(own_temporary_folder: None) -> Iterator[str]:
     """The address of one Ray cluster for all tests of this process: joining it takes 2 s, starting one 5 to 10."""
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own:  # its sockets' names are long
-        yield from _cluster([sys.executable, "-c", _HEAD, own])
-
-
-def _cluster(command: list[str]) -> Iterator[str]:
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as head:
         assert head.stdin is not None and head.stdout is not None
         address = head.stdout.readline().strip()
         assert address, "the Ray cluster did not start"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("RAY_AUTH_MODE", "token")  # the head made ~/.ray/auth_token; who joins must say that it has it
+            patch.setenv("RAY_AUTH_MODE", "token")  # the head asks for it; who joins must say that it has it
             yield address
         head.stdin.close()
-        head.wait(timeout=60)
+        head.wait(timeout=300)

@@ -1,8 +1,8 @@
 """The verbs as people use them: what they write, what they say, and how they fail."""
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,11 +38,12 @@ def test_help_starts_at_once_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     shown = subprocess.run(
         [sys.executable, "-c", "from pipeline.cli import main; main()", "--help"], capture_output=True
     )
-    assert shown.returncode == 0 and time.monotonic() - start < 5  # 0.1 s on an idle core
+    taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before  # of the processor: others may use it too
+    assert shown.returncode == 0 and taken < 5  # 0.1 s
     assert all(verb in shown.stdout.decode() for verb in ("profile", "score", "sheet", "distort", "verify", "table"))
 
 

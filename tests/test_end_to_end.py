@@ -20,17 +20,16 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-        )
-        for name in listed.stdout.splitlines():
+        git = ["git", "-c", "safe.directory=*"]  # the checkout may be another user's
+        listing = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0"):
             if (ROOT / name).is_file() and not name.startswith("tests/"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         for cache in (ROOT / "pipeline").rglob("__pycache__"):  # numba's compiled kernels: 40 s of one core saved
             shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
         shutil.copy(ROOT / "manifests/profiles/tiny.yaml", folder / "params.yaml")
-        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+        subprocess.run([*git, "init", "-q"], cwd=folder, check=True)
 
     def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

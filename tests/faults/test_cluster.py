@@ -42,7 +42,8 @@ print(*(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
 
 def environment(port: int, token: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": f"{HEAD}:{port}"}
+    ray = {name: os.environ[name] for name in ("RAY_USAGE_STATS_ENABLED", "RAY_memory_monitor_refresh_ms")}
+    ray["RAY_ADDRESS"] = f"{HEAD}:{port}"
     if token:
         ray |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     return {**kept, **ray, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -51,9 +51,10 @@ except OSError as error:
 """
 
 
-def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def run(code: str, *arguments: object, inside: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=inside, env=variables, capture_output=True, text=True, timeout=600)
 
 
 def mounted(folder: Path, *options: str) -> None:
@@ -113,16 +114,16 @@ def test_a_folder_that_may_not_be_written_to_is_named(undisturbed: Path, tmp_pat
     folder = tmp_path / "distorted"
     stand_in.distort_stage(undisturbed / "sources", folder)
     (folder / "distorted-00000.tar").unlink()
-    for place in (tmp_path, *tmp_path.parents[:2]):  # pytest's own folders are closed to others
+    sources = shutil.copytree(undisturbed / "sources", tmp_path / "sources")
+    for place in (tmp_path, *sources.rglob("*"), sources, *folder.iterdir()):  # whatever the umask was
         place.chmod(place.stat().st_mode | 0o055)
     folder.chmod(0o555)
-    sources = shutil.copytree(undisturbed / "sources", tmp_path / "sources")
-    done = run(WITHOUT_RIGHTS, sources, folder, NOBODY, tmp_path / "warm")
+    done = run(WITHOUT_RIGHTS, sources.name, folder.name, NOBODY, "warm", inside=tmp_path)
     folder.chmod(0o755)
     assert done.stdout.startswith("refused"), done.stderr
     _, number, file = done.stdout.split()
     assert int(number) == errno.EACCES
-    assert Path(file).parent == folder
+    assert tmp_path / Path(file).parent == folder
     stand_in.distort_stage(undisturbed / "sources", folder)
     assert content(folder) == content(undisturbed / "distorted")
 

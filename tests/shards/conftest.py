@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -20,5 +21,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(undisturbed: Path, tmp_path: Path) -> Path:
-    """A copy of it, with its times."""
-    return shutil.copytree(undisturbed, tmp_path / "copy")
+    """A copy of it, as old as can be told from what is written now on any file system."""
+    folder = shutil.copytree(undisturbed, tmp_path / "copy")
+    for path in folder.rglob("*"):
+        os.utime(path, (10**9, 10**9))
+    return folder

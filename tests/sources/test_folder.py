@@ -110,7 +110,10 @@ def test_every_reason_of_an_image_is_reached(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_refused_by_that_reason(tmp_path: Path) -> None:
     data = images.encode(fixtures.picture(1), "png")
     (tmp_path / "good.png").write_bytes(data)
-    _written(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfa.png")), data)
+    try:
+        _written(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfa.png")), data)
+    except OSError as error:
+        pytest.skip(f"this file system has no such names ({error.strerror})")
     assert ids(choose(tmp_path, seed=0, count=1)) == ["good"]
     with pytest.raises(SourceError, match="gives 1 of the 2 images asked for; refused: name 1"):
         choose(tmp_path, seed=0, count=2)

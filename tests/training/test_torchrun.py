@@ -37,7 +37,7 @@ def torchrun(folder: Path, ranks: int) -> subprocess.CompletedProcess[str]:
     stage = ["-m", "stages.train", "textured_dead_leaves"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, *command, *stage], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *command, *stage], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
     )
 
 
