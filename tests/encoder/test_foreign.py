@@ -135,7 +135,7 @@ class Poison:
         self.mark = mark
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.mark}",)
+        return os.mkdir, (str(self.mark),)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

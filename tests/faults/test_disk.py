@@ -42,8 +42,11 @@ from tests.shards import stand_in
 tasks = stand_in.distort_tasks(Path(sys.argv[1]), Path(sys.argv[2]))
 stand_in.distort_stage(Path(sys.argv[1]), Path(sys.argv[4]))  # imports all there is to import, while it may
 if os.getuid() == 0:  # the file system's modes bind everyone but root
-    os.setgid(int(sys.argv[3]))
-    os.setuid(int(sys.argv[3]))
+    try:
+        os.setgid(int(sys.argv[3]))
+        os.setuid(int(sys.argv[3]))
+    except OSError as error:
+        sys.exit(f"alone: {error}")
 try:
     stand_in.build_distorted(tasks[0])
 except OSError as error:
@@ -120,6 +123,8 @@ def test_a_folder_that_may_not_be_written_to_is_named(undisturbed: Path, tmp_pat
     folder.chmod(0o555)
     done = run(WITHOUT_RIGHTS, sources.name, folder.name, NOBODY, "warm", inside=tmp_path)
     folder.chmod(0o755)
+    if done.stderr.startswith("alone"):
+        pytest.skip(f"root may be nobody else here ({done.stderr.strip()}), and no mode binds it")
     assert done.stdout.startswith("refused"), done.stderr
     _, number, file = done.stdout.split()
     assert int(number) == errno.EACCES

@@ -295,6 +295,7 @@ def forged_table(folder: Path, **columns: list[Any]) -> None:
     ids=["plain", "sparse", "name"],
 )
 def test_a_member_longer_than_its_table_says_does_not_fill_the_memory(kind: bytes, message: str, copy: Path) -> None:
+    everything((copy / "sources").as_uri())  # imports what it needs
     path = copy / "sources" / "sources-00000.tar"
     with open(path, "wb") as file:
         file.write(oversized(kind))
