@@ -65,7 +65,7 @@ def refusal(path: Path) -> str:
         *(ROOT / name / "params.yaml" for name in (".", "released")),
         *sorted((ROOT / "manifests/profiles").glob("*.yaml")),
     ],
-    ids=str,
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_every_profile_is_valid(path: Path) -> None:
     assert isinstance(load(path), Params)
