@@ -143,7 +143,7 @@ def test_statistics_of_photographs_stand_beside_the_sets_and_a_bad_one_is_named(
     assert found["natural photographs"]["images"] == 2 and found["natural photographs"]["kl_natural_set"] == 0
     assert found["photos"]["kl_natural_set"] > 0
     (folder / "small.png").write_bytes(images.encode(np.zeros((20, 50, 3), np.uint8), "png"))
-    with pytest.raises(ValueError, match=r"run.paths.natural: \S+small.png: statistics: 50 x 20 pixels"):
+    with pytest.raises(ValueError, match=r"run.paths.natural: .*small.png: statistics: 50 x 20 pixels"):
         stages.statistics.run(params)
     (folder / "small.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="small.png: not a PNG"):

@@ -189,7 +189,7 @@ def test_a_list_on_stdout_names_scores_direction_and_range(run: Run, tmp_path: P
     code, out, err = run(tmp_path / "b.png", tmp_path, tmp_path / "b.png")
     lines = out.splitlines()
     assert code == 0 and not err and len(lines) == 3
-    assert [line.split()[1] for line in lines[:2]] == [f"{tmp_path}/b.png", f"{tmp_path}/a.png"]
+    assert [line.split(maxsplit=1)[1] for line in lines[:2]] == [f"{tmp_path}/b.png", f"{tmp_path}/a.png"]
     assert lines[2] == "small/photos: 2 scored, 0 failed; higher is better, photos runs from 1 to 5"
 
 
