@@ -65,8 +65,7 @@ def geometry(
 
     law = HittingLaw(height, width, r_min, float(max(height, width)) if r_max is None else r_max, exponent)
     table = law.table()
-    labels = np.empty((height, width), np.int32)
-    tiles = raster.open_tiles(height, width)
+    tiles, labels = raster.open_tiles(height, width), raster.open_labels(height, width)
     drawn, found = np.empty((3, BATCH), np.int64), np.empty((BATCH, 4), np.int64)
     rows, remaining, count, rank = [], height * width, 0, 0
     shaping = None if shape == "disc" else generator.spawn(1)[0]
@@ -80,4 +79,4 @@ def geometry(
             remaining, count, used = forms.lay(drawn, form, tiles, labels, found, remaining, count)
         rows.append(found[: count - before] + (0, 0, 0, rank))
         rank += used
-    return Geometry(labels, leaf_table(rows))
+    return Geometry(labels[raster.MARGIN : -raster.MARGIN], leaf_table(rows))

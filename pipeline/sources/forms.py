@@ -63,15 +63,15 @@ def contains(dx, dy, r, form):  # type: ignore[no-untyped-def]
     nogil=True,
 )
 def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
-    height, width = labels.shape
+    height, width = labels.shape[0] - 2 * raster.MARGIN, labels.shape[1]
     taken = 0
     for i in range(max(0, (y - r + 32767) >> 16), min(height - 1, (y + r - 32768) >> 16) + 1):
         for j in range(max(0, (x - r + 32767) >> 16), min(width - 1, (x + r - 32768) >> 16) + 1):
             bit = np.uint64(1) << np.uint64(8 * (i & 7) + (j & 7))
-            if tiles[i >> 3, j >> 3] & bit:
+            if tiles[(i >> 3) + 1, (j >> 3) + 1] & bit:
                 if contains(float((j << 16) + 32768 - x), float((i << 16) + 32768 - y), float(r), form):
-                    tiles[i >> 3, j >> 3] ^= bit
-                    labels[i, j] = label
+                    tiles[(i >> 3) + 1, (j >> 3) + 1] ^= bit
+                    labels[raster.MARGIN + i, j] = label
                     taken += 1
     return taken
 

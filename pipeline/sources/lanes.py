@@ -1,0 +1,33 @@
+"""One instruction that numba has no words for: eight neighbours of an array, some of them replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def put_where(typing_context: Any, labels: Any, first: Any, bits: Any, label: Any) -> Any:
+    """``labels[first + k] = label`` for those k in 0..7 whose bit in ``bits`` (uint8) is set; ``labels`` int32 [n].
+
+    Load, select, store of a vector of eight: LLVM makes one masked store of it where there is one. Written as a loop it
+    is eight branches, a third of the time of a geometry. Nothing checks that first + 7 < n.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        lane, eight = ir.IntType(32), ir.VectorType(ir.IntType(32), 8)
+        there = builder.bitcast(builder.gep(array.data, [arguments[1]]), eight.as_pointer())
+        nothing = ir.Constant(eight, ir.Undefined)
+        single = builder.insert_element(nothing, arguments[3], lane(0))
+        every = builder.shuffle_vector(single, nothing, ir.Constant(eight, [lane(0)] * 8))
+        chosen = builder.bitcast(arguments[2], ir.VectorType(ir.IntType(1), 8))
+        before = builder.load(there, typ=eight)
+        before.align = 4
+        builder.store(builder.select(chosen, every, before), there, align=4)
+        return context.get_dummy_value()
+
+    return types.void(labels, types.uint64, types.uint8, types.int32), generate
