@@ -51,7 +51,7 @@ def textured(
     weight = round(256 * alpha)
     image = _canvas(geometry, supersample)
     if supersample == 1:
-        rows = np.empty((len(colour), 8), np.int32)
+        rows = np.empty((len(colour), 4), np.int64)
         shading.leaf_rows(placement.places, placement.boxes, colour, weight, rows)
         shading.blend(geometry.labels, rows, placement.places, atlas.pixels, weight, image)
         return image
