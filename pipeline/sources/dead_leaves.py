@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sources.law import FIXED, SHAPES, HittingLaw
+from pipeline.sources.law import SHAPES, HittingLaw
 
 LEAF = np.dtype([("x", np.float64), ("y", np.float64), ("r", np.float64), ("rank", np.int64)])
 """A visible leaf: centre and radius in pixels (multiples of 2^-16), and its rank among all that were drawn."""
@@ -31,16 +31,6 @@ class Geometry:
 def words_of(generator: np.random.Generator, leaves: int) -> np.ndarray:
     """Uint64 [2 * leaves]: the raw words that ``leaves`` draws use."""
     return generator.integers(0, 2**64 - 1, size=2 * leaves, dtype=np.uint64, endpoint=True)
-
-
-def leaf_table(parts: list[np.ndarray]) -> np.ndarray:
-    """Fixed-point rows (x, y, r, rank), in order, as a ``LEAF`` table in pixels."""
-    rows = np.concatenate(parts)
-    table = np.empty(len(rows), LEAF)
-    for column, name in enumerate(("x", "y", "r")):
-        table[name] = rows[:, column] / FIXED
-    table["rank"] = rows[:, 3]
-    return table
 
 
 def geometry(
@@ -66,17 +56,17 @@ def geometry(
     law = HittingLaw(height, width, r_min, float(max(height, width)) if r_max is None else r_max, exponent)
     table = law.table()
     tiles, labels = raster.open_tiles(height, width), raster.open_labels(height, width)
-    drawn, found = np.empty((3, BATCH), np.int64), np.empty((BATCH, 4), np.int64)
-    rows, remaining, count, rank = [], height * width, 0, 0
+    drawn, found = np.empty((3, BATCH), np.int64), np.empty(BATCH, LEAF)
+    leaves, remaining, count, rank = [], height * width, 0, 0
     shaping = None if shape == "disc" else generator.spawn(1)[0]
     while remaining:
         raster.draw(words_of(generator, BATCH), table, drawn)
         before = count
         if shaping is None:
-            remaining, count, used = raster.lay(drawn, tiles, labels, found, remaining, count)
+            remaining, count, used = raster.lay(drawn, tiles, labels, found, remaining, count, rank)
         else:
             form = forms.draw(shaping.random((BATCH, forms.DRAWS)), shape)
-            remaining, count, used = forms.lay(drawn, form, tiles, labels, found, remaining, count)
-        rows.append(found[: count - before] + (0, 0, 0, rank))
+            remaining, count, used = forms.lay(drawn, form, tiles, labels, found, remaining, count, rank)
+        leaves.append(found[: count - before].copy())
         rank += used
-    return Geometry(labels[raster.MARGIN : -raster.MARGIN], leaf_table(rows))
+    return Geometry(labels[raster.MARGIN : -raster.MARGIN], np.concatenate(leaves))

@@ -82,14 +82,13 @@ def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
         types.float64[:, ::1],
         types.uint64[:, ::1],
         types.int32[:, ::1],
-        types.int64[:, ::1],
-        types.int64,
-        types.int64,
+        raster.LEAVES,
+        *[types.int64] * 3,
     ),
     cache=True,
     nogil=True,
 )
-def lay(drawn, forms, tiles, labels, leaves, remaining, count):  # type: ignore[no-untyped-def]
+def lay(drawn, forms, tiles, labels, leaves, remaining, count, rank):  # type: ignore[no-untyped-def]
     """As ``raster.lay``, for leaves with a form each (float64 [n, 25])."""
     seen = 0
     used = 0
@@ -99,8 +98,7 @@ def lay(drawn, forms, tiles, labels, leaves, remaining, count):  # type: ignore[
         used += 1
         taken = _form(drawn[0, k], drawn[1, k], drawn[2, k], forms[k], tiles, labels, np.int32(count + seen))
         if taken:
-            leaves[seen, 0], leaves[seen, 1], leaves[seen, 2] = drawn[0, k], drawn[1, k], drawn[2, k]
-            leaves[seen, 3] = k
+            raster.record(leaves, seen, drawn[0, k], drawn[1, k], drawn[2, k], rank + k)
             seen += 1
             remaining -= taken
     return remaining, count + seen, used

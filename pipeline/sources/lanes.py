@@ -1,4 +1,4 @@
-"""Two instructions that numba has no words for: a store to some of eight neighbours, and a request to the memory."""
+"""What processors do in an instruction or two and numba has no words for: eight lanes at once, and prefetching."""
 
 from __future__ import annotations
 
@@ -47,3 +47,24 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def row_within(typing_context: Any, dx: Any, rest: Any) -> Any:
+    """Uint8, bit k set where (``dx`` + 65,536 k)^2 <= ``rest``: which of eight neighbours a row of a disc covers.
+
+    The squares are the same in each row of a window, so that a row is one comparison.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lane, eight = ir.IntType(64), ir.VectorType(ir.IntType(64), 8)
+        nothing, zeros = ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 8), None)
+        first, limit = (
+            builder.shuffle_vector(builder.insert_element(nothing, value, ir.IntType(32)(0)), nothing, zeros)
+            for value in arguments
+        )
+        along = builder.add(first, ir.Constant(eight, [lane(k << 16) for k in range(8)]))
+        covered = builder.icmp_signed("<=", builder.mul(along, along), limit)
+        return builder.bitcast(covered, ir.IntType(8))
+
+    return types.uint8(types.int64, types.int64), generate

@@ -9,17 +9,16 @@ whole 1/65,536 pixel: the kernels and the numpy reference agree to the bit.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import from_dtype, njit, types
 
-from pipeline.sources.lanes import put_where
+from pipeline.sources.dead_leaves import LEAF
+from pipeline.sources.law import FIXED
+from pipeline.sources.lanes import put_where, row_within
 
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _BYTE = np.uint64(0xFF)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
-_PIXELS = np.uint64(1) << np.arange(64, dtype=np.uint64)
-_DOWN, _ALONG = (np.arange(64) >> 3) << 16, (np.arange(64) & 7) << 16
-"""The 64 pixels of a window of 8 x 8: the bit of each, and how far it lies below and beside the first one."""
 
 MARGIN = 16
 """Rows before and after the labels of an image: windows of 8 x 8 pixels at its borders reach into them."""
@@ -34,6 +33,7 @@ _TABLE = types.int64[:, ::1]
 _TILES = types.uint64[:, ::1]
 _FLAT = types.uint64[::1]
 _LABELS = types.int32[:, ::1]
+LEAVES = types.Array(from_dtype(LEAF), 1, "C")  # type: ignore[no-untyped-call]
 _QUEUE = types.int64[::1]
 _PLACE = types.UniTuple(types.uint64, 3)  # type: ignore[no-untyped-call]
 
@@ -206,13 +206,12 @@ def _candidates(tiles, stride, places, leaves, queue):  # type: ignore[no-untype
 def _within(dx, dy, square):  # type: ignore[no-untyped-def]
     """Bits of the pixels of a window that lie in a disc: (j + .5 - x)^2 + (i + .5 - y)^2 <= r^2.
 
-    The middle of the first pixel is ``dx``, ``dy`` from the disc's; all lengths in 1/65,536 pixel. One loop of 64, for
-    the processor's vectors.
+    The middle of the first pixel is ``dx``, ``dy`` from the disc's; all lengths in 1/65,536 pixel.
     """
     bits = np.uint64(0)
-    for pixel in range(64):
-        along, down = dx + _ALONG[pixel], dy + _DOWN[pixel]
-        bits |= _PIXELS[pixel] if along * along + down * down <= square else np.uint64(0)
+    for row in range(8):
+        down = dy + (row << 16)
+        bits |= np.uint64(row_within(dx, square - down * down)) << np.uint64(8 * row)
     return bits
 
 
@@ -263,14 +262,21 @@ def _lay_small(x, y, r, tiles, stride, place, labels, label):  # type: ignore[no
     return _count(bits)
 
 
-@njit(COUNTS(_TABLE, _TILES, _LABELS, _TABLE, *[types.int64] * 2), cache=True, nogil=True)
-def lay(drawn, tiles, labels, leaves, remaining, count):  # type: ignore[no-untyped-def]
+@njit(types.void(LEAVES, *[types.int64] * 5), cache=True, nogil=True)
+def record(leaves, number, x, y, r, rank):  # type: ignore[no-untyped-def]
+    """A visible leaf into its row of the table, in pixels."""
+    leaves[number].x, leaves[number].y, leaves[number].r = x / FIXED, y / FIXED, r / FIXED
+    leaves[number].rank = rank
+
+
+@njit(COUNTS(_TABLE, _TILES, _LABELS, LEAVES, *[types.int64] * 3), cache=True, nogil=True)
+def lay(drawn, tiles, labels, leaves, remaining, count, rank):  # type: ignore[no-untyped-def]
     """Lay the leaves ``drawn`` (int64 [3, n]) front to back, until no pixel is open.
 
     ``tiles`` holds the open pixels (``open_tiles`` at the start), ``labels`` (of ``open_labels``) receives the number
-    of the leaf of each pixel, ``leaves`` int64 [n, 4] receives x, y, r and the rank within ``drawn`` of the visible
-    ones, in order. ``count`` leaves are visible already. Returns (pixels still open, visible leaves in all, leaves
-    used). A block of leaves is looked up at a time: pixels are only ever closed, so what finds none finds none later.
+    of the leaf of each pixel, ``leaves`` (``LEAF`` [n]) the visible ones, in order. ``count`` leaves are visible
+    already, of the ``rank`` drawn before. Returns (pixels still open, visible leaves in all, leaves used). A block of
+    leaves is looked up at a time: pixels are only ever closed, so what finds none finds none later.
     """
     flat, stride, down = tiles.reshape(-1), tiles.shape[1], (labels.shape[0] - 2 * MARGIN + 7) >> 3
     above = (down + 3) * stride
@@ -289,7 +295,7 @@ def lay(drawn, tiles, labels, leaves, remaining, count):  # type: ignore[no-unty
             else:
                 taken = _lay_large(x, y, r, flat, stride, labels, label)
             if taken:
-                leaves[seen, 0], leaves[seen, 1], leaves[seen, 2], leaves[seen, 3] = x, y, r, first + k
+                record(leaves, seen, x, y, r, rank + first + k)
                 seen += 1
                 remaining -= taken
                 if remaining == 0:

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, types
 
 from pipeline.sources.lanes import prefetch
+from pipeline.sources.raster import LEAVES
 
 _LABELS = types.int32[:, ::1]
 _WORDS = types.uint64[::1]
@@ -41,6 +42,27 @@ def _mirrored(leaf, i, j):  # type: ignore[no-untyped-def]
     base, height, width, start_y, step_y, start_x, step_x, turned = leaf
     down, along = (j, i) if turned else (i, j)
     return base + _mirror(start_y + step_y * down, height) * width + _mirror(start_x + step_x * along, width)
+
+
+@njit(types.void(_COLOUR, types.int64[::1], _COLOUR), cache=True, nogil=True)
+def pick(pixels, indices, colours):  # type: ignore[no-untyped-def]
+    """``colours[k] = pixels[indices[k]]``, uint8 [n, 3]: half of numpy's time, which moves three bytes by a call."""
+    for k in range(indices.size):
+        at = np.uint64(indices[k])
+        for channel in range(3):
+            colours[k, channel] = pixels[at, channel]
+
+
+@njit(types.void(LEAVES, *[types.int64] * 3, _PLACES), cache=True, nogil=True)
+def enclose(leaves, height, width, supersample, boxes):  # type: ignore[no-untyped-def]
+    """The rows of ``textures.Placement.boxes``: each leaf's box inside the window of ``height`` x ``width`` labels."""
+    for k in range(leaves.size):
+        leaf = leaves[k]
+        top, bottom = max(np.floor(leaf.y - leaf.r), 0.0), min(np.ceil(leaf.y + leaf.r), height - 1.0)
+        left, right = max(np.floor(leaf.x - leaf.r), 0.0), min(np.ceil(leaf.x + leaf.r), width - 1.0)
+        boxes[k, 0], boxes[k, 2] = np.int64(top) // supersample, np.int64(left) // supersample
+        boxes[k, 1] = np.int64(bottom) // supersample - boxes[k, 0] + 1
+        boxes[k, 3] = np.int64(right) // supersample - boxes[k, 2] + 1
 
 
 @njit(types.void(_WORDS, _PLACES, _PLACES, _PLACES), cache=True, nogil=True)
