@@ -67,6 +67,6 @@ def geometry(
         else:
             form = forms.draw(shaping.random((BATCH, forms.DRAWS)), shape)
             remaining, count, used = forms.lay(drawn, form, tiles, labels, found, remaining, count, rank)
-        leaves.append(found[: count - before].copy())
+        leaves.append(found[: count - before].view(np.uint64).copy())  # words: numpy copies records field by field
         rank += used
-    return Geometry(labels[raster.MARGIN : -raster.MARGIN], np.concatenate(leaves))
+    return Geometry(labels[raster.MARGIN : -raster.MARGIN], np.concatenate(leaves).view(LEAF))
