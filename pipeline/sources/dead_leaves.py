@@ -48,14 +48,14 @@ def geometry(
     is dear: the number of leaves grows as r_min^-2. ``shape``: ``disc`` (the paper's), ``ellipse`` or ``polygon``,
     which lie inside the disc. ``ValueError`` for what ``HittingLaw`` refuses and for other shapes.
     """
-    from pipeline.sources import forms, raster
+    from pipeline.sources import forms, laying, raster
 
     if shape not in SHAPES:
         raise ValueError(f"dead leaves: shape {shape!r}, allowed {', '.join(SHAPES)}")
 
     law = HittingLaw(height, width, r_min, float(max(height, width)) if r_max is None else r_max, exponent)
     table = law.table()
-    tiles, labels = raster.open_tiles(height, width), raster.open_labels(height, width)
+    tiles, labels = laying.open_tiles(height, width), laying.open_labels(height, width)
     drawn, found = np.empty((3, BATCH), np.int64), np.empty(BATCH, LEAF)
     leaves, remaining, count, rank = [], height * width, 0, 0
     shaping = None if shape == "disc" else generator.spawn(1)[0]
@@ -63,10 +63,10 @@ def geometry(
         raster.draw(words_of(generator, BATCH), table, drawn)
         before = count
         if shaping is None:
-            remaining, count, used = raster.lay(drawn, tiles, labels, found, remaining, count, rank)
+            remaining, count, used = laying.lay(drawn, tiles, labels, found, remaining, count, rank)
         else:
             form = forms.draw(shaping.random((BATCH, forms.DRAWS)), shape)
             remaining, count, used = forms.lay(drawn, form, tiles, labels, found, remaining, count, rank)
         leaves.append(found[: count - before].view(np.uint64).copy())  # words: numpy copies records field by field
         rank += used
-    return Geometry(labels[raster.MARGIN : -raster.MARGIN], np.concatenate(leaves).view(LEAF))
+    return Geometry(labels[laying.MARGIN : -laying.MARGIN], np.concatenate(leaves).view(LEAF))

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, types
 
 from pipeline.sources.lanes import prefetch
-from pipeline.sources.raster import LEAVES
+from pipeline.sources.laying import LEAVES
 
 _LABELS = types.int32[:, ::1]
 _WORDS = types.uint64[::1]
@@ -94,8 +94,8 @@ def locate(words, boxes, shapes, places):  # type: ignore[no-untyped-def]
 def leaf_rows(places, boxes, colours, weight, rows):  # type: ignore[no-untyped-def]
     """All that ``blend`` needs of a leaf in half a cache line, int64 [n, 4].
 
-    Atlas index of pixel (0, 0), its steps along i and j, and the colour times 256 - ``weight`` and 128 to round, 16 bits
-    a channel; all its bits are turned over, which makes it negative, if the leaf is larger than its texture.
+    Atlas index of pixel (0, 0), its steps along i and j, and the colour times 256 - ``weight`` and 128 to round, 16
+    bits a channel; all its bits are turned over, so that it is negative, if the leaf is larger than its texture.
     """
     for leaf in range(places.shape[0]):
         base, height, width, start_y, step_y, start_x, step_x, turned = places[leaf]
