@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def put_where(typing_context: Any, labels: Any, first: Any, bits: Any, label: Any) -> Any:
     """``labels[first + k] = label`` for those k in 0..7 whose bit in ``bits`` (uint8) is set; ``labels`` int32 [n].
 
@@ -34,7 +34,7 @@ def put_where(typing_context: Any, labels: Any, first: Any, bits: Any, label: An
     return types.void(labels, types.uint64, types.uint8, types.int32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of ``array[index]`` and go on: it is there when it is read, some hundred steps later."""
 
@@ -42,14 +42,14 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
         place = builder.gep(context.make_array(signature.args[0])(context, builder, arguments[0]).data, [arguments[1]])
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
         builder.call(function, [builder.bitcast(place, byte), word(0), word(3), word(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def row_within(typing_context: Any, dx: Any, rest: Any) -> Any:
     """Uint8, bit k set where (``dx`` + 65,536 k)^2 <= ``rest``: which of eight neighbours a row of a disc covers.
 
