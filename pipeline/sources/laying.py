@@ -27,7 +27,7 @@ BLOCK = 256
 """Leaves that are looked up at a time: what they look at, 10 kB, stays in the first cache."""
 
 COUNTS = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
-LEAVES = types.Array(from_dtype(LEAF), 1, "C")  # type: ignore[no-untyped-call]
+LEAVES = types.Array(from_dtype(LEAF), 1, "C")
 _DRAWN = types.int64[:, ::1]
 _TILES = types.uint64[:, ::1]
 _FLAT = types.uint64[::1]
@@ -150,7 +150,7 @@ def _within(dx, dy, square):  # type: ignore[no-untyped-def]
     bits = np.uint64(0)
     for row in range(8):
         down = dy + (row << 16)
-        bits |= np.uint64(row_within(dx, square - down * down)) << np.uint64(8 * row)
+        bits |= np.uint64(row_within(dx, square - down * down)) << np.uint64(8 * row)  # type: ignore[call-arg]
     return bits
 
 
@@ -158,7 +158,7 @@ def _within(dx, dy, square):  # type: ignore[no-untyped-def]
 def _label(labels, first, width, bits, label):  # type: ignore[no-untyped-def]
     """Give the pixels ``bits`` of the window that begins at ``labels[first]`` to ``label``."""
     for row in range(8):
-        put_where(labels, np.uint64(first + row * width), np.uint8(bits >> np.uint64(8 * row)), label)
+        put_where(labels, np.uint64(first + row * width), np.uint8(bits >> np.uint64(8 * row)), label)  # type: ignore[call-arg]
 
 
 @njit(types.int64(*[types.int64] * 3, _FLAT, types.int64, _LABELS, types.int32), cache=True, nogil=True)

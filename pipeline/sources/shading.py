@@ -118,7 +118,7 @@ def _find(labels, i, rows, places, atlas, found):  # type: ignore[no-untyped-def
             at = _mirrored(places[leaf], i, j)
         else:
             at = rows[leaf, 0] + rows[leaf, 1] * i + rows[leaf, 2] * j
-        prefetch(atlas, np.uint64(at))
+        prefetch(atlas, np.uint64(at))  # type: ignore[call-arg]
         found[j] = at
 
 
