@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,10 @@ def generator(seed: int, stage: str, *keys: int) -> np.random.Generator:
             raise ValueError(f"seeding: seed and keys must be integers >= 0, got {value!r} for stage {stage!r}")
     if any(key >= 2**32 for key in keys):
         raise ValueError(f"seeding: keys must be below 2**32, got {keys!r} for stage {stage!r}")
-    name = int.from_bytes(hashlib.sha256(stage.encode()).digest()[:16], "big")
-    sequence = np.random.SeedSequence([int(seed), name, *(int(key) for key in keys)])
+    sequence = np.random.SeedSequence([int(seed), _number(stage), *(int(key) for key in keys)])
     return np.random.Generator(np.random.Philox(sequence))
+
+
+@lru_cache(maxsize=256)
+def _number(stage: str) -> int:
+    return int.from_bytes(hashlib.sha256(stage.encode()).digest()[:16], "big")

@@ -81,4 +81,4 @@ def maker(
 
 def compile_kernels() -> None:
     """Fill numba's cache; called once in the driver, so that no two workers compile (about 15 s the first time)."""
-    from pipeline.sources import fields, forms, raster, shading  # noqa: F401  (importing compiles: signatures are explicit)
+    from pipeline.sources import fields, forms, laying, raster, shading  # noqa: F401  (importing compiles: signatures are explicit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.sources import forms
-from pipeline.sources.dead_leaves import BATCH, Geometry, leaf_table, words_of
+from pipeline.sources.dead_leaves import BATCH, LEAF, Geometry, words_of
 from pipeline.sources.law import FIXED, HittingLaw
 
 
@@ -64,6 +64,14 @@ def _contains(dy: np.ndarray, dx: np.ndarray, r: int, form: np.ndarray | None) -
     return np.asarray(np.all([x * a + y * b <= r * distance for a, b, distance in edges], axis=0))
 
 
+def _table(rows: np.ndarray) -> np.ndarray:
+    table = np.empty(len(rows), LEAF)
+    for column, name in enumerate(("x", "y", "r")):
+        table[name] = rows[:, column] / FIXED
+    table["rank"] = rows[:, 3]
+    return table
+
+
 def geometry(
     generator: np.random.Generator,
     height: int,
@@ -95,4 +103,4 @@ def geometry(
                 rows.append([x, y, r, drawn])
                 remaining -= int(mine.sum())
             drawn += 1
-    return Geometry(labels, leaf_table([np.array(rows, np.int64)]))
+    return Geometry(labels, _table(np.array(rows, np.int64)))

@@ -10,8 +10,12 @@ from pipeline.sources.textures import Atlas, Placement
 
 def colours(generator: np.random.Generator, photograph: np.ndarray, leaves: int) -> np.ndarray:
     """Uint8 [leaves, 3]: for each leaf the joint RGB triple of a random pixel of ``photograph`` (uint8 H x W x 3)."""
-    pixels = photograph.reshape(-1, 3)
-    return pixels[generator.integers(0, len(pixels), size=leaves)]
+    from pipeline.sources import shading
+
+    pixels = np.ascontiguousarray(photograph).reshape(-1, 3)
+    found = np.empty((leaves, 3), np.uint8)
+    shading.pick(pixels, generator.integers(0, len(pixels), size=leaves), found)
+    return found
 
 
 def plain(geometry: Geometry, colour: np.ndarray, *, supersample: int = 1) -> np.ndarray:
@@ -51,7 +55,7 @@ def textured(
     weight = round(256 * alpha)
     image = _canvas(geometry, supersample)
     if supersample == 1:
-        rows = np.empty((len(colour), 8), np.int32)
+        rows = np.empty((len(colour), 4), np.int64)
         shading.leaf_rows(placement.places, placement.boxes, colour, weight, rows)
         shading.blend(geometry.labels, rows, placement.places, atlas.pixels, weight, image)
         return image

@@ -59,19 +59,11 @@ def place(generator: np.random.Generator, geometry: Geometry, atlas: Atlas, *, s
 
     leaves, (height, width) = geometry.leaves, geometry.labels.shape
     words = generator.integers(0, 2**64 - 1, size=len(leaves), dtype=np.uint64, endpoint=True)
-    rows = _extent(leaves["y"], leaves["r"], height, supersample)
-    columns = _extent(leaves["x"], leaves["r"], width, supersample)
-    boxes = np.stack([*rows, *columns], axis=1)
+    boxes = np.empty((len(leaves), 4), np.int64)
+    shading.enclose(leaves, height, width, supersample, boxes)
     places = np.empty((len(leaves), 8), np.int64)
     shading.locate(words, boxes, atlas.shapes, places)
     return Placement(places, boxes)
-
-
-def _extent(centre: np.ndarray, radius: np.ndarray, size: int, supersample: int) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel and number of pixels of each leaf's box inside the window, along one axis, in image pixels."""
-    first = np.maximum(np.floor(centre - radius), 0).astype(np.int64) // supersample
-    last = np.minimum(np.ceil(centre + radius), size - 1).astype(np.int64) // supersample
-    return first, last - first + 1
 
 
 def _atlas(named: list[tuple[str, np.ndarray]]) -> Atlas:
