@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pipeline.artifacts import ArtifactError
 
+LONGEST = 200  # of a lock's name, whose end tells a project's folders apart; file systems take 255
+
 
 @contextlib.contextmanager
 def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
@@ -20,7 +22,8 @@ def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
     killed run leaves nothing to clean.
     """
     locks.mkdir(parents=True, exist_ok=True)
-    path = locks / (re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/")) + ".lock")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/"))
+    path = locks / f"{name[-LONGEST:]}.lock"
     with open(path, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -210,6 +210,16 @@ def test_a_second_writer_stops_and_names_the_first(tmp_path: Path) -> None:
         pass  # the lock went with its process
 
 
+def test_the_folders_of_a_project_far_down_have_locks_of_their_own(tmp_path: Path) -> None:
+    far = tmp_path / ("a long name of a folder " * 5) / ("and another one in it " * 5)
+    with folders.folder_lock(far / "data/x", tmp_path), folders.folder_lock(far / "data/y", tmp_path):
+        with (
+            pytest.raises(ArtifactError, match="another run is writing here"),
+            folders.folder_lock(far / "data/x", tmp_path),
+        ):
+            pass
+
+
 def test_the_lock_is_given_back_and_lies_outside_the_folder(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyError), folders.folder_lock(tmp_path / "data", tmp_path / "locks"):

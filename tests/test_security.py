@@ -168,7 +168,7 @@ ray.shutdown()
 def test_a_local_ray_listens_on_the_loopback_interface_alone_and_has_no_dashboard(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LISTENING]
     bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    bare["HOME"] = str(tmp_path)  # where Ray keeps its token
+    bare["HOME"] = str(tmp_path)  # where Ray would keep a token
     done = subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True, timeout=600)
     lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
     places = [rest for word, rest in lines if word == "listens"]
@@ -178,6 +178,7 @@ def test_a_local_ray_listens_on_the_loopback_interface_alone_and_has_no_dashboar
     assert any("raylet" in command for command in commands)
     boards = [command for command in commands if "dashboard/dashboard.py" in command]  # it counts usage, were that on
     assert all("--minimal" in command and "--disable-frontend" in command for command in boards)
+    assert not list(tmp_path.rglob("*token*"))  # the run's own, in the environment
 
 
 def test_every_test_that_the_security_document_names_is_there() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import threading
 from collections import deque
@@ -56,6 +57,7 @@ def start(workers: int, address: str | None) -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the machine
     if not address:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray keeps one in the home folder, if it can
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # asked for by Ray's own warning about zero GPUs
     import ray
 

@@ -114,8 +114,8 @@ def rank_gradient(folder: str) -> None:
     torch.save({"loss": loss.mean, "gradients": [p.grad for p in model.parameters()]}, f"{folder}/{rank}.pt")
 
 
-def test_over_processes_it_is_equation_four_in_one(tmp_path: Path) -> None:
-    ranks = 2  # more of them in tests/training/test_loss.py
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_over_processes_it_is_equation_four_in_one(tmp_path: Path, ranks: int) -> None:
     model = network()
     embeddings = model(INPUTS.transpose(0, 1).reshape(-1, 6))
     expected = equation_four(embeddings, list(range(8)) * 2, GIVEN * 2)
