@@ -21,6 +21,7 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import cv2  # noqa: E402
 import pytest  # noqa: E402
@@ -85,10 +86,13 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(scope="session")
 def ray_cluster(own_temporary_folder: None) -> Iterator[str]:
-    """The address of one Ray cluster for all tests of this process: joining it takes 2 s, starting one 5 to 10."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as head:
+    """The address of one Ray cluster for all tests of this process: joining it takes 2 s, starting one 5 to 10.
+
+    Its workers find the tests' own modules wherever the test that uses it is.
+    """
+    command, found = [sys.executable, "-c", _HEAD], {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=found, text=True, **pipes) as head:  # type: ignore[call-overload]
         assert head.stdin is not None and head.stdout is not None
         address = head.stdout.readline().strip()
         assert address, "the Ray cluster did not start"
