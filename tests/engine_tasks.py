@@ -108,8 +108,39 @@ class Stubborn(ValueError):
         self.add_note("while being stubborn")
 
 
+class Speechless(ValueError):
+    """An error whose text is an error."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def leave_a_child(number: int) -> int:
+    """The pid of a child that outlives its worker."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    return child
+
+
+def blocks_ctrl_c(number: int) -> bool:
+    """Whether SIGINT does not reach this process."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def leave_an_odd_crumb(number: int) -> int:
+    """Say that it is at a file whose name is not UTF-8."""
+    crumbs.leave("while reading \udcff.png")
+    return number
+
+
 def cannot_be_sent(number: int) -> object:
-    """Task 1 raises what can be packed and not unpacked, task 2 what cannot be packed, task 3 returns such a thing."""
+    """Task 1 raises what can be packed and not unpacked, task 2 what cannot be packed, task 3 returns such a thing,
+    task 4 raises what cannot even be told.
+    """
+    if number == 4:
+        raise Speechless(threading.Lock())
     if number == 1:
         raise Stubborn("this", "that")
     if number == 2:

@@ -62,14 +62,31 @@ def test_a_task_that_asks_to_exit_is_an_error_and_no_end_of_the_run(name: str) -
         Engine(name, 2).map(engine_tasks.leave, [0, 1, 2], describe="leave")
 
 
-@pytest.mark.parametrize(("first", "message"), [(1, "Stubborn: this and that"), (2, "Unlucky: "), (3, "TypeError: ")])
+@pytest.mark.parametrize(
+    ("first", "message"), [(1, "Stubborn: this and that"), (2, "Unlucky: "), (3, "TypeError: "), (4, "Speechless")]
+)
 def test_what_cannot_be_sent_back_is_an_error_in_words(first: int, message: str) -> None:
     with pytest.raises(RuntimeError, match=message) as caught:
         Engine("processes", 2).map(engine_tasks.cannot_be_sent, [first, 0], describe="send")
     assert not isinstance(caught.value, EngineError) and multiprocessing.active_children() == []
     if first == 1:
-        assert caught.value.__notes__ == ["while being stubborn"]
+        assert "while being stubborn" in str(caught.value)
         assert "in cannot_be_sent" in str(caught.value.__cause__)
+
+
+def test_a_run_ends_although_children_of_its_tasks_live_on() -> None:
+    children = Engine("processes", 2).map(engine_tasks.leave_a_child, [1, 2], describe="fork")
+    for child in children:
+        os.kill(child, signal.SIGKILL)  # ProcessLookupError if the run had waited for its end
+
+
+def test_the_workers_leave_ctrl_c_to_the_driver() -> None:
+    assert Engine("processes", 2).map(engine_tasks.blocks_ctrl_c, [1, 2, 3, 4], describe="mask") == [True] * 4
+
+
+def test_a_crumb_of_a_name_that_is_no_text_fails_nothing(tmp_path: Path) -> None:
+    engine = Engine("processes", 2, crumbs=tmp_path)
+    assert engine.map(engine_tasks.leave_an_odd_crumb, [1, 2], describe="crumbs") == [1, 2]
 
 
 def test_a_task_that_cannot_be_sent_is_its_own_error_and_leaves_no_worker() -> None:

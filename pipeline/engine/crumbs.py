@@ -25,7 +25,7 @@ def leave(text: str) -> None:
     """
     if _page is not None:
         with contextlib.suppress(OSError):  # a full disk is the task's to find, at its own writes
-            os.pwrite(_page[0], text.encode()[: PAGE - 1] + b"\0", _page[1])
+            os.pwrite(_page[0], text.encode(errors="backslashreplace")[: PAGE - 1] + b"\0", _page[1])
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def trail(folder: Path | None) -> Iterator[Trail]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("*.crumbs"):
-        with contextlib.suppress(OSError), open(left, "rb") as file:
+        with contextlib.suppress(OSError), open(left, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a driver that lives: BlockingIOError
             left.unlink()
     with contextlib.ExitStack() as stack:

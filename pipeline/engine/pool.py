@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -57,13 +58,18 @@ def run(
                 idle.append(pool[-1])
         for worker in pool:
             worker.pipe.close()
-        for worker in pool:
-            worker.process.join(PATIENCE)
+        _wait(pool)
     finally:
         for worker in pool:
             worker.process.kill()  # what it was writing has a temporary name
-        for worker in pool:
-            worker.process.join()
+        _wait(pool)
+
+
+def _wait(pool: Sequence[_Worker]) -> None:
+    """Until all have ended, or :data:`PATIENCE` is over. ``join`` would wait for the children of theirs as well."""
+    end = time.monotonic() + PATIENCE
+    while any(worker.process.is_alive() for worker in pool) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 class _Worker:
@@ -73,7 +79,8 @@ class _Worker:
         context = get_context("spawn")  # a fork would copy the locks of torch's and numba's threads as they are
         self.index = -1
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, trail.path, os.getpid()), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, trail.path, os.getpid()))
+        resource_tracker.ensure_running()  # the first start would do it, and unblock the signal after it
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:  # the mask is inherited: Ctrl-C reaches every process of the terminal, and the driver alone answers it
             self.process.start()
@@ -90,15 +97,15 @@ class _Worker:
     def answer(self) -> Callable[[], Any] | None:
         """A call that gives the task's result or raises its error; None if the worker died instead."""
         try:
-            return partial(_result, *self.pipe.recv()) if self.pipe.poll() else None
+            return partial(_result, self.pipe.recv_bytes()) if self.pipe.poll() else None
         except (EOFError, OSError):  # it may have died in the middle of its answer
             return None
 
     def fate(self) -> str:
         """How the worker ended."""
-        self.process.join(PATIENCE)
+        _wait([self])
         self.process.kill()  # its pipe is closed and it is still there
-        self.process.join()
+        _wait([self])
         code = self.process.exitcode or 0
         with contextlib.suppress(ValueError):  # a signal without a name
             return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
@@ -112,7 +119,8 @@ class WorkerTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def _result(right: bool, value: Any, text: str) -> Any:
+def _result(data: bytes) -> Any:
+    right, value, text = ForkingPickler.loads(data)
     if right:
         return value
     raise value from WorkerTraceback(text)
@@ -121,6 +129,7 @@ def _result(right: bool, value: Any, text: str) -> Any:
 def _serve(pipe: Connection, trail: str, driver: int) -> None:
     """A worker's life: a task in, an answer out, until the driver closes the pipe."""
     die_with_parent(driver)
+    os.register_at_fork(after_in_child=pipe.close)  # a child that outlives its worker would keep the driver waiting
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         while True:
             data, text = pipe.recv_bytes(), ""
@@ -141,7 +150,5 @@ def _packed(right: bool, value: Any, text: str) -> Any:
         return data
     except Exception as problem:
         cause = problem if right else value
-        told = RuntimeError(f"{type(cause).__name__}: {cause}")
-        for note in getattr(cause, "__notes__", ()):
-            told.add_note(note)
-        return ForkingPickler.dumps((False, told, text))
+        words = "".join(traceback.format_exception_only(cause)).strip()  # its notes too, and whatever its __str__ does
+        return ForkingPickler.dumps((False, RuntimeError(words), text))

@@ -86,13 +86,12 @@ def _is_srgb(bits: _Bits) -> bool:
     if bits.take(1):
         return True
     profile, space = bits.take(1), bits.choice(*_ENUM)
-    if space == _GREY or profile or space != _RGB:
-        return space == _GREY
+    if profile or space not in (_GREY, _RGB):
+        return False
     white = bits.choice(*_ENUM)
     if white != _SRGB[0]:
         return False
-    primaries = bits.choice(*_ENUM)
-    if primaries != _SRGB[1]:  # or numbers of its own follow
+    if space == _RGB and bits.choice(*_ENUM) != _SRGB[1]:  # or numbers of its own follow
         return False
     return not bits.take(1) and bits.choice(*_ENUM) == _SRGB[2]
 

@@ -22,11 +22,12 @@ from pipeline.artifacts import MANIFEST, ArtifactError, ShardMeta
 from pipeline.seeding import generator
 from pipeline.shards import plan
 from pipeline.shards.epochs import EpochError
-from pipeline.shards.reader import TABLE_BYTES, sample_table, table_name
+from pipeline.shards.reader import sample_table, table_name
 from pipeline.shards.remote import SLACK, Whole, fetch, open_url
 from pipeline.shards.writer import crc32, header
 
 MANIFEST_BYTES = 2**26  # some 100,000 shards
+TABLE_BYTES = 2**28  # some 500,000 samples in one shard
 IMAGE_BYTES = 2**28  # more than the largest image that is decoded takes as it is
 
 

@@ -122,3 +122,10 @@ def test_a_depth_map_beside_the_colours_is_passed_over() -> None:
     assert (
         not jxl_header(file(with_alpha(50), extra=named)).alpha and jxl_header(file(with_alpha(50), extra=named)).srgb
     )
+
+
+def test_grey_is_taken_with_the_curve_of_srgb_and_no_other() -> None:
+    grey = np.ascontiguousarray(PICTURE[..., 0])
+    assert vet(imagecodecs.jpegxl_encode(grey, lossless=True), RULES).reason == ""
+    linear = imagecodecs.jpegxl_encode(grey.astype(np.uint16) * 257, lossless=True)  # its header says linear
+    assert vet(linear, RULES).reason == "profile"
