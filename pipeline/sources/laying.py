@@ -2,7 +2,7 @@
 
 Open pixels are bits, an 8 x 8 tile to a word. Of the 63,000 leaves of a 512 x 512 image with r in [1, 512] only 9,600
 find an open pixel, and 92 % are of at most 8 x 8 pixels. So leaves are looked up a block at a time, without branches:
-one window of 8 x 8 bits, cut from four words, says whether a leaf can find anything (5 ns a leaf). What can is tested
+one window of 8 x 8 bits, cut from four words, says whether a leaf can find anything. What can is tested
 exactly, eight pixels at once, in whole 1/65,536 pixel: the kernels and the numpy reference agree to the bit.
 """
 
@@ -87,7 +87,7 @@ def _look_up(drawn, first, size, stride, above, places):  # type: ignore[no-unty
     """Where ``size`` leaves from ``first`` on look: ``places`` uint64 [4, n], what ``_window`` takes, and which bits.
 
     A leaf of at most 8 x 8 pixels looks at those, one of at most 8 x 8 tiles at its group's bits. No branches, so that
-    the processor's vectors take eight leaves at a time: 1.3 ns a leaf.
+    the processor's vectors take eight leaves at a time.
     """
     for k in range(size):
         at = np.uint64(first + k)
