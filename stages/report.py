@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pipeline import artifacts
 from pipeline.params import Params
-from pipeline.report import content, page
+from pipeline.report import collect, page
 from stages import DATA, METRICS, REPORT, entry
 
 
 def run(params: Params) -> None:
     """Write the page from what the other stages left."""
-    found = content.collect(params, DATA, METRICS)
+    found = collect.collect(params, DATA, METRICS)
     for path in REPORT.glob("*/*.csv"):  # of an encoder that is no longer listed
         path.unlink()
-    for name, text in content.curves(found).items():
+    for name, text in collect.curves(found).items():
         artifacts.write_bytes(REPORT / name, text.encode())
     artifacts.write_bytes(REPORT / "index.html", page.build(found).encode())
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from pipeline.report import markup
-from pipeline.report.content import Content
+from pipeline.report.collect import Content
 from pipeline.report.results import MODES, figure
 
 Row = Mapping[str, Any]

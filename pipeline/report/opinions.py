@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from pipeline.report import markup, plots
-from pipeline.report.content import Content, Evaluation
+from pipeline.report.collect import Content, Evaluation
 from pipeline.report.results import MODES, colours, figure, first_of_each, line, modes, sentence
 from pipeline.report.sheets import readable
 

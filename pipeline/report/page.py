@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from html import escape
 
-from pipeline.report import compared, embedding, markup, opinions, papers, results
-from pipeline.report.content import Content, SetFacts
+from pipeline.report import compared, embedding, markup, opinions, published_tables, results
+from pipeline.report.collect import Content, SetFacts
 from pipeline.report.sheets import readable
 from pipeline.report.style import CSS
 
@@ -37,7 +37,7 @@ def build(content: Content) -> str:
         "plane": embedding.section(list(content.embeddings)),
         "opinions": opinions.opinions(content),
         "comparisons": compared.comparisons(content),
-        "published": papers.beside(content),
+        "published": published_tables.beside(content),
         "run": _run(content),
     }
     body = "".join(

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from pipeline.report import markup, plots
-from pipeline.report.content import Content, Encoder, Evaluation
+from pipeline.report.collect import Content, Encoder, Evaluation
 from pipeline.report.sheets import readable
 
 MODES = {"nr": "no reference", "fr": "full reference"}

@@ -14,7 +14,7 @@ import yaml
 from pipeline import artifacts
 from pipeline.artifacts import ArtifactError
 from pipeline.params import Params
-from pipeline.report import content, page, published
+from pipeline.report import collect, page, published
 from pipeline.report.embedding import embed
 from tests.report import made
 
@@ -28,7 +28,7 @@ def run(tmp_path_factory) -> tuple[Path, Params]:
 @pytest.fixture(scope="module")
 def html(run) -> str:
     folder, params = run
-    return page.build(content.collect(params, folder / "data", folder / "metrics"))
+    return page.build(collect.collect(params, folder / "data", folder / "metrics"))
 
 
 class _Reader(HTMLParser):
@@ -74,7 +74,7 @@ def test_page_asks_nothing_of_a_network_and_runs_nothing(html):
 
 def test_equal_runs_give_equal_pages(html, tmp_path):
     params = made.run(tmp_path)
-    assert page.build(content.collect(params, tmp_path / "data", tmp_path / "metrics")) == html
+    assert page.build(collect.collect(params, tmp_path / "data", tmp_path / "metrics")) == html
 
 
 def test_names_from_data_are_escaped(html):
@@ -84,7 +84,7 @@ def test_names_from_data_are_escaped(html):
 
 def test_page_has_the_figures_of_the_metrics(html, run):
     folder, params = run
-    found = content.collect(params, folder / "data", folder / "metrics")
+    found = collect.collect(params, folder / "data", folder / "metrics")
     for evaluation in found.evaluations:
         for mode in ("nr", "fr"):
             for key in ("srocc", "plcc", "krocc", "rmse"):
@@ -97,7 +97,7 @@ def test_page_has_the_figures_of_the_metrics(html, run):
 def test_what_the_machine_adds_is_not_on_the_page(run, html):
     folder, params = run
     other = params.model_copy(update={"run": params.run.model_copy(update={"engine": "serial", "workers": 7})})
-    assert page.build(content.collect(other, folder / "data", folder / "metrics")) == html
+    assert page.build(collect.collect(other, folder / "data", folder / "metrics")) == html
 
 
 def test_what_did_not_run_is_said_and_what_must_be_there_is_named(run, tmp_path):
@@ -108,7 +108,7 @@ def test_what_did_not_run_is_said_and_what_must_be_there_is_named(run, tmp_path)
     data.mkdir()
     for name in ("sources", "distorted", "models", "statistics.svg"):
         (data / name).symlink_to(folder / "data" / name)
-    html = page.build(content.collect(params, data, metrics))
+    html = page.build(collect.collect(params, data, metrics))
     for said in (
         "No encoder was probed", "No encoder was evaluated", "The stage compare has not run", "No regressor was stored",
         "the stage features has not run",
@@ -116,7 +116,7 @@ def test_what_did_not_run_is_said_and_what_must_be_there_is_named(run, tmp_path)
         assert said in html, said
     (data / "models").unlink()
     with pytest.raises(ArtifactError, match="dead_leaves/encoder.json: missing"):
-        content.collect(params, data, metrics)
+        collect.collect(params, data, metrics)
 
 
 def test_comparisons_regressors_and_types_are_on_the_page(html):
@@ -146,7 +146,7 @@ def test_a_metric_without_references_and_one_with_them(run, tmp_path):
         table = pq.read_table(data / "predictions/floor/photos.parquet").slice(0, 0)
         artifacts.write_table(data / "predictions" / name / "photos.parquet", table)
     more = params.model_copy(update={"encoders": [*params.encoders, "psnr", "niqe"]})
-    html = page.build(content.collect(more, data, metrics))
+    html = page.build(collect.collect(more, data, metrics))
     assert "0.765" in html and "niqe: no reason" in html
 
 
@@ -168,7 +168,7 @@ def test_the_plane_keeps_likes_together_and_is_repeatable(run):
 
 def test_curves_have_every_step_of_the_trained_and_the_probe_where_it_was_run(run):
     folder, params = run
-    found = content.curves(content.collect(params, folder / "data", folder / "metrics"))
+    found = collect.curves(collect.collect(params, folder / "data", folder / "metrics"))
     assert list(found) == ["loss/dead_leaves.csv", "type_accuracy/dead_leaves.csv"]
     rows = found["loss/dead_leaves.csv"].splitlines()
     assert rows[0] == "step,loss" and len(rows) == 301 and rows[1] == "0,6.3"
@@ -178,7 +178,7 @@ def test_curves_have_every_step_of_the_trained_and_the_probe_where_it_was_run(ru
 def test_the_probe_on_the_way_is_drawn_beside_the_loss(run, html):
     assert 'aria-label="Type accuracy of the probe against step: dead_leaves 0.10 to 0.30"' in html
     folder, params = run
-    found = content.collect(params, folder / "data", folder / "metrics")
+    found = collect.collect(params, folder / "data", folder / "metrics")
     last = np.where(np.arange(300) == 299, 0.3, np.nan)
     once = [replace(e, accuracy=last) if e.accuracy is not None else e for e in found.encoders]
     assert "Type accuracy of the probe" not in page.build(replace(found, encoders=tuple(once)))

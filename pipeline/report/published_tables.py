@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from pipeline.report import markup, published
-from pipeline.report.content import Content
+from pipeline.report.collect import Content
 from pipeline.report.published import Figures
 from pipeline.report.results import MODES, line
 
