@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import Refusal
+from pipeline.devices import cores
 from pipeline.engine import Engine
 from pipeline.params import RunParams, load
 
@@ -51,8 +52,3 @@ def _terminate(*_: object) -> None:
 def engine(run: RunParams) -> Engine:
     """The engine that params.yaml asks for; RAY_ADDRESS, where set, names the cluster."""
     return Engine(run.engine, run.workers or cores(), os.environ.get("RAY_ADDRESS"), LOCKS)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

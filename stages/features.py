@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pipeline import artifacts
 from pipeline.databases import load_manifest
+from pipeline.devices import cores, resolve_device
 from pipeline.features import Extractor, compare_images, extract_features, load_extractor, load_metric
 from pipeline.params import Params
-from stages import DATA, cores, entry
+from stages import DATA, entry
 
 
 def run(params: Params, encoder: str, database: str) -> None:
@@ -36,10 +37,8 @@ def run(params: Params, encoder: str, database: str) -> None:
 def _extractor(params: Params, models: Path) -> Extractor:
     import torch
 
-    from pipeline.training.launch import devices
-
     torch.set_num_threads(params.run.threads or cores())
-    device, _ = devices(params.run.device)
+    device = resolve_device(params.run.device).kind
     return load_extractor(models, device=device, precision=params.features.precision)
 
 

@@ -6,21 +6,21 @@ import numpy as np
 import torch
 
 from pipeline import artifacts
+from pipeline.devices import cores, resolve_device, resolve_precision
 from pipeline.features import load_extractor
 from pipeline.params import Params
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
-from pipeline.training.launch import devices, resolve_precision
 from pipeline.training.probe import HeldOut
-from stages import DATA, METRICS, cores, entry
+from stages import DATA, METRICS, entry
 
 
 def run(params: Params, encoder: str) -> None:
     """Probe an encoder on the held-out sources of every trained set."""
     torch.set_num_threads(params.run.threads or cores())
-    device, _ = devices(params.run.device)
+    device = resolve_device(params.run.device)
     precision = resolve_precision(params.probe.precision, device)
-    extractor = load_extractor(DATA / "models" / encoder, device=device, precision=precision)
+    extractor = load_extractor(DATA / "models" / encoder, device=device.kind, precision=precision)
     found = {}
     for name in params.trained:
         shards = ShardSet(DATA / "distorted" / name)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import artifacts
+from pipeline.devices import cores, resolve_device
 from pipeline.features import baselines
 from pipeline.features.metrics import niqe
 from pipeline.params import Params
 from pipeline.seeding import generator
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
-from stages import DATA, cores, entry
+from stages import DATA, entry
 
 IMAGES = 256  # of each trained set
 
@@ -39,7 +40,6 @@ def _random_init(params: Params, folder: Path) -> None:
 
     from pipeline.encoder import weights
     from pipeline.training.calibrate import calibrate, random_trunk
-    from pipeline.training.launch import devices
 
     torch.set_num_threads(params.run.threads or cores())
     images, seen = [], {}
@@ -49,7 +49,7 @@ def _random_init(params: Params, folder: Path) -> None:
         chosen = generator(params.seed, f"calibrate/{name}").permutation(rows)[:IMAGES]
         images += [shards.image(int(row)) for row in chosen]
         seen[name] = {"data": shards.fingerprint, "images": len(chosen)}
-    trunk = random_trunk(params.train.depth, params.train.width, params.seed).to(devices(params.run.device)[0])
+    trunk = random_trunk(params.train.depth, params.train.width, params.seed).to(resolve_device(params.run.device).kind)
     calibrate(trunk, images)
     weights.save(folder, trunk.cpu(), folder.name, {"trained_on": None, "calibrated_on": seen, "seed": params.seed})
 

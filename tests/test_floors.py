@@ -11,14 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    {"Refusal", "artifacts", "engine", "folders", "images", "params", "seeding"},
+    {"Refusal", "artifacts", "devices", "engine", "folders", "images", "params", "seeding"},
     {"databases", "distortions", "encoder", "shards", "sources"},
     {"features", "remake", "training"},
     {"scoring", "evaluation", "report", "profiles", "verify"},
     {"cli"},
 )
 SIDEWAYS = {  # (who, what) on one floor, beside the ground's own
-    ("engine", "Refusal"), ("images", "Refusal"), ("artifacts", "Refusal"), ("params", "Refusal"),
+    ("devices", "Refusal"), ("engine", "Refusal"),
+    ("images", "Refusal"), ("artifacts", "Refusal"), ("params", "Refusal"),
     ("folders", "artifacts"),
 }  # fmt: skip
 LAZY = {"torch", "ray", "webdataset", "dask", "distributed", "matplotlib", "sklearn", "datasets", "tqdm"}

@@ -13,6 +13,7 @@ from benchmarks.ablations.changes import CHANGES, HELD_OUT, OLD, STEPS, Change
 from benchmarks.ablations.data import Chosen, database, distorted
 from pipeline import artifacts
 from pipeline.databases import load_manifest
+from pipeline.devices import Device, resolve_precision
 from pipeline.encoder import weights
 from pipeline.evaluation import Protocol, evaluate
 from pipeline.features import extract_features, read_features
@@ -22,7 +23,6 @@ from pipeline.training.batches import Batches
 from pipeline.training.calibrate import calibrate, random_trunk
 from pipeline.training.classes import class_labels
 from pipeline.training.job import Job
-from pipeline.training.launch import resolve_precision
 from pipeline.training.probe import probe
 from pipeline.training.trainer import _Run, train
 
@@ -108,7 +108,7 @@ def untrained(folder: Path, data: Chosen, seed: int) -> None:
 
 def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
     """The linear probe on the held-out sources of a family."""
-    extractor = weights.load(folder, precision=resolve_precision("auto", "cpu"))
+    extractor = weights.load(folder, precision=resolve_precision("auto", Device("cpu")))
     family, who = PROBED[figure]
     shards = distorted(work, family)
     rows = np.flatnonzero(np.isin(shards.sources, who))
@@ -120,7 +120,7 @@ def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
 def correlated(work: Path, folder: Path, name: str, where: Path | None) -> Mapping[str, object]:
     """The metrics of the encoder in ``folder`` on a database, by the database's own protocol."""
     table, root = database(work, name, where)
-    extractor = weights.load(folder, precision=resolve_precision("auto", "cpu"))
+    extractor = weights.load(folder, precision=resolve_precision("auto", Device("cpu")))
     features = extract_features(
         table, root, extractor, encoder=folder.name, database_name=name, batch_images=4, decode_threads=1
     )

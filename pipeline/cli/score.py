@@ -71,14 +71,14 @@ def _chosen(regressor: str | None, encoder: str | None) -> Stored:
 
 def _open(found: Stored, device: str, reference: Path | None) -> tuple[Scorer, Regressor]:
     from pipeline import images
+    from pipeline.devices import resolve_device
     from pipeline.features import load_extractor
     from pipeline.scoring import Scorer, load_regressor
-    from pipeline.training.launch import devices
 
     if device not in ("auto", "cpu", "cuda"):
         refuse(f"--device {device}: not one of auto, cpu, cuda")
     fitted = load_regressor(found.regressor)
-    extractor = load_extractor(found.encoder, device=devices(device)[0])
+    extractor = load_extractor(found.encoder, device=resolve_device(device).kind)
     pristine = None if reference is None else images.read(reference)
     return Scorer(extractor, fitted, reference=pristine), fitted
 

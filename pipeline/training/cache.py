@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,11 +16,6 @@ from pipeline.training import views
 from pipeline.training.batches import Data
 
 MODES = ("device", "host", "none")
-UNLIMITED = 2**62  # bytes
-LIMITS = (  # of a container, in the two forms that Linux has had: limit, use, statistics, the cache among them
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
 UNKNOWN = 2**16  # pixels of an image whose size the data does not tell
 
 
@@ -172,26 +165,6 @@ def image_shapes(data: Data, rows: NDArray[np.int64]) -> NDArray[np.int32] | Non
 def bytes_of(shapes: NDArray[np.int32] | None, count: int) -> int:
     """Bytes of ``count`` decoded images."""
     return 3 * (count * UNKNOWN if shapes is None else int(shapes.astype(np.int64).prod(1).sum()))
-
-
-def host_room(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that may be filled: half of the memory that is free now, on the machine and in the container's limit."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return min(free, *(_left(groups, *names) for names in LIMITS)) // 2
-
-
-def _left(groups: Path, limit: str, used: str, statistics: str, cached: str) -> int:
-    """Bytes below a control group's limit, with the page cache that it can drop; :data:`UNLIMITED` without one."""
-    try:
-        entries = dict(line.split() for line in (groups / statistics).read_text().splitlines())
-        taken = int((groups / used).read_text()) - int(entries[cached])
-        return max(0, int((groups / limit).read_text()) - taken)
-    except (OSError, ValueError, KeyError):  # no such group, or the word "max"
-        return UNLIMITED
 
 
 def _gathered(

@@ -1,4 +1,4 @@
-"""Devices and ranks: which there are, what precision they are good at, and starting one process for each GPU."""
+"""Ranks: one process for each GPU or core of this machine, or one of a launcher's."""
 
 from __future__ import annotations
 
@@ -13,39 +13,10 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessException, spawn
 
 from pipeline import Refusal
-from pipeline.params import ParamsError
-
-BF16_FLAGS = ("avx512_bf16", "amx_bf16")  # on a CPU without them bf16 is emulated, and slower than fp32
 
 
 class RankRefused(Refusal, RuntimeError):
     """What a rank of ours refused, in its words."""
-
-
-def devices(wanted: str) -> tuple[str, int]:
-    """("cpu" or "cuda", how many ranks): ``wanted`` is auto, cpu or cuda. Every visible GPU is a rank."""
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"run.device: {wanted!r} is not one of auto, cpu, cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ParamsError("run.device: cuda is asked for and torch sees no GPU")
-    if wanted == "cpu" or not torch.cuda.is_available():
-        return "cpu", 1
-    return "cuda", torch.cuda.device_count()
-
-
-def resolve_precision(wanted: str, device: str) -> str:
-    """fp32 or bf16. ``auto`` is bf16 where the hardware has it, by its flags and not by a clock: a machine always
-    says the same.
-    """
-    if wanted != "auto":
-        return wanted
-    if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    try:
-        flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
-    except (OSError, StopIteration):
-        return "fp32"
-    return "bf16" if any(flag in flags.split() for flag in BF16_FLAGS) else "fp32"
 
 
 def world() -> tuple[int, int]:

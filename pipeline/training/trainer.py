@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import Refusal
+from pipeline.devices import Device, free_memory, resolve_precision
 from pipeline.encoder import weights
 from pipeline.encoder.extractor import Extractor, TrunkExtractor
 from pipeline.encoder.network import ResNet, channels_last, weight_generator
@@ -34,7 +35,7 @@ from pipeline.training.classes import AUTHENTIC, CLASSES, affinity, class_labels
 from pipeline.training.estimate import estimate, trial
 from pipeline.training.feed import AHEAD, Batch, Feed
 from pipeline.training.job import Job, identity
-from pipeline.training.launch import launch, resolve_precision, world
+from pipeline.training.launch import launch, world
 from pipeline.training.loss import Loss, contrastive_loss
 from pipeline.training.projector import build
 from pipeline.training.schedule import learning_rate, sgd
@@ -115,7 +116,7 @@ class _Run:
             raise ParamsError(f"train.batch: {params.batch} is not a multiple of the {self.ranks} ranks")
         self.total = max(1, round(params.epochs * self.batches.in_epoch))
         self.warmup = min(round(params.warmup * self.batches.in_epoch), self.total - 1)
-        self.precision = resolve_precision(params.precision, job.device)
+        self.precision = resolve_precision(params.precision, Device("cpu" if job.device == "cpu" else "cuda"))
         self.device = torch.device("cpu" if job.device == "cpu" else f"cuda:{torch.cuda.current_device()}")
         self.identity = identity(job, self.ranks, self.precision)
         self.official = params.compat == "official"
@@ -238,7 +239,7 @@ class _Run:
         size = cache.bytes_of(shapes, len(job.rows))
         steps, ranks, precision = self.total - self.first, self.ranks, self.precision
         told = estimate(job.params, steps=steps, ranks=ranks, images=size, precision=precision, ahead=AHEAD)
-        host = cache.host_room() // self.ranks
+        host = free_memory() // 2 // self.ranks
         device = host if self.device.type == "cpu" else told.room(torch.cuda.mem_get_info(self.device)[0])
         mode, reason = cache.choose(
             job.cache if shapes is not None or job.cache != "device" else "host", size, device, host

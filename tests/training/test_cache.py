@@ -10,7 +10,7 @@ import torch
 from stand_in import StandIn, job
 
 from pipeline.seeding import generator
-from pipeline.training import cache, views
+from pipeline.training import cache, trainer, views
 from pipeline.training.cache import Choice, DeviceImages, HostImages, bytes_of, choose, image_shapes
 from pipeline.training.trainer import train
 
@@ -77,7 +77,7 @@ def test_a_run_that_finds_no_room_trains_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(job(tmp_path / "roomy", Shaped()))
-    monkeypatch.setattr(cache, "host_room", lambda: 1000)
+    monkeypatch.setattr(trainer, "free_memory", lambda: 2000)
     capsys.readouterr()
     data = Shaped()
     train(job(tmp_path / "tight", data, cache="device"))
@@ -92,21 +92,3 @@ def test_bytes_are_those_of_the_decoded_images() -> None:
     data = Sized()
     assert bytes_of(data.shapes, 9) == sum(data.image(index).nbytes for index in range(9))
     assert bytes_of(None, 2) == 2 * 3 * 256 * 256 and image_shapes(StandIn(), np.arange(3)) is None
-    assert 0 < cache.host_room() < 2**50
-
-
-def test_a_containers_limit_is_the_room(tmp_path: Path) -> None:
-    free = cache.host_room(tmp_path)
-    assert free > 10_000_000  # no groups, no limit
-    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 3000000\n")
-    (tmp_path / "memory.current").write_text("8000000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert cache.host_room(tmp_path) > 10_000_000
-    (tmp_path / "memory.max").write_text("9000000\n")
-    assert cache.host_room(tmp_path) == (9_000_000 - 8_000_000 + 3_000_000) // 2
-    old = tmp_path / "memory"
-    old.mkdir()
-    (old / "memory.stat").write_text("cache 7\ntotal_inactive_file 0\n")
-    (old / "memory.usage_in_bytes").write_text("600\n")
-    (old / "memory.limit_in_bytes").write_text("1000\n")
-    assert cache.host_room(tmp_path) == 200
