@@ -23,12 +23,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.evaluation.intervals import correlation_interval
-from pipeline.evaluation.measures import srocc
-from pipeline.evaluation.moments import Scheduler, Sums
+from pipeline.evaluation.agreement.intervals import correlation_interval
+from pipeline.evaluation.agreement.measures import srocc
 from pipeline.evaluation.protocol import Protocol, evaluate
-from pipeline.evaluation.ridge import fit, predict
-from pipeline.evaluation.source import open_sources
+from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors.ridge import fit, predict
+from pipeline.evaluation.regressors.scored_features import open_features
 from pipeline.evaluation.splits import random_splits
 from pipeline.features import FeatureTable, feature_table, read_features
 
@@ -72,7 +72,7 @@ def ridge_ratio(table: FeatureTable, splits: int, peer_fits: int) -> dict[str, f
     y = table.columns["mos"].to_numpy()
     parts = random_splits(table.columns["group"].to_pylist(), seed=0, database="benchmark", count=splits)
     start = process_time()
-    sums = Sums(open_sources(table, memory=2**32)["nr"], y, Scheduler("synchronous"))
+    sums = Sums(open_features(table, memory=2**32)["nr"], y, Scheduler("synchronous"))
     chosen, first = [], np.empty(0)
     for split in parts:
         model = fit(sums, split.train, LAMBDAS, standardise=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import artifacts, engine
 from pipeline.databases import Manifest, load_manifest
-from pipeline.evaluation import Domain, ceiling, compare, cross_pairs, figures_table, is_metric, verdicts
+from pipeline.evaluation import ScoredDatabase, compare, cross_pairs, is_metric, noise_ceiling, results_table, verdicts
 from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
 from pipeline.report.published import SETTINGS, known_as, load
@@ -28,9 +28,9 @@ def run(params: Params) -> None:
         cross = f"{one['mode'].upper()} cross-database train={known_as(one['train'])}" if "train" in one else ""
         one["published"] = verdicts(one, known_as(one["database"]), rows, cross or SETTINGS[one["mode"]])
     tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in names}
-    ceilings = (ceiling(tables[name], name, about.raters, seed=params.seed) for name, about in names.items())
+    ceilings = (noise_ceiling(tables[name], name, about.raters, seed=params.seed) for name, about in names.items())
     found["ceilings"] = [one for one in ceilings if one is not None]
-    artifacts.write_table(DATA / "compare" / "table.parquet", figures_table(found))
+    artifacts.write_table(DATA / "compare" / "table.parquet", results_table(found))
     artifacts.write_json(METRICS / "compare.json", found)
 
 
@@ -39,12 +39,14 @@ def _cross(params: Params, names: dict[str, Manifest]) -> list[dict[str, Any]]:
     lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count)
     for encoder in params.encoders:
 
-        def domain(name: str, encoder: str = encoder) -> Domain | None:
+        def domain(name: str, encoder: str = encoder) -> ScoredDatabase | None:
             about, file, made_by = names[name], f"{name}.parquet", weights_sha256(DATA / "models" / encoder)
             path, made_of = DATA / "features" / encoder / file, DATA / "databases" / file
             table = read_features(path, weights=made_by, database=made_of)
             images, memory = artifacts.read_table(made_of), params.run.memory
-            return None if is_metric(table) else Domain(table, images, about.higher_is_better, about.range, memory)
+            return (
+                None if is_metric(table) else ScoredDatabase(table, images, about.higher_is_better, about.range, memory)
+            )
 
         pairs = cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
         for made in engine.progress(pairs, total=len(names) * (len(names) - 1), describe=f"compare {encoder} across"):

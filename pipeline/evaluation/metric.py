@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.evaluation.breakdown import types_and_levels
+from pipeline.evaluation.agreement.by_distortion import by_distortion
+from pipeline.evaluation.agreement.measures import measure
 from pipeline.evaluation.leaks import check_parts
-from pipeline.evaluation.measures import measure
 from pipeline.evaluation.predictions import PREDICTIONS, WHOLE, predictions_table
 from pipeline.evaluation.protocol import Protocol, SplitResult, make_splits, strata_of
-from pipeline.evaluation.selection import Fitted
+from pipeline.evaluation.regressors.model_selection import Fitted
+from pipeline.evaluation.results import heading, over_splits, split_entry
 from pipeline.evaluation.splits import Split, shared_groups
-from pipeline.evaluation.summary import heading, over_splits, split_entry
 from pipeline.features import FeatureTable
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -54,7 +54,7 @@ def evaluate_metric(
     results = [_judged(mode, split, prediction, scored) for split in splits]
     whole = _judged(mode, Split(WHOLE, _NOTHING, _NOTHING, rows), prediction, scored)
     found |= {"kind": "metric", "regressor": "none", "others": {}, mode: over_splits(results)}
-    found |= {"whole": {mode: whole.measures.as_dict()}, "types": types_and_levels(scored, results)}
+    found |= {"whole": {mode: whole.measures.as_dict()}, "types": by_distortion(scored, results)}
     found |= {"splits": [split_entry(result) for result in results]}
     return predictions_table(scored, [*results, whole]), found
 

@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import engine
+from pipeline.evaluation.agreement.measures import Measures, measure
 from pipeline.evaluation.leaks import check_parts
-from pipeline.evaluation.measures import Measures, measure
-from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.predictions import predictions_table
-from pipeline.evaluation.selection import Fitted, fit_ridge
-from pipeline.evaluation.source import open_sources
+from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors.model_selection import Fitted, fit_ridge
+from pipeline.evaluation.regressors.scored_features import open_features
+from pipeline.evaluation.regressors.svr import SvrGrid, TooLarge, fit_svr
+from pipeline.evaluation.results import summary
 from pipeline.evaluation.splits import (
     Split,
     checked,
@@ -28,8 +30,6 @@ from pipeline.evaluation.splits import (
     read_splits,
     shared_groups,
 )
-from pipeline.evaluation.summary import summary
-from pipeline.evaluation.svr import SvrGrid, TooLarge, fit_svr
 from pipeline.features import FeatureTable
 
 REGRESSORS = ("ridge", "svr")
@@ -85,7 +85,7 @@ def evaluate(
     for features that can't be used and ``TooLarge`` if the headline regressor can't take the table; a further one that
     can't is left out, and the metrics say why.
     """
-    sources = open_sources(table, memory=protocol.memory)
+    sources = open_features(table, memory=protocol.memory)
     rows = sources["nr"].rows
     scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
     groups = np.asarray(scored["group"].to_pylist())

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.evaluation import Protocol, SvrGrid, ceiling, compare, evaluate, figures_table, verdicts
-from pipeline.evaluation.compare import CompareError
-from pipeline.evaluation.cross import Domain, cross, cross_pairs
+from pipeline.evaluation import Protocol, SvrGrid, compare, evaluate, noise_ceiling, results_table, verdicts
+from pipeline.evaluation.comparison.compare import CompareError
+from pipeline.evaluation.comparison.cross_database import ScoredDatabase, cross, cross_pairs
 from pipeline.evaluation.leaks import LeakError
 from tests.evaluation.tables import write_features
 
@@ -66,7 +66,7 @@ def test_the_difference_within_strata_has_an_interval_of_its_own(tmp_path: Path)
     assert sign * pair["srocc"] < 0 and pair["p"] < 0.01
     assert sign * pair["within"]["value"] > 0.8 and pair["within"]["low"] * pair["within"]["high"] > 0
     assert pair["within"]["p"] < 0.01 and abs(floor["within"]["value"]) < 0.2
-    rows = figures_table({**found, "cross": [], "ceilings": []}).to_pandas().query("measure == 'srocc_within_pooled'")
+    rows = results_table({**found, "cross": [], "ceilings": []}).to_pandas().query("measure == 'srocc_within_pooled'")
     assert sorted(rows["what"]) == ["difference", "within", "within"]
     assert rows[rows.what == "difference"]["value"].tolist() == [pair["within"]["value"]]
 
@@ -100,7 +100,7 @@ def test_the_long_table_has_every_figure(tmp_path: Path) -> None:
     first, second = domain(tmp_path, "a", 0), domain(tmp_path, "b", 1)
     found = {**compare(tables, metrics), "cross": cross(first, second, LAMBDAS, seed=0, bits=6)}
     found["ceilings"] = [{"database": "a", "images": 3, "raters": 1, "srocc": 0.9, "low": 0.8, "high": 0.95}]
-    frame = figures_table(found).to_pandas()
+    frame = results_table(found).to_pandas()
     within = frame[(frame.what == "within") & (frame.encoder == "good")].set_index("measure")["value"]
     good = next(one for one in found["methods"] if one["encoder"] == "good")
     assert within["srocc"] == good["srocc"] and within["median_srocc"] == good["median"]
@@ -114,7 +114,7 @@ def test_the_long_table_has_every_figure(tmp_path: Path) -> None:
 
 def domain(
     folder: Path, name: str, seed: int, *, falls: bool = False, low: float = 0.0, high: float = 1.0, bits: int = 0
-) -> Domain:
+) -> ScoredDatabase:
     """A database whose features tell quality; opinions in [low, high], falling with quality if ``falls``."""
     rng = np.random.default_rng(seed)
     quality = rng.uniform(0, 1, 200)
@@ -130,7 +130,7 @@ def domain(
             "phash": pa.array((rng.integers(2**63, 2**64, 200, dtype=np.uint64) | np.uint64(0xFFFFFF)), pa.uint64()),
         }
     )
-    return Domain(table, images, not falls, (low, high))
+    return ScoredDatabase(table, images, not falls, (low, high))
 
 
 def test_across_databases_direction_and_range_are_those_declared(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_across_databases_direction_and_range_are_those_declared(tmp_path: Path)
     assert found["srocc"] > 0.95 and found["plcc_raw"] > 0.95
     assert found["low"] < found["srocc"] < found["high"]
     assert (found["train"], found["database"], found["left_out"], found["images"]) == ("mos", "dmos", 0, 200)
-    from pipeline.evaluation.cross import carried
+    from pipeline.evaluation.comparison.cross_database import carried
 
     assert carried(np.array([1.0, 5.0, 4.0]), rising, falling).tolist() == [100.0, 0.0, 25.0]
 
@@ -182,13 +182,13 @@ def test_the_ceiling_is_that_of_the_opinions_noise() -> None:
     rng = np.random.default_rng(0)
     mos = rng.normal(size=2000)
     columns = {"mos": mos, "mos_std": np.full(2000, 2.0), "is_reference": [False] * 2000}
-    found = ceiling(pa.table(columns), "toys", 16, seed=0)
+    found = noise_ceiling(pa.table(columns), "toys", 16, seed=0)
     rho = 1 / np.sqrt(1 + 0.5**2)  # noise of sd 2 / sqrt(16) on opinions of sd 1
     assert found["srocc"] == pytest.approx(6 / np.pi * np.arcsin(rho / 2), abs=0.01)  # Spearman's of a Gaussian pair
     assert found["low"] < found["srocc"] < found["high"]
-    assert ceiling(pa.table(columns), "toys", None, seed=0) is None
+    assert noise_ceiling(pa.table(columns), "toys", None, seed=0) is None
     unknown = {**columns, "mos_std": pa.array([None, *([2.0] * 1999)], pa.float64())}
-    assert ceiling(pa.table(unknown), "toys", 16, seed=0) is None
+    assert noise_ceiling(pa.table(unknown), "toys", 16, seed=0) is None
 
 
 def test_a_published_figure_is_reproduced_only_inside_the_interval() -> None:

@@ -13,8 +13,8 @@ import stages.compare
 import stages.evaluate
 from pipeline import artifacts
 from pipeline.databases import DATABASE
-from pipeline.evaluation import FIGURES
-from pipeline.evaluation.compare import CompareError
+from pipeline.evaluation import RESULTS
+from pipeline.evaluation.comparison.compare import CompareError
 from pipeline.features import FeatureError, baselines, feature_table
 from pipeline.params import Params, load
 
@@ -86,7 +86,7 @@ def test_evaluate_then_compare(params: Params) -> None:
     mine = [(c["train"], c["database"]) for c in found["cross"] if c["encoder"] == "mine" and c["srocc"] > 0.9]
     assert sorted(mine) == [("dmos", "mos"), ("mos", "dmos")]  # the directions differ, and the sign is right
     assert [c["raters"] for c in found["ceilings"]] == [16, 16] and all(0.9 < c["srocc"] < 1 for c in found["ceilings"])
-    assert artifacts.read_table(Path("data/compare/table.parquet")).schema.equals(FIGURES)
+    assert artifacts.read_table(Path("data/compare/table.parquet")).schema.equals(RESULTS)
     before = Path("metrics/compare.json").read_bytes()
     stages.compare.run(params)
     assert Path("metrics/compare.json").read_bytes() == before

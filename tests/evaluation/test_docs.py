@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.databases import DATABASE
-from pipeline.evaluation import FIGURES, PREDICTIONS
+from pipeline.evaluation import PREDICTIONS, RESULTS
 from pipeline.features import feature_schema
 from pipeline.scoring import SCORES
 
@@ -40,7 +40,7 @@ def render() -> str:
             section("data/databases/{database}.parquet", DATABASE),
             section("data/features/{encoder}/{database}.parquet", feature_schema(2)),
             section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
-            section("data/compare/table.parquet", FIGURES),
+            section("data/compare/table.parquet", RESULTS),
             section("what `synthetic-iqa score --out` writes", SCORES),
         ]
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluation.intervals import Interval, correlation_interval, difference_interval
-from pipeline.evaluation.measures import srocc
-from pipeline.evaluation.significance import corrected_t, holm
+from pipeline.evaluation.agreement.intervals import Interval, correlation_interval, difference_interval
+from pipeline.evaluation.agreement.measures import srocc
+from pipeline.evaluation.agreement.significance import corrected_t, holm
 
 REPETITIONS = 400  # benchmarks/evaluation.py has 1,000, with 125 images a group as well
 

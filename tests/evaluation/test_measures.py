@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from pipeline.evaluation import measure
-from pipeline.evaluation.measures import krocc, srocc, srocc_within
+from pipeline.evaluation.agreement.measures import krocc, srocc, srocc_within
 
 
 def test_rank_correlations_are_scipys_with_ties() -> None:

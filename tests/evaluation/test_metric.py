@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import PREDICTIONS, Protocol, evaluate, evaluate_metric, is_metric
-from pipeline.evaluation.measures import measure, srocc
+from pipeline.evaluation.agreement.measures import measure, srocc
 from pipeline.features import FeatureTable
 from tests.evaluation.tables import write_features
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import artifacts
 from pipeline.evaluation import PREDICTIONS, Protocol, evaluate
-from pipeline.evaluation.measures import srocc
+from pipeline.evaluation.agreement.measures import srocc
 from pipeline.features import FeatureError, FeatureTable
 from tests.evaluation.tables import write_features
 
@@ -70,14 +70,14 @@ def test_leave_one_group_out_has_a_figure_for_every_group_nr_and_fr(tmp_path: Pa
 
 
 def test_fr_feature_is_the_absolute_difference_and_identical_pairs_score_the_intercept(tmp_path: Path) -> None:
-    from pipeline.evaluation.moments import Sums
-    from pipeline.evaluation.ridge import fit
-    from pipeline.evaluation.source import open_sources
+    from pipeline.evaluation.regressors.gram import Sums
+    from pipeline.evaluation.regressors.ridge import fit
+    from pipeline.evaluation.regressors.scored_features import open_features
 
     table = toys(tmp_path / "f.parquet", groups=5, each=40, reference=True)
     x = table.matrix()
     for memory in (0, 2**30):
-        source = open_sources(table, memory=memory)["fr"]
+        source = open_features(table, memory=memory)["fr"]
         expected = np.stack([np.abs(x[i] - x[i - i % 40]) for i in range(200) if i % 40])
         np.testing.assert_array_equal(source.load(0), expected)
     model = fit(Sums(source, np.arange(195.0)), np.arange(195), np.array([0.1]), standardise=False)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from pipeline import Refusal
-from pipeline.evaluation.moments import Scheduler, Sums
-from pipeline.evaluation.ridge import fit, fit_dual, fit_primal, predict
-from pipeline.evaluation.shifted import shifted_solutions
-from pipeline.evaluation.source import Source, open_sources
+from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors.ridge import fit, fit_dual, fit_primal, predict
+from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
+from pipeline.evaluation.regressors.shifted_systems import shifted_solutions
 from tests.evaluation.tables import write_features
 
 LAMBDAS = np.geomspace(1e-3, 1e3, 13)
 
 
-def source_of(path: Path, x: np.ndarray, y: np.ndarray, memory: int = 2**31) -> Source:
-    return open_sources(write_features(path, x, y), memory=memory)["nr"]
+def source_of(path: Path, x: np.ndarray, y: np.ndarray, memory: int = 2**31) -> ScoredFeatures:
+    return open_features(write_features(path, x, y), memory=memory)["nr"]
 
 
 def unit_halves(rng: np.random.Generator, rows: int, half: int) -> np.ndarray:

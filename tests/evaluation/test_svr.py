@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import Protocol, SvrGrid, evaluate
-from pipeline.evaluation.moments import Sums
-from pipeline.evaluation.source import open_sources
+from pipeline.evaluation.regressors.gram import Sums
+from pipeline.evaluation.regressors.scored_features import open_features
+from pipeline.evaluation.regressors.svr import TooLarge, fit_svr
 from pipeline.evaluation.splits import Split
-from pipeline.evaluation.svr import TooLarge, fit_svr
 from tests.evaluation.tables import write_features
 
 SMALL = SvrGrid(costs=(1.0, 100.0), gammas=(0.3, 1.0))
@@ -36,7 +36,7 @@ def test_one_candidate_is_scikit_learns_machine_on_scaled_numbers(tmp_path: Path
     x = table.matrix().astype(np.float64)
     split = Split(0, np.arange(200), np.arange(200, 250), np.arange(250, 300))
     groups = np.asarray(table.columns["group"].to_pylist())
-    sums = Sums(open_sources(table, memory=2**30)["nr"], y)
+    sums = Sums(open_features(table, memory=2**30)["nr"], y)
     found = fit_svr(sums, split, groups, SvrGrid(costs=(10.0,), gammas=(1.0,)), seed=0)
     machine = make_pipeline(StandardScaler(), SVR(C=10.0, gamma=0.25, epsilon=0.1))
     peer = TransformedTargetRegressor(machine, transformer=StandardScaler()).fit(x[:200], y[:200])
@@ -68,7 +68,7 @@ def test_few_validation_groups_choose_by_leaving_one_out(tmp_path: Path) -> None
 def test_the_grid_runs_on_at_most_so_many_images_and_the_final_fit_on_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.evaluation import svr
+    from pipeline.evaluation.regressors import svr
 
     table, _, y = curved(tmp_path / "f.parquet")
     split = Split(0, np.arange(200), np.arange(200, 250), np.arange(250, 300))
@@ -81,7 +81,7 @@ def test_the_grid_runs_on_at_most_so_many_images_and_the_final_fit_on_all(
         return original(x, y, on, parts, cost, gamma)
 
     monkeypatch.setattr(svr, "_predictions", counted)
-    sums = Sums(open_sources(table, memory=2**30)["nr"], y)
+    sums = Sums(open_features(table, memory=2**30)["nr"], y)
     fit_svr(sums, split, groups, replace(SMALL, grid_images=50), seed=0)
     assert seen == [50] * 4 + [200]
 

@@ -49,10 +49,10 @@ def test_scatter_stands_constant_predictions():
 
 
 def test_logistic_is_the_evaluations_own_curve():
-    from pipeline.evaluation.mapping import fit_mapping
+    from pipeline.evaluation.agreement.logistic import fit_logistic
 
     draw = np.random.default_rng(3)
     x = draw.normal(0, 1, 200)
     for y in (np.tanh(x) + draw.normal(0, 0.1, 200), x, np.zeros(200)):
-        fitted = fit_mapping(x, y)
+        fitted = fit_logistic(x, y)
         np.testing.assert_allclose(plots.Logistic(fitted.status, fitted.betas)(x), fitted(x), rtol=1e-9, atol=1e-12)

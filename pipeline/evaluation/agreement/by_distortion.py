@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.mapping import Mapping
-from pipeline.evaluation.measures import srocc
+from pipeline.evaluation.agreement.logistic import LogisticFit
+from pipeline.evaluation.agreement.measures import srocc
 
 if TYPE_CHECKING:
     from pipeline.evaluation.protocol import SplitResult
 
 
-def types_and_levels(scored: pa.Table, results: Sequence[SplitResult]) -> dict[str, dict[str, list[dict[str, object]]]]:
+def by_distortion(scored: pa.Table, results: Sequence[SplitResult]) -> dict[str, dict[str, list[dict[str, object]]]]:
     """regressor -> mode -> rows ``{type, level, images, srocc, rmse, bias}``; empty where the database has no types.
 
     A row is a whole type (level None), a whole level (type None) or a cell. Its figures are medians over the splits
@@ -56,7 +56,7 @@ def _row(
         if not inside.any():
             continue
         prediction, opinion = result.fitted.test[inside], mos[result.split.test][inside]
-        mapped = Mapping(result.measures.fit_status, result.measures.betas, result.measures.plcc)
+        mapped = LogisticFit(result.measures.fit_status, result.measures.betas, result.measures.plcc)
         error = mapped(prediction) - opinion
         figures["images"].append(len(opinion))
         figures["rmse"].append(float(np.sqrt(np.mean(error**2))))

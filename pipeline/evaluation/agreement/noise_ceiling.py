@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.evaluation.measures import srocc
+from pipeline.evaluation.agreement.measures import srocc
 from pipeline.seeding import generator
 
 DRAWS = 200
 
 
-def ceiling(images: pa.Table, database: str, raters: int | None, *, seed: int) -> dict[str, Any] | None:
+def noise_ceiling(images: pa.Table, database: str, raters: int | None, *, seed: int) -> dict[str, Any] | None:
     """``{database, images, raters, srocc, low, high}``: mean and central 95 % of the draws over a database table.
 
     None where the standard deviation of the opinions (``mos_std``) is not known for every scored image, or the number

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import Refusal, engine
-from pipeline.evaluation.intervals import Interval, correlation_interval, difference_interval
-from pipeline.evaluation.measures import srocc, srocc_within
-from pipeline.evaluation.significance import corrected_t, holm
+from pipeline.evaluation.agreement.intervals import Interval, correlation_interval, difference_interval
+from pipeline.evaluation.agreement.measures import srocc, srocc_within
+from pipeline.evaluation.agreement.significance import corrected_t, holm
 
 BASELINES = ("random_init", "floor")  # what every method is compared with, beside the best one
 

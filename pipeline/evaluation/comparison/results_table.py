@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.artifacts import column
 
-FIGURES = pa.schema(
+RESULTS = pa.schema(
     [
         column("what", pa.string(), "within a database, difference of two methods, cross-database, or ceiling"),
         column("database", pa.string(), "what was judged on"),
@@ -38,8 +38,8 @@ FIGURES = pa.schema(
 _MEDIANS = {"median": "median_srocc"} | {name: name for name in ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")}
 
 
-def figures_table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pa.Table:
-    """The table (schema :data:`FIGURES`) of ``{"methods", "pairs", "cross", "ceilings"}``."""
+def results_table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pa.Table:
+    """The table (schema :data:`RESULTS`) of ``{"methods", "pairs", "cross", "ceilings"}``."""
     rows = [row for entry in found["methods"] for row in _rows("within", entry, _MEDIANS)]
     for pair in found["pairs"]:
         names = {"encoder": pair["first"], "regressor": pair["first_regressor"]}
@@ -49,11 +49,11 @@ def figures_table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pa.Table:
         names = {"trained_on": entry["train"]}
         rows += _rows("cross", {**entry, **names}, {name: name for name in list(_MEDIANS)[1:]})
     rows += [row for entry in found["ceilings"] for row in _rows("ceiling", entry, {})]
-    return pa.Table.from_pylist(rows, schema=FIGURES)
+    return pa.Table.from_pylist(rows, schema=RESULTS)
 
 
 def _rows(what: str, entry: Mapping[str, Any], others: Mapping[str, str]) -> list[dict[str, Any]]:
-    known = {name: entry.get(name) for name in FIGURES.names if name not in ("what", "measure", "value")}
+    known = {name: entry.get(name) for name in RESULTS.names if name not in ("what", "measure", "value")}
     if what == "within":
         known["against"] = None
     first = {**known, "what": what, "measure": "srocc", "value": entry["srocc"]}

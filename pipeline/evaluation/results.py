@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.breakdown import types_and_levels
+from pipeline.evaluation.agreement.by_distortion import by_distortion
 from pipeline.features import FeatureTable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def summary(
     others: dict[str, object] = {name: part for name, part in medians.items() if name != headline}
     others |= {name: {"skipped": why} for name, why in skipped.items()}
     found |= {"kind": "features", "regressor": headline, **medians[headline], "others": others}
-    found |= {"types": types_and_levels(scored, results), "splits": [split_entry(result) for result in results]}
+    found |= {"types": by_distortion(scored, results), "splits": [split_entry(result) for result in results]}
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.evaluation.intervals import Interval
+from pipeline.evaluation.agreement.intervals import Interval
 
 METHODS = {  # (encoder, regressor) -> the papers' name; BRISQUE is an SVR there
     ("dead_leaves", "ridge"): "Dead Leaves",

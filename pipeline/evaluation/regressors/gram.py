@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.source import Source
+from pipeline.evaluation.regressors.scored_features import ScoredFeatures
 
 LANES = 4
 MOST_ROWS = 4096  # of a batch, about: 134 MB at 4,096 features
@@ -44,7 +44,7 @@ class Scheduler:
 
 
 @dataclass
-class Moments:
+class Gram:
     """Sums over ``n`` rows of features ``x`` (measured from a common shift) and opinions ``y``.
 
     ``xx`` is in Fortran order and has the lower triangle only; what is above it is not to be read.
@@ -57,7 +57,7 @@ class Moments:
     y: float
 
     @classmethod
-    def zeros(cls, dim: int) -> Moments:
+    def zeros(cls, dim: int) -> Gram:
         """Of no rows."""
         return cls(0, np.zeros(dim), np.zeros((dim, dim), order="F"), np.zeros(dim), 0.0)
 
@@ -71,7 +71,7 @@ class Moments:
         self.xy += x.T @ y
         self.y += float(y.sum())
 
-    def add(self, other: Moments) -> Moments:
+    def add(self, other: Gram) -> Gram:
         """Add another set of rows, in place."""
         self.n += other.n
         self.y += other.y
@@ -80,7 +80,7 @@ class Moments:
         self.xy += other.xy
         return self
 
-    def taken_from(self, whole: Moments) -> Moments:
+    def taken_from(self, whole: Gram) -> Gram:
         """Become what is left of ``whole`` without these rows, in place."""
         self.n = whole.n - self.n
         self.y = whole.y - self.y
@@ -88,9 +88,9 @@ class Moments:
             np.subtract(all_of_it, mine, out=mine)
         return self
 
-    def copy(self) -> Moments:
+    def copy(self) -> Gram:
         """An independent copy."""
-        return Moments(self.n, self.x.copy(), self.xx.copy(order="F"), self.xy.copy(), self.y)
+        return Gram(self.n, self.x.copy(), self.xx.copy(order="F"), self.xy.copy(), self.y)
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,18 @@ class Piece:
 
 @dataclass
 class Sums:
-    """Moments of any part of one source. The whole table's are made once; a part's are those of its rows, or the
+    """Gram of any part of one source. The whole table's are made once; a part's are those of its rows, or the
     whole's less those of the rest, whichever reads fewer rows (a training part of 70 %: 30 % of the work).
 
     Rows are measured from the column means of the whole table, which changes no result and keeps the subtraction exact
     to about 1e-15 of the variances.
     """
 
-    source: Source
+    source: ScoredFeatures
     y: np.ndarray
     scheduler: Scheduler = field(default_factory=Scheduler)
     _shift: np.ndarray | None = None
-    _whole: Moments | None = None
+    _whole: Gram | None = None
 
     @property
     def shift(self) -> np.ndarray:
@@ -127,8 +127,8 @@ class Sums:
             self._shift = total / len(self.source)
         return self._shift
 
-    def of(self, positions: np.ndarray) -> Moments:
-        """Moments of the rows at ``positions`` (ascending), the caller's to overwrite."""
+    def of(self, positions: np.ndarray) -> Gram:
+        """Gram of the rows at ``positions`` (ascending), the caller's to overwrite."""
         if 2 * len(positions) <= len(self.source):
             return self._direct(positions)
         if self._whole is None:
@@ -136,7 +136,7 @@ class Sums:
         rest = np.setdiff1d(np.arange(len(self.source)), positions, assume_unique=True)
         return self._direct(rest).taken_from(self._whole) if len(rest) else self._whole.copy()
 
-    def _direct(self, positions: np.ndarray) -> Moments:
+    def _direct(self, positions: np.ndarray) -> Gram:
         from dask.delayed import delayed
 
         batches = self._batches(positions)
@@ -148,7 +148,7 @@ class Sums:
         for start, stop in zip(edges[:-1], edges[1:], strict=True):
             lane = delayed(_lane, traverse=False)(source, batches[start:stop], self.shift)
             total = lane if total is None else delayed(_added)(total, lane)
-        found: Moments = self.scheduler.compute(total)
+        found: Gram = self.scheduler.compute(total)
         return found
 
     def _batches(self, positions: np.ndarray) -> list[list[Piece]]:
@@ -167,9 +167,9 @@ class Sums:
         return batches
 
 
-def _lane(source: Source, batches: list[list[Piece]], shift: np.ndarray) -> Moments:
-    """Moments of consecutive batches, one after the other."""
-    moments = Moments.zeros(len(shift))
+def _lane(source: ScoredFeatures, batches: list[list[Piece]], shift: np.ndarray) -> Gram:
+    """Gram of consecutive batches, one after the other."""
+    moments = Gram.zeros(len(shift))
     most = max((sum(len(piece.local) for piece in batch) for batch in batches), default=0)
     x = np.empty((most, len(shift)))  # one buffer for all batches: the allocator would keep several
     for batch in batches:
@@ -182,5 +182,5 @@ def _lane(source: Source, batches: list[list[Piece]], shift: np.ndarray) -> Mome
     return moments
 
 
-def _added(first: Moments, second: Moments) -> Moments:
+def _added(first: Gram, second: Gram) -> Gram:
     return first.add(second)  # in place: no one else holds `first`

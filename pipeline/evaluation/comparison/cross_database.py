@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.compare import CompareError, renamed
-from pipeline.evaluation.intervals import correlation_interval
+from pipeline.evaluation.agreement.intervals import correlation_interval
+from pipeline.evaluation.agreement.measures import measure
+from pipeline.evaluation.comparison.compare import CompareError, renamed
 from pipeline.evaluation.leaks import LeakError, shares
-from pipeline.evaluation.measures import measure
-from pipeline.evaluation.moments import Scheduler, Sums
 from pipeline.evaluation.protocol import only, strata_of
-from pipeline.evaluation.ridge import Ridge, fit, predict
-from pipeline.evaluation.selection import best, left_out
-from pipeline.evaluation.source import Source, open_sources
+from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors.model_selection import best, left_out
+from pipeline.evaluation.regressors.ridge import Ridge, fit, predict
+from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
 from pipeline.features import FeatureTable
 from pipeline.seeding import generator
 
@@ -31,7 +31,7 @@ FOLDS = 10  # of groups, to choose lambda by; fewer groups are left out one by o
 
 
 @dataclass
-class Domain:
+class ScoredDatabase:
     """One database with one encoder's features: its table of images (sha256, phash), and what its manifest declares."""
 
     table: FeatureTable
@@ -39,11 +39,11 @@ class Domain:
     higher_is_better: bool
     range: tuple[float, float]
     memory: int = 2**31
-    sources: dict[str, Source] = field(init=False)
+    sources: dict[str, ScoredFeatures] = field(init=False)
     models: dict[tuple[str, bytes], Ridge] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.sources = open_sources(self.table, memory=self.memory)
+        self.sources = open_features(self.table, memory=self.memory)
         self.scored = self.table.columns.take(pa.array(self.sources["nr"].rows))
         self.mos = self.scored["mos"].to_numpy().astype(np.float64)
         self.groups = np.asarray(self.scored["group"].to_pylist())
@@ -55,7 +55,9 @@ class Domain:
             )
 
 
-def cross(train: Domain, test: Domain, lambdas: np.ndarray, *, seed: int, bits: int) -> list[dict[str, Any]]:
+def cross(
+    train: ScoredDatabase, test: ScoredDatabase, lambdas: np.ndarray, *, seed: int, bits: int
+) -> list[dict[str, Any]]:
     """One entry for each mode that both have: ``{train, database, mode, encoder, regressor, images, trained_images,
     left_out, lambda, srocc, low, high, groups, plcc, plcc_raw, krocc, rmse, srocc_within, ...}``, measured on all
     scored images of ``test``. ``bits``: hashes at most so far apart are of one picture.
@@ -81,7 +83,7 @@ def cross(train: Domain, test: Domain, lambdas: np.ndarray, *, seed: int, bits: 
 
 
 def cross_pairs(
-    names: Sequence[str], load: Callable[[str], Domain | None], lambdas: np.ndarray, *, seed: int, bits: int
+    names: Sequence[str], load: Callable[[str], ScoredDatabase | None], lambdas: np.ndarray, *, seed: int, bits: int
 ) -> Iterator[list[dict[str, Any]]]:
     """:func:`cross` of one encoder over every ordered pair of databases: len(names) * (len(names) - 1) lists.
 
@@ -96,7 +98,7 @@ def cross_pairs(
                 yield [] if train is None or test is None else cross(train, test, lambdas, seed=seed, bits=bits)
 
 
-def fit_all(train: Domain, mode: str, kept: np.ndarray, lambdas: np.ndarray, seed: int) -> Ridge:
+def fit_all(train: ScoredDatabase, mode: str, kept: np.ndarray, lambdas: np.ndarray, seed: int) -> Ridge:
     """The ridge of all rows ``kept``, its lambda chosen by leaving out tenths of their groups; made once."""
     known, source = (mode, kept.tobytes()), train.sources[mode]
     if known in train.models:
@@ -116,7 +118,7 @@ def fit_all(train: Domain, mode: str, kept: np.ndarray, lambdas: np.ndarray, see
     return train.models.setdefault(known, fit(sums, kept, chosen, standardise=standardise))
 
 
-def carried(prediction: np.ndarray, train: Domain, test: Domain) -> np.ndarray:
+def carried(prediction: np.ndarray, train: ScoredDatabase, test: ScoredDatabase) -> np.ndarray:
     """Predictions in the units and direction of ``test``: the declared ranges laid onto one another."""
     low, high = train.range
     unit = (prediction - low) / (high - low)

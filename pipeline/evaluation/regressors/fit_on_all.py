@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.moments import Scheduler, Sums
-from pipeline.evaluation.selection import choose
-from pipeline.evaluation.source import Source, open_sources
+from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors.model_selection import choose
+from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
 from pipeline.evaluation.splits import Split
 from pipeline.features import FeatureTable
 from pipeline.seeding import generator
@@ -23,7 +23,7 @@ MOST_FOLDS = 20
 
 
 @dataclass(frozen=True)
-class WholeFit:
+class FitOnAll:
     """level + ((feature - mean) / scale) @ coef, all float64 [dim]; ``rule`` says how lambda was chosen.
 
     ``criterion`` is the SROCC of the left-out predictions at the chosen lambda.
@@ -40,17 +40,17 @@ class WholeFit:
     groups: int
 
 
-def fit_whole(
+def fit_on_all(
     table: FeatureTable,
     lambdas: Sequence[float],
     *,
     seed: int,
     memory: int = 2**31,
     scheduler: Scheduler | None = None,
-) -> dict[str, WholeFit]:
+) -> dict[str, FitOnAll]:
     """mode (nr, and fr where there are references) -> the fit on every scored image. ``SplitError`` for one group."""
     found = {}
-    for mode, source in open_sources(table, memory=memory).items():
+    for mode, source in open_features(table, memory=memory).items():
         scored = table.columns.take(pa.array(source.rows))
         groups = np.asarray([str(name) for name in scored["group"].to_pylist()])
         folds, rule = _folds(groups, seed)
@@ -62,7 +62,7 @@ def fit_whole(
         mean, deviation = _spread(source)
         scale = np.where(deviation > 1e-9 * np.maximum(1.0, np.abs(mean)), deviation, 1.0) if standardise else 1.0
         coef = chosen.model.coef[:, 0]
-        found[mode] = WholeFit(
+        found[mode] = FitOnAll(
             coef=coef * scale,
             mean=mean,
             scale=np.broadcast_to(scale, mean.shape),
@@ -85,7 +85,7 @@ def _folds(groups: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
     return drawn[np.searchsorted(names, groups)].astype(str), f"leave_one_of_{MOST_FOLDS}_folds_of_groups_out"
 
 
-def _spread(source: Source) -> tuple[np.ndarray, np.ndarray]:
+def _spread(source: ScoredFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every feature, float64 [dim], block by block in two passes."""
     blocks = range(len(source.bounds()))
     mean = sum((source.load(i).sum(axis=0, dtype=np.float64) for i in blocks), np.zeros(source.dim)) / len(source)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.moments import Moments, Sums
-from pipeline.evaluation.shifted import shifted_solutions
-from pipeline.evaluation.source import Source
+from pipeline.evaluation.regressors.gram import Gram, Sums
+from pipeline.evaluation.regressors.scored_features import ScoredFeatures
+from pipeline.evaluation.regressors.shifted_systems import shifted_solutions
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def fit(sums: Sums, positions: np.ndarray, lambdas: np.ndarray, *, standardise: 
     return fit_primal(sums.of(positions), lambdas, shift=sums.shift, standardise=standardise)
 
 
-def fit_primal(moments: Moments, lambdas: np.ndarray, *, shift: np.ndarray, standardise: bool) -> Ridge:
+def fit_primal(moments: Gram, lambdas: np.ndarray, *, shift: np.ndarray, standardise: bool) -> Ridge:
     """From the sums of the rows (their ``xx`` is overwritten)."""
     from scipy.linalg.blas import dsyr
 
@@ -71,7 +71,7 @@ def fit_dual(x: np.ndarray, y: np.ndarray, lambdas: np.ndarray, *, standardise: 
     return Ridge(np.asarray(lambdas), coef, level - mean @ coef)
 
 
-def predict(source: Source, positions: np.ndarray, model: Ridge) -> np.ndarray:
+def predict(source: ScoredFeatures, positions: np.ndarray, model: Ridge) -> np.ndarray:
     """float64 [len(positions), L], block by block; ``positions`` ascending."""
     out = np.empty((len(positions), len(model.lambdas)))
     for index, (start, stop) in enumerate(source.bounds()):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.measures import srocc
+from pipeline.evaluation.agreement.measures import srocc
 
 MIN_GROUPS = 6
 MOST_BLOCKS = 200

@@ -16,8 +16,16 @@ from typing import Any
 import numpy as np
 
 from pipeline import Refusal
-from pipeline.evaluation.moments import Sums
-from pipeline.evaluation.selection import LEFT_OUT, VALIDATION, Fitted, best, left_out, sroccs, validates
+from pipeline.evaluation.regressors.gram import Sums
+from pipeline.evaluation.regressors.model_selection import (
+    LEFT_OUT,
+    VALIDATION,
+    Fitted,
+    best,
+    left_out,
+    sroccs,
+    validates,
+)
 from pipeline.evaluation.splits import Split
 from pipeline.seeding import generator
 

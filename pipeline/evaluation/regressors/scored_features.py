@@ -16,7 +16,7 @@ from pipeline.features import FeatureError, FeatureTable
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoredFeatures:
     """Features of the scored images, in blocks; position i is the i-th scored image.
 
     ``rows`` are positions in the table, ascending. With ``reference`` (for each scored image the position of its
@@ -67,7 +67,7 @@ class Source:
                 out[low:high] = self.load(index)[positions[low:high] - start]
         return out
 
-    def hold(self) -> Source:
+    def hold(self) -> ScoredFeatures:
         """This source with its blocks in memory."""
         return replace(self, held=tuple(self.load(index) for index in range(len(self.table.bounds))))
 
@@ -80,7 +80,7 @@ class Source:
         return np.where(wrong, self.fill, block).astype(np.float32)
 
 
-def open_sources(table: FeatureTable, *, memory: int) -> dict[str, Source]:
+def open_features(table: FeatureTable, *, memory: int) -> dict[str, ScoredFeatures]:
     """``{"nr": source}``, and ``"fr"`` where the scored images have references; held if both fit into ``memory`` bytes.
 
     Raises :class:`FeatureError` if some scored images have a reference among the rows and others not.
@@ -90,7 +90,7 @@ def open_sources(table: FeatureTable, *, memory: int) -> dict[str, Source]:
     rows = np.flatnonzero(scored.combine_chunks().to_numpy(zero_copy_only=False))
     if not len(rows):
         raise FeatureError(f"{table.path}: no scored image")
-    nr = Source(table, rows)
+    nr = ScoredFeatures(table, rows)
     if table.metadata.get("non_finite"):
         nr = replace(nr, fill=_finite_means(table))
     sources = {"nr": nr}
@@ -100,7 +100,7 @@ def open_sources(table: FeatureTable, *, memory: int) -> dict[str, Source]:
     return {mode: source.hold() if fits else source for mode, source in sources.items()}
 
 
-def _differences(nr: Source, reference_of: list[str | None]) -> Source:
+def _differences(nr: ScoredFeatures, reference_of: list[str | None]) -> ScoredFeatures:
     table = nr.table
     names = table.columns["image_id"].to_pylist()
     is_reference = table.columns["is_reference"].to_numpy()
@@ -111,7 +111,7 @@ def _differences(nr: Source, reference_of: list[str | None]) -> Source:
             f"{table.path}: no features of the references {', '.join(lacking[:10])} ({len(lacking)} in all)"
         )
     wanted = np.unique([where[str(name)] for name in reference_of])
-    references = Source(table, wanted, fill=nr.fill).take(np.arange(len(wanted))).astype(np.float32)
+    references = ScoredFeatures(table, wanted, fill=nr.fill).take(np.arange(len(wanted))).astype(np.float32)
     return replace(
         nr, reference=np.searchsorted(wanted, [where[str(name)] for name in reference_of]), references=references
     )

@@ -17,7 +17,7 @@ _STARTS = 3
 
 
 @dataclass(frozen=True)
-class Mapping:
+class LogisticFit:
     """A fitted curve. ``status``: ``logistic4``, ``linear_fallback`` (b1 = slope, b2 = intercept) or ``constant``.
 
     ``plcc`` is Pearson's correlation of the mapped predictions with the opinions, with the sign of the curve's slope,
@@ -49,7 +49,7 @@ def pearson(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.clip(a @ b / norm, -1.0, 1.0)) if norm > 0 else 0.0
 
 
-def fit_mapping(prediction: np.ndarray, mos: np.ndarray) -> Mapping:
+def fit_logistic(prediction: np.ndarray, mos: np.ndarray) -> LogisticFit:
     """Fit the curve to finite vectors of equal length by least squares; never worse than the straight line, never
     raises on finite input. Constant predictions or opinions give ``constant`` with PLCC 0.
     """
@@ -58,7 +58,7 @@ def fit_mapping(prediction: np.ndarray, mos: np.ndarray) -> Mapping:
     level, spread = (float(y.mean()), float(y.std())) if len(y) else (0.0, 0.0)
     flat = np.ptp(y) == 0 or spread == 0 if len(y) else True  # opinions of 1e-200 differ, and their squares do not
     if len(x) < 2 or flat or scale <= 1e-14 * max(1.0, abs(centre)):
-        return Mapping("constant", (0.0, level, 0.0, 0.0), 0.0)
+        return LogisticFit("constant", (0.0, level, 0.0, 0.0), 0.0)
     z = (x - centre) / scale
     target = (y - level) / spread
     line = float(z @ target / len(z))
@@ -66,11 +66,11 @@ def fit_mapping(prediction: np.ndarray, mos: np.ndarray) -> Mapping:
     best = min((_refine(z, target, start) for start in starts), key=lambda found: found[0], default=None)
     if best is None or not best[0] < float(np.sum((target - line * z) ** 2)) * (1 - 1e-9):
         slope = line * spread / scale
-        return Mapping("linear_fallback", (slope, level - slope * centre, 0.0, 0.0), pearson(x, y))
+        return LogisticFit("linear_fallback", (slope, level - slope * centre, 0.0, 0.0), pearson(x, y))
     _, low, rise, middle, width = best
     betas = (level + spread * (low + rise), level + spread * low, centre + scale * middle, scale * width)
-    found = Mapping("logistic4", betas, 0.0)
-    return Mapping("logistic4", betas, float(np.sign(rise)) * abs(pearson(found(x), y)))
+    found = LogisticFit("logistic4", betas, 0.0)
+    return LogisticFit("logistic4", betas, float(np.sign(rise)) * abs(pearson(found(x), y)))
 
 
 def _starts(z: np.ndarray, target: np.ndarray) -> list[tuple[float, float]]:

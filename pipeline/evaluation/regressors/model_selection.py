@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.measures import srocc
-from pipeline.evaluation.moments import Sums
-from pipeline.evaluation.ridge import Ridge, fit, predict
+from pipeline.evaluation.agreement.measures import srocc
+from pipeline.evaluation.regressors.gram import Sums
+from pipeline.evaluation.regressors.ridge import Ridge, fit, predict
 from pipeline.evaluation.splits import Split, SplitError
 
 VALIDATION, LEFT_OUT = "validation", "leave_one_group_out"

@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from pipeline.evaluation.mapping import Mapping, fit_mapping, pearson
+from pipeline.evaluation.agreement.logistic import LogisticFit, fit_logistic, pearson
 
 
 @dataclass(frozen=True)
 class Measures:
     """Agreement of one set of predictions with the opinions of the same images.
 
-    ``plcc`` and ``rmse`` are after the mapping of :mod:`pipeline.evaluation.mapping` (``plcc`` with the sign of its
-    slope), ``plcc_raw`` is before it. ``srocc_within`` is the size-weighted mean of the rank correlation inside the
-    strata, None where there is none to speak of.
+    ``plcc`` and ``rmse`` are after the fitted logistic (``plcc`` with the sign of its slope), ``plcc_raw`` is before
+    it. ``srocc_within`` is the size-weighted mean of the rank correlation inside the strata, None where there are fewer
+    than two strata with an order.
     """
 
     images: int
@@ -80,7 +80,7 @@ def measure(prediction: np.ndarray, mos: np.ndarray, strata: Sequence[object] | 
     Raises ``ValueError`` on non-finite values or unequal lengths: nothing is dropped silently.
     """
     prediction, mos = _pair(prediction, mos)
-    fitted: Mapping = fit_mapping(prediction, mos)
+    fitted: LogisticFit = fit_logistic(prediction, mos)
     error = fitted(prediction) - mos
     return Measures(
         images=len(mos),

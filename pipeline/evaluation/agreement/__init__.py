@@ -1,0 +1,1 @@
+"""Agreement of predictions with opinions: correlations, their intervals, tests, the noise ceiling."""

@@ -1,0 +1,1 @@
+"""Methods beside one another, across databases and beside published figures."""
