@@ -32,7 +32,7 @@ def _natural(folder: str | None, most: int) -> statistics.Measured | None:
         return None
     paths = listing.image_files(Path(folder))[:most]
     if not paths:
-        raise listing.SourceError(f"run.paths.natural: {folder} has no images ({', '.join(listing.SUFFIXES)})")
+        raise listing.SourceError(f"run.paths.natural: {folder} has no images")
     return statistics.merge(progress(map(_photograph, paths), total=len(paths), describe="statistics natural"))
 
 

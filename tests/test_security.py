@@ -94,7 +94,7 @@ def test_a_bomb_in_a_shard_is_refused_before_a_codec_sees_it(tmp_path: Path, mon
 
     metas = [artifacts.commit_shard(path, "print", write)]
     artifacts.commit_manifest(tmp_path, metas, plan.SOURCE_PATTERN, {"codec": "png"})
-    monkeypatch.setattr(images, "_pixels", lambda *_: pytest.fail("a codec saw it"))
+    monkeypatch.setattr("pipeline.images.decoding._pixels", lambda *_: pytest.fail("a codec saw it"))
     with pytest.raises(ImageError, match="100000 x 100000 is over the cap"):
         ShardSet(tmp_path).image(0)
 

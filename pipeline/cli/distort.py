@@ -15,7 +15,8 @@ from pipeline.cli.console import expected, not_itself, one_line, refuse
 if TYPE_CHECKING:
     import numpy as np
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".qoi", ".jxl")
+    from pipeline.images import Listing
+
 LOSSLESS = ("png", "webp", "qoi", "jxl")
 
 
@@ -49,20 +50,25 @@ def distort(
     """
     from pipeline import distortions
     from pipeline.engine import Engine
+    from pipeline.images import list_images
 
     number = _type_number(kind)
     if codec not in LOSSLESS:
         refuse(f"--codec {codec}: not one of {', '.join(LOSSLESS)}")
     out = out or _free_name(photo, number, level, codec)
-    tasks, others = _distort_tasks(photo, out, number, level, seed, codec)
+    listing = list_images([photo])
+    if photo in listing.failed:
+        refuse(f"{photo}: {listing.failed[photo]}")
+    tasks = _distort_tasks(photo, listing, out, number, level, seed, codec)
     if workers > 1 and len(tasks) > 1:
         distortions.compile_kernels()  # once, or every worker compiles
     engine = Engine("processes" if workers > 1 else "serial", workers)
     failed = [text for text in engine.map(distort_file, tasks, describe=f"distort {kind} {level}") if text]
+    failed += [f"{path}: {problem}" for path, problem in listing.failed.items()]
     for text in failed:
         print(f"synthetic-iqa: {text}", file=sys.stderr)
-    left = f"; {others} other files left alone" if others else ""
-    print(f"{out}: {len(tasks) - len(failed)} written, {len(failed)} failed{left}")
+    written = len(tasks) + len(listing.failed) - len(failed)
+    print(f"{out}: {written} written, {len(failed)} failed{listing.passed_over()}")
     if failed:
         raise typer.Exit(1)
 
@@ -148,26 +154,22 @@ def _target_names(sources: list[Path], codec: str) -> list[Path]:
 
 
 def _distort_tasks(
-    photo: Path, out: Path, number: int, level: int, seed: int, codec: str
-) -> tuple[list[DistortFile], int]:
-    """The files to do, and how many others lie in the folder."""
-    if not photo.exists():
-        refuse(f"{photo}: no such file or folder")
+    photo: Path, listing: Listing, out: Path, number: int, level: int, seed: int, codec: str
+) -> list[DistortFile]:
+    """The images at ``photo`` and where each goes."""
     if photo.is_file():
         form = out.suffix.lower().lstrip(".")
         if form not in LOSSLESS:
             refuse(f"{out}: a distorted image is written lossless, as {', '.join('.' + name for name in LOSSLESS)}")
         not_itself(photo, out)
-        return [DistortFile(photo, out, form, number, level, seed)], 0
+        return [DistortFile(photo, out, form, number, level, seed)]
     inside = out.resolve().is_relative_to(photo.resolve())
     if inside or out.is_file():
         refuse(
             f"{out}: {'lies in the folder that is read' if inside else 'is a file, and a folder was given to distort'}"
         )
-    every = sorted(path for path in photo.rglob("*") if path.is_file())
-    files = [path for path in every if path.suffix.lower() in IMAGES]
-    if not files:
-        refuse(f"{photo}: no images here ({', '.join(IMAGES)})")
+    if not listing.files and not listing.failed:
+        refuse(f"{photo}: no images here")
+    files = listing.files
     names = _target_names([path.relative_to(photo) for path in files], codec)
-    tasks = [DistortFile(path, out / name, codec, number, level, seed) for path, name in zip(files, names, strict=True)]
-    return tasks, len(every) - len(files)
+    return [DistortFile(path, out / name, codec, number, level, seed) for path, name in zip(files, names, strict=True)]

@@ -44,7 +44,8 @@ def score(
 
     A file that can't be scored is named on stderr and has a row with its error; the exit code is then 1.
     """
-    from pipeline.scoring import list_images, scores_table
+    from pipeline.images import list_images
+    from pipeline.scoring import scores_table
 
     if out is not None and out.suffix.lower() not in FORMATS:
         refuse(f"{out}: a table of scores is written as {' or '.join(FORMATS)}")
@@ -58,8 +59,8 @@ def score(
     else:
         _write(out, scores_table(rows, fitted))
     failed = sum(bool(row.error) for row in rows)
-    left = f"; {listing.others} other files left alone" if listing.others else ""
-    print(f"{out or fitted.name}: {len(rows) - failed} scored, {failed} failed{left}; {fitted.meaning}")
+    counts = f"{len(rows) - failed} scored, {failed} failed{listing.passed_over()}"
+    print(f"{out or fitted.name}: {counts}; {fitted.meaning}")
     raise typer.Exit(1 if failed else 0)
 
 

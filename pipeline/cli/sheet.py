@@ -45,6 +45,9 @@ def _photo_sheet(photo: Path, seed: int, side: int, native: bool) -> Sheet:
     from pipeline.engine import progress
     from pipeline.report import sheets
 
+    listing = images.list_images([photo])
+    if listing.files != [photo]:
+        refuse(f"{photo}: {listing.failed.get(photo, 'is a folder, and a sheet shows one image')}")
     image = images.read(photo)
     samples = progress(
         distortions.distort_all(image, parent_generator(image, seed)), total=126, describe=f"sheet {photo.name}"

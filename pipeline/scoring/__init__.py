@@ -1,6 +1,5 @@
 """Scores of files: an encoder, a regressor stored beside it, and a number in a database's own units for each image."""
 
-from pipeline.scoring.files import Listing, list_images
 from pipeline.scoring.regressor import Linear, Regressor, RegressorError, load_regressor, save_regressor
 from pipeline.scoring.scorer import SCORES, Scored, Scorer, readable, score_files, scores_table
 from pipeline.scoring.stored import Stored, choose, stored
@@ -8,14 +7,12 @@ from pipeline.scoring.stored import Stored, choose, stored
 __all__ = [
     "SCORES",
     "Linear",
-    "Listing",
     "Regressor",
     "RegressorError",
     "Scored",
     "Scorer",
     "Stored",
     "choose",
-    "list_images",
     "load_regressor",
     "readable",
     "save_regressor",

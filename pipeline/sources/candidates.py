@@ -16,10 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline.sources.listing import SUFFIXES, SourceError
-
-_ASKED = (*SUFFIXES, ".gif", ".tif", ".tiff", ".avif")
-"""Also those that are not read: a folder of them is refused with a count, not taken for an empty one."""
+from pipeline import images
+from pipeline.sources.listing import SourceError
 
 
 @dataclass(frozen=True, order=True)
@@ -88,21 +86,21 @@ _Place = tuple[str, str, int, int]
 
 
 def _tree(root: Path) -> Iterator[_Place]:
-    for base, _, names in os.walk(root):
-        for name in names:
-            path = Path(base, name)
-            relative = path.relative_to(root).as_posix()
-            if name.endswith(".tar"):
-                yield from _tar(path, relative)
-            elif name.lower().endswith(_ASKED):
-                yield relative, relative, -1, -1
+    for entry in images.walk(root):
+        if entry.folder and not entry.loop:
+            raise SourceError(f"sources: {entry.path}: {entry.problem}")
+        relative = entry.path.relative_to(root).as_posix()
+        if entry.path.suffix == ".tar":
+            yield from _tar(entry.path, relative)
+        elif images.is_image_name(entry.path.name):
+            yield relative, relative, -1, -1
 
 
 def _tar(path: Path, relative: str) -> Iterator[_Place]:
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
-                if member.isreg() and member.name.lower().endswith(_ASKED):
+                if member.isreg() and images.is_image_name(member.name):
                     yield f"{relative}/{member.name}", relative, member.offset_data, member.size
                 archive.members = []  # type: ignore[attr-defined]  # else a tar of a million members stays in memory
     except (tarfile.TarError, OSError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline import images
 from pipeline.artifacts import sha256_file
-from pipeline.sources.listing import SUFFIXES, SourceError, image_files
+from pipeline.sources.listing import SourceError, image_files
 
 PACKAGED = (
     ("china", "sklearn", "datasets/images/china.jpg"),
@@ -59,5 +59,5 @@ def folder(root: Path) -> tuple[Photograph, ...]:
     """Every image under ``root``, by relative path. ``SourceError`` if there is none."""
     paths = image_files(root)
     if not paths:
-        raise SourceError(f"palettes: {root} has no images ({', '.join(SUFFIXES)})")
+        raise SourceError(f"palettes: {root} has no images")
     return tuple(Photograph(path.relative_to(root).as_posix(), path, sha256_file(path)) for path in paths)

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline import images
 from pipeline.artifacts import sha256_bytes
 from pipeline.sources.dead_leaves import Geometry
-from pipeline.sources.listing import SUFFIXES, SourceError, image_files
+from pipeline.sources.listing import SourceError, image_files
 
 PACKAGED = ("brick", "grass", "gravel")
 SMALLEST, LARGEST, MOST, LONGEST = 256, 1024, 1024, 16
@@ -91,7 +91,7 @@ def folder(root: Path) -> Atlas:
     """
     paths = image_files(root)
     if not paths or len(paths) > MOST:
-        raise SourceError(f"textures: {root} has {len(paths)} images ({', '.join(SUFFIXES)}), allowed 1 to {MOST}")
+        raise SourceError(f"textures: {root} has {len(paths)} images, allowed 1 to {MOST}")
     return _atlas([(path.relative_to(root).as_posix(), _read(path)) for path in paths])
 
 

@@ -8,7 +8,7 @@ import os
 import pickle
 import random
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline import images, sources
 from pipeline.engine import Engine
-from pipeline.sources import candidates, vetting
+from pipeline.sources import vetting
 from pipeline.sources.folder import FolderMaker, choose
 from pipeline.sources.listing import SourceError
 from pipeline.sources.metadata import PostRules
@@ -50,14 +50,8 @@ def test_a_choice_is_the_same_from_a_tree_a_tar_and_lists(posts: Path, tmp_path:
 
 def test_listing_order_does_not_matter(posts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = choose(posts, seed=4, count=12)
-    walk = os.walk
-
-    def shuffled(root: Path) -> Iterator[tuple]:
-        for base, folders, names in walk(root):
-            random.Random(base).shuffle(folders)
-            yield base, folders, random.Random(base).sample(names, len(names))
-
-    monkeypatch.setattr(candidates.os, "walk", shuffled)
+    entries = list(images.walk(posts))
+    monkeypatch.setattr(images, "walk", lambda root: random.Random(1).sample(entries, len(entries)))
     assert choose(posts, seed=4, count=12) == expected
 
 

@@ -290,7 +290,7 @@ def test_a_bomb_is_refused_from_its_header(name: str, monkeypatch: pytest.Monkey
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a decoder saw the file")
 
-    monkeypatch.setattr(images, "_pixels", never)
+    monkeypatch.setattr("pipeline.images.decoding._pixels", never)
     with pytest.raises(ImageError, match="^bomb: 50000 x 50000 is over the cap of 67108864 pixels$"):
         images.decode(bombs()[name], name="bomb")
 

@@ -1,0 +1,22 @@
+"""What an image is between parts, and the error for what is none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline import Refusal
+
+
+class ImageError(Refusal, ValueError):
+    """An image that is refused; the message names it and says why."""
+
+
+def check(image: np.ndarray, name: str = "image") -> None:
+    """Raise :class:`ImageError` unless ``image`` is a non-empty uint8 array of shape H x W x 3."""
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"{name}: expected a numpy array, got {type(image).__name__}")
+    if image.dtype != np.uint8:
+        raise ImageError(f"{name}: expected dtype uint8, got {image.dtype}")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        shape = " x ".join(map(str, image.shape)) or "a scalar"
+        raise ImageError(f"{name}: expected shape H x W x 3 (RGB), got {shape}")
