@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from pipeline.distortions import Sample
 from pipeline.params import Params
 from pipeline.report import sheets
 from pipeline.report.embedding import Embedding, embed
+from pipeline.report.evaluations import MODES, Evaluation
 from pipeline.report.published import Published, load
 from pipeline.report.sheets import Sheet
+from pipeline.report.tables import readable
 from pipeline.shards.reader import ShardSet
 
 LIBRARIES = (
@@ -26,6 +28,7 @@ LIBRARIES = (
     "scikit-learn", "scipy", "synthetic-iqa", "torch",
 )  # fmt: skip
 SIDE = 216  # pixels of a thumbnail's longer side: sharp on a desktop page, some 7 kB
+RANDOM = "random_init"  # the network with random weights
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,10 @@ class Encoder:
     accuracy: np.ndarray | None
     probe: Mapping[str, Mapping[str, float]]
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The metrics of one encoder on one database, and the test predictions of each mode by the regressor whose medians
-    stand first in the metrics: (prediction, mos), float64.
-    """
-
-    encoder: str
-    database: str
-    metrics: Mapping[str, Any]
-    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]
-
     @property
-    def modes(self) -> list[str]:
-        """Those of nr and fr that were evaluated: none for a full-reference metric where there are no references."""
-        return [mode for mode in ("nr", "fr") if mode in self.metrics]
+    def is_baseline(self) -> bool:
+        """Whether nothing was trained: random weights, hand-made features, or a metric."""
+        return self.name == RANDOM or self.card["kind"] != "resnet"
 
 
 @dataclass(frozen=True)
@@ -90,6 +81,16 @@ class Content:
     statistics: Mapping[str, Mapping[str, Any]]
     statistics_figure: str
 
+    @property
+    def trained(self) -> list[str]:
+        """The encoders that this run trained."""
+        return [encoder.name for encoder in self.encoders if encoder.steps is not None]
+
+    @property
+    def has_natural(self) -> bool:
+        """Whether the sets were compared with photographs of the user's."""
+        return any("kl_natural_set" in measured for measured in self.statistics.values())
+
 
 def collect(params: Params, data: Path, metrics: Path) -> Content:
     """Read everything below ``data`` and ``metrics``; :class:`ArtifactError` names what is broken.
@@ -98,17 +99,18 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
     says so; sources, distorted images and encoders must be there.
     What the run's machine adds (times, paths, workers) is not read: equal results give an equal page.
     """
+    encoders = tuple(_encoder(name, data, metrics) for name in params.encoders)
     return Content(
         params=params,
         versions={name: version(name) for name in LIBRARIES},
         sets=tuple(_set(name, params, data) for name in params.sets),
         distortions=_distortions(params, data),
-        encoders=tuple(_encoder(name, data, metrics, name in params.probed) for name in params.encoders),
+        encoders=encoders,
         databases={name: _manifest(name, params) for name in params.databases},
         evaluations=tuple(_evaluations(params, data, metrics)),
-        compared=_if_there(metrics / "compare.json"),
+        compared=_read_optional(metrics / "compare.json"),
         regressors=tuple(read_json(path) for path in sorted((data / "regressors").glob("*/*/regressor.json"))),
-        embeddings=tuple(_embeddings(params, data)),
+        embeddings=tuple(_embeddings(params, data, encoders)),
         published=tuple(load()),
         statistics=read_json(metrics / "statistics.json"),
         statistics_figure=_figure(data / "statistics.svg"),
@@ -119,14 +121,14 @@ def curves(content: Content) -> dict[str, str]:
     """CSV for ``dvc plots`` by its path: the loss of each trained encoder at each step (``loss/NAME.csv``), and the
     type accuracy of the probe after the steps where it was run (``type_accuracy/NAME.csv``).
     """
-    found = {}
+    files = {}
     for encoder in content.encoders:
         for kind, values in (("loss", encoder.loss), ("type_accuracy", encoder.accuracy)):
             if encoder.steps is not None and values is not None:
                 points = zip(encoder.steps, values, strict=True)
                 rows = (f"{step},{value:.6g}\n" for step, value in points if not np.isnan(value))
-                found[f"{kind}/{encoder.name}.csv"] = f"step,{kind}\n" + "".join(rows)
-    return found
+                files[f"{kind}/{encoder.name}.csv"] = f"step,{kind}\n" + "".join(rows)
+    return files
 
 
 def _figure(path: Path) -> str:
@@ -147,7 +149,7 @@ def _set(name: str, params: Params, data: Path) -> SetFacts:
     sources, distorted = ShardSet(data / "sources" / name), ShardSet(data / "distorted" / name)
     chosen = range(min(len(sources), params.report.sheet_sources))
     pictures = ((str(sources.table["id"][i].as_py()), sources.image(i)) for i in chosen)
-    sheet = sheets.plain_sheet(sheets.readable(name), pictures, side=SIDE)
+    sheet = sheets.plain_sheet(readable(name), pictures, side=SIDE)
     (low, high), counts = np.sort(sources.shapes.prod(axis=1))[[0, -1]], sources.shapes
     height, width = counts[np.argmax(counts.prod(axis=1))]
     sizes = f"{width} × {height}" if low == high else f"up to {width} × {height}"
@@ -174,64 +176,57 @@ def _distortions(params: Params, data: Path) -> Sheet:
             row = rows[label]
             yield Sample(label, int(kinds[row]), int(levels[row]), distorted.image(row))
 
-    title = f"{sources.table['id'][source].as_py()} of {sheets.readable(name)}"
+    title = f"{sources.table['id'][source].as_py()} of {readable(name)}"
     return sheets.distortion_sheet(title, samples(), sheets.type_names(), side=SIDE)
 
 
-def _encoder(name: str, data: Path, metrics: Path, probed: bool) -> Encoder:
+def _encoder(name: str, data: Path, metrics: Path) -> Encoder:
     folder = data / "models" / name
     history = folder / "history.parquet"
     steps = loss = accuracy = None
     if history.is_file():
         table = read_table(history, ["step", "loss", "type_accuracy"])
-        steps, loss, accuracy = (table[name].to_numpy() for name in ("step", "loss", "type_accuracy"))
-    probe = _probe(metrics / "probe" / f"{name}.json") if probed else {}
-    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, accuracy, probe)
+        steps, loss, accuracy = (table[column].to_numpy() for column in ("step", "loss", "type_accuracy"))
+    return Encoder(name, read_json(folder / "encoder.json"), steps, loss, accuracy, _probe(metrics, name))
 
 
-def _probe(path: Path) -> dict[str, dict[str, float]]:
-    content = _if_there(path)
-    if not content:
-        return {}
+def _probe(metrics: Path, encoder: str) -> dict[str, dict[str, float]]:
+    path = metrics / "probe" / f"{encoder}.json"
+    content = _read_optional(path)
     sets = content.get("sets", content)
-    found = {name: values for name, values in sets.items() if isinstance(values, dict) and "type_accuracy" in values}
-    if not found:
+    probed = {name: values for name, values in sets.items() if isinstance(values, dict) and "type_accuracy" in values}
+    if content and not probed:
         raise ArtifactError(f"{path}: no probe of any set (type_accuracy)")
-    return found
+    return probed
 
 
-def _if_there(path: Path) -> dict[str, Any]:
+def _read_optional(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.is_file() else {}
 
 
-def _embeddings(params: Params, data: Path) -> Iterator[Embedding]:
-    """One of each database: of the first encoder that learnt something and has features of it."""
+def _embeddings(params: Params, data: Path, encoders: Sequence[Encoder]) -> Iterator[Embedding]:
+    """One of each database: of the first trained encoder that has features of it."""
+    trained = [encoder.name for encoder in encoders if not encoder.is_baseline]
     for database in params.databases:
-        paths = (data / "features" / name / f"{database}.parquet" for name in params.encoders)
-        path = next((path for path in paths if path.parent.name not in params.untrained and path.is_file()), None)
-        found = None if path is None else embed(path, images=params.report.embedding_images, seed=params.seed)
-        if found is not None:
-            yield found
+        paths = (data / "features" / name / f"{database}.parquet" for name in trained)
+        path = next((path for path in paths if path.is_file()), None)
+        layout = None if path is None else embed(path, images=params.report.embedding_images, seed=params.seed)
+        if layout is not None:
+            yield layout
 
 
 def _evaluations(params: Params, data: Path, metrics: Path) -> Iterator[Evaluation]:
     for database in params.databases:
         for encoder in params.encoders:
-            if (metrics / "evaluate" / encoder / f"{database}.json").is_file():
-                yield _evaluation(encoder, database, data, metrics)
+            path = metrics / "evaluate" / encoder / f"{database}.json"
+            if path.is_file():
+                evaluation = Evaluation(encoder, database, read_json(path))
+                yield replace(evaluation, predictions=_predictions(data, evaluation))
 
 
-def _evaluation(encoder: str, database: str, data: Path, metrics: Path) -> Evaluation:
-    content = read_json(metrics / "evaluate" / encoder / f"{database}.json")
-    path = data / "predictions" / encoder / f"{database}.parquet"
-    table = read_table(path)
-    if "regressor" in table.column_names and "regressor" in content:
-        table = table.filter(pc.equal(table["regressor"], content["regressor"]))
-    mode, part = np.asarray(table["mode"].to_pylist()), np.asarray(table["part"].to_pylist())
-    mos, prediction = table["mos"].to_numpy(), table["prediction"].to_numpy()
-    predictions = {}
-    for name in ("nr", "fr"):
-        rows = (mode == name) & (part == "test")
-        if rows.any():
-            predictions[name] = (prediction[rows], mos[rows])
-    return Evaluation(encoder, database, content, predictions)
+def _predictions(data: Path, evaluation: Evaluation) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    table = read_table(data / "predictions" / evaluation.encoder / f"{evaluation.database}.parquet")
+    chosen = pc.and_(pc.equal(table["part"], "test"), pc.equal(table["regressor"], evaluation.regressor))
+    table = table.filter(chosen)
+    parts = {mode: table.filter(pc.equal(table["mode"], mode)) for mode in MODES}
+    return {mode: (part["prediction"].to_numpy(), part["mos"].to_numpy()) for mode, part in parts.items() if len(part)}

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.features import FeatureTable, read_features
-from pipeline.report import markup, plots
-from pipeline.report.sheets import readable
+from pipeline.report import plots
+from pipeline.report.tables import readable
 from pipeline.seeding import generator
 
 PERPLEXITY = 30.0
@@ -62,54 +61,33 @@ def embed(path: Path, *, images: int, seed: int) -> Embedding | None:
     return Embedding(database, encoder, _places(table, rows, seed), kinds, sort, levels, fifths, len(scored))
 
 
-def section(embeddings: list[Embedding]) -> str:
-    """The figures of every database: by type (or subset), by level, by opinion."""
-    if not embeddings:
-        return "<p>No features were there to lay out: the stage features has not run for a trained encoder.</p>"
-    parts = [
-        "<p>Each dot is an image, placed by t-SNE so that images with like features are neighbours; the layout sees no "
-        "label. Where colours part, the features tell these things apart. Distances between far groups and the "
-        "axes mean nothing.</p>"
-    ]
-    for found in embeddings:
-        shown = (
-            f"{len(found.places):,} of {found.of:,} images" if len(found.places) < found.of else f"{found.of:,} images"
-        )
-        parts.append(
-            f'<h3>{escape(found.database)} <span class="note">features of {escape(found.encoder)}, {shown}</span></h3>'
-        )
-        parts.append(f'<div class="plots three">{"".join(_panels(found))}</div>')
-    return "".join(parts)
+@dataclass(frozen=True)
+class Panel:
+    """One colouring of a layout: its title, its SVG, and the legend: name -> CSS variable of the colour."""
+
+    title: str
+    svg: str
+    legend: dict[str, str]
 
 
-def _panels(found: Embedding) -> list[str]:
-    names = sorted({name for name in found.kinds if name}, key=lambda name: (len(name), name))  # type 8 before type 10
-    kinds = np.array(found.kinds)
-    panels = []
-    if names:
-        clouds = [
-            plots.Cloud(readable(name), found.places[kinds == name], plots.SERIES[i]) for i, name in enumerate(names)
-        ]
-        panels.append(_panel(found, clouds, f"By {found.sort}", [f"c{i}" for i in range(len(names))]))
-    if found.levels.any():
-        clouds = [
-            plots.Cloud(f"level {n}", found.places[found.levels == n], plots.RAMP[n - 1]) for n in range(1, STEPS + 1)
-        ]
-        panels.append(_panel(found, clouds, "By level", [f"r{i}" for i in range(STEPS)]))
+def panels(layout: Embedding) -> list[Panel]:
+    """The layout coloured by type (or subset), by level and by opinion; the first two only where they are known."""
+    names = sorted({name for name in layout.kinds if name}, key=lambda name: (len(name), name))  # type 8 before type 10
+    kinds = np.array(layout.kinds)
     words = ("worst fifth", "second", "middle", "fourth", "best fifth")
-    clouds = [
-        plots.Cloud(words[n - 1], found.places[found.opinions == n], plots.RAMP[n - 1]) for n in range(1, STEPS + 1)
-    ]
-    return [*panels, _panel(found, clouds, "By opinion", [f"r{i}" for i in range(STEPS)])]
-
-
-def _panel(found: Embedding, clouds: list[plots.Cloud], title: str, colours: list[str]) -> str:
-    alt = f"{title}: {found.encoder} on {found.database}, {len(found.places)} images in the plane"
-    legend = " ".join(
-        f'<span class="key"><span class="dot" style="background:var(--{colour})"></span>{escape(cloud.name)}</span>'
-        for cloud, colour in zip(clouds, colours, strict=True)
-    )
-    return markup.figure(plots.clouds(clouds, alt=alt), f"<strong>{title}.</strong> {legend}")
+    parts = {
+        f"By {layout.sort}": {readable(name): kinds == name for name in names},
+        "By level": {f"level {n}": layout.levels == n for n in range(1, STEPS + 1)} if layout.levels.any() else {},
+        "By opinion": {words[n - 1]: layout.opinions == n for n in range(1, STEPS + 1)},
+    }
+    made = []
+    for title, rows in parts.items():
+        palette, letter = (plots.RAMP, "r") if title in ("By level", "By opinion") else (plots.SERIES, "c")
+        clouds = [plots.Cloud(name, layout.places[chosen], palette[i]) for i, (name, chosen) in enumerate(rows.items())]
+        alt = f"{title}: {layout.encoder} on {layout.database}, {len(layout.places)} images in the plane"
+        legend = {name: f"--{letter}{i}" for i, name in enumerate(rows)}
+        made += [Panel(title, plots.clouds(clouds, alt=alt), legend)] if rows else []
+    return made
 
 
 def _places(table: FeatureTable, rows: np.ndarray, seed: int) -> np.ndarray:

@@ -7,7 +7,7 @@ a picture of it; the page sets the same sheet as HTML, where captions stay text.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pipeline.features.metrics import METRICS
 from pipeline.images import check
-from pipeline.report.fidelity import psnr, ssim
+from pipeline.report.tables import readable
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
@@ -111,14 +112,14 @@ def distortion_sheet(
     pristine image is late.
     """
     cells: dict[tuple[int, int], Cell] = {}
-    pristine: np.ndarray | None = None
+    pristine: _Pristine | None = None
     for sample in samples:
         if sample.type == 0:
-            pristine = sample.image
+            pristine = _Pristine(sample.image)
         elif pristine is None:
             raise ValueError("the first sample of a distortion sheet must be the pristine image")
         else:
-            cells[sample.type, sample.level] = _compared(pristine, sample, names[sample.type], side, native)
+            cells[sample.type, sample.level] = _cell(pristine, sample, names[sample.type], side, native)
     rows = []
     for number in sorted({kind for kind, _ in cells}):
         row = tuple(cells[number, level] for level in range(1, LEVELS + 1) if (number, level) in cells)
@@ -134,11 +135,6 @@ def plain_sheet(title: str, pictures: Iterable[tuple[str, np.ndarray]], *, colum
     """Captioned pictures row by row: the sources of a set, or any images."""
     cells = [Cell(thumbnail(image, side), (caption,), caption) for caption, image in pictures]
     return Sheet(title, (), tuple(Row("", tuple(cells[i : i + columns])) for i in range(0, len(cells), columns)))
-
-
-def readable(name: str) -> str:
-    """``white_noise`` as ``white noise``."""
-    return name.replace("_", " ")
 
 
 def draw(sheet: Sheet) -> np.ndarray:
@@ -186,13 +182,34 @@ class _Layout:
         return cls(lefts[-1] + cell + _MARGIN, top + _MARGIN - _GAP, label - 12, cell, lefts, tuple(tops))
 
 
-def _compared(pristine: np.ndarray, sample: Sample, kind: TypeName, side: int, native: bool) -> Cell:
-    decibel, similarity = psnr(pristine, sample.image), ssim(pristine, sample.image)
+def _cell(pristine: _Pristine, sample: Sample, kind: TypeName, side: int, native: bool) -> Cell:
+    decibel, similarity = pristine.psnr(sample.image), pristine.ssim(sample.image)
     image = middle(sample.image, side) if native else thumbnail(sample.image, side)
-    first = "identical" if math.isinf(decibel) else f"{decibel:.1f} dB"
     value = kind.levels[sample.level - 1 : sample.level]
-    alt = f"{readable(kind.name)}, level {sample.level}: PSNR {first}, SSIM {similarity:.3f}"
-    return Cell(image, (*value, first, f"{similarity:.3f}"), alt)
+    alt = f"{readable(kind.name)}, level {sample.level}: PSNR {decibel}, SSIM {similarity}"
+    return Cell(image, (*value, decibel, similarity), alt)
+
+
+class _Pristine:
+    """The pristine image, prepared once for the PSNR and the SSIM of its 125 versions."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+        self.prepared = {name: METRICS[name].prepare(image) for name in ("psnr", "ssim")}
+
+    def psnr(self, image: np.ndarray) -> str:
+        if np.array_equal(self.image, image):
+            return "identical"
+        return f"{self._compare('psnr', image):.1f} dB"
+
+    def ssim(self, image: np.ndarray) -> str:
+        """Three decimals; a dash below 11 pixels, where SSIM's window does not fit."""
+        value = self._compare("ssim", image)
+        return "–" if math.isnan(value) else f"{value:.3f}"
+
+    def _compare(self, name: str, image: np.ndarray) -> float:
+        metric = METRICS[name]
+        return metric.compare(self.prepared[name], metric.prepare(image))
 
 
 def _label(pen: ImageDraw.ImageDraw, row: Row, top: int, width: int) -> None:
@@ -228,7 +245,7 @@ def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans as matplotlib ships it: Pillow's own font has no letters beyond ASCII, file names have."""
     from PIL import ImageFont
 
-    found = find_spec("matplotlib")
-    places: Sequence[str] = (found.submodule_search_locations or ()) if found else ()
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(places[0]) / "mpl-data" / "fonts" / "ttf" / name), size)
+    package = find_spec("matplotlib")  # its folder, without the half second that importing it takes
+    assert package is not None and package.origin is not None
+    return ImageFont.truetype(str(Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / name), size)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import artifacts
 from pipeline.report import markdown
-from pipeline.report.markdown import BEGIN, END, TableError
+from pipeline.report.markdown import BEGIN, END, SHORT_BEGIN, SHORT_END, TableError
 
 
 def evaluated(folder: Path, encoder: str, database: str, **changes: Any) -> None:
@@ -88,8 +88,21 @@ def test_protocol_date_and_papers_are_told(metrics: Path) -> None:
 
 
 def test_a_choice_keeps_its_order(metrics: Path) -> None:
-    found = markdown.read_results(metrics, ["floor", "released"], ["biq2021"])
-    assert list(found.evaluations) == [("floor", "biq2021"), ("released", "biq2021")]
+    results = markdown.read_results(metrics, ["floor", "released"], ["biq2021"])
+    assert [(e.encoder, e.database) for e in results.evaluations] == [("floor", "biq2021"), ("released", "biq2021")]
+
+
+def test_the_short_table_is_no_reference_srocc_and_plcc(metrics: Path, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"{SHORT_BEGIN}\n{SHORT_END}\nbetween\n{BEGIN}\n{END}\n")
+    assert markdown.refresh(path, markdown.read_results(metrics), "2026-01-31")
+    short, full = path.read_text().split("between")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in short.splitlines() if line[:1] == "|"]
+    assert lines[0] == ["", "biq2021 SROCC", "biq2021 PLCC", "tid2013_kodak SROCC", "tid2013_kodak PLCC"]
+    assert [line[0] for line in lines[2:]] == ["released + ridge", "floor + ridge", "brisque36 + svr"]
+    assert lines[3][1:] == ["0.512", "-0.400", "0.610", "0.600"] and lines[4][1:] == ["0.612", "0.600", "–", "–"]
+    assert "Measured 2026-01-31. Medians over the splits. biq2021: 2,500 images" in short
+    assert "**Full reference**" in full and not markdown.refresh(path, markdown.read_results(metrics), "2026-02-01")
 
 
 def test_a_block_is_replaced_once_and_left_alone_then(metrics: Path, tmp_path: Path) -> None:
@@ -104,11 +117,13 @@ def test_a_block_is_replaced_once_and_left_alone_then(metrics: Path, tmp_path: P
     assert "Measured 2026-02-01" in path.read_text() and "0.900" in path.read_text()
 
 
-@pytest.mark.parametrize("text", ["no marks", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{END}{BEGIN}{END}"])
+@pytest.mark.parametrize(
+    "text", ["no marks", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{END}{BEGIN}{END}", f"{BEGIN}{END}{SHORT_END}"]
+)
 def test_a_file_without_its_marks_is_refused_and_left(metrics: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "README.md"
     path.write_text(text)
-    with pytest.raises(TableError, match=r"README.md: needs one line <!-- results"):
+    with pytest.raises(TableError, match=r"README.md: needs one line <!-- (short )?results"):
         markdown.refresh(path, markdown.read_results(metrics), "2026-01-31")
     assert path.read_text() == text
 

@@ -14,7 +14,7 @@ import yaml
 from pipeline import artifacts
 from pipeline.artifacts import ArtifactError
 from pipeline.params import Params
-from pipeline.report import collect, page, published
+from pipeline.report import collect, page, published, tables
 from pipeline.report.embedding import embed
 from tests.report import made
 
@@ -91,7 +91,7 @@ def test_page_has_the_figures_of_the_metrics(html, run):
                 assert f"{evaluation.metrics[mode][key]:.3f}" in html
     assert "0.600" in html and "2.00" in html  # the probe and its ratio to random_init
     assert "756" in html  # 2 sets x 3 sources x 126
-    assert "KADID-10k’s published <em>class means</em>" in html and "decides nothing" in html
+    assert "<em>class means</em>" in html and "decides nothing" in html
 
 
 def test_what_the_machine_adds_is_not_on_the_page(run, html):
@@ -220,7 +220,15 @@ def test_published_figures_are_the_papers():
 
 def test_sizes_read_well():
     counts = (0, 999, 1000, 1_260_000, 99_960_000, 999_700_000, 270_000_000_000)
-    assert [page.size(count) for count in counts] == ["0 B", "999 B", "1.0 kB", "1.3 MB", "100 MB", "1.0 GB", "270 GB"]
+    assert [tables.size(count) for count in counts] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "1.3 MB",
+        "100 MB",
+        "1.0 GB",
+        "270 GB",
+    ]
 
 
 def test_page_colours_are_all_defined(html):
