@@ -26,6 +26,7 @@ import numpy as np
 
 from pipeline import artifacts, distortions, images, sources
 from pipeline.engine import Engine
+from pipeline.params.sections import SourcesParams
 from pipeline.shards import plan
 from pipeline.shards.build import DistortTask, SourceTask, build_distorted, build_sources
 from pipeline.shards.reader import ShardSet
@@ -75,8 +76,8 @@ def timed(task: DistortTask) -> dict[str, float]:
 
 
 def make_sources(folder: Path, count: int) -> ShardSet:
-    maker = sources.maker(SET, seed=1, count=count, height=512, width=512)
-    tasks = [SourceTask(maker, block, folder, "qoi", {}) for block in plan.blocks(count, 16)]
+    drawn = sources.source_set(SET, SourcesParams(count=count, size=512), seed=1)
+    tasks = [SourceTask(drawn, block, folder, "qoi", {}) for block in plan.blocks(count, 16)]
     artifacts.commit_manifest(folder, [build_sources(task) for task in tasks], plan.SOURCE_PATTERN, {"codec": "qoi"})
     return ShardSet(folder)
 

@@ -19,12 +19,13 @@ from typing import Any
 
 from pipeline import images, sources
 from pipeline.engine import progress
-from pipeline.sources import listing, statistics
+from pipeline.params.sections import PathsParams, SourcesParams
+from pipeline.sources import image_files, statistics
 
 SIDE = 512
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"set_name": "dead_leaves"},
-    "textured, given textures": {"set_name": "textured_dead_leaves", "given": True},
+    "textured, given textures": {"set_name": "textured_dead_leaves", "textures": "folder"},
     "textured, embedded": {"set_name": "textured_dead_leaves"},
     "plain, supersample 2": {"set_name": "dead_leaves", "supersample": 2},
     "textured, embedded, supersample 2": {"set_name": "textured_dead_leaves", "supersample": 2},
@@ -33,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def table(photographs: Path, textures: Path | None, number: int, names: list[str]) -> dict[str, dict[str, Any]]:
     """Figures of each variant of ``names`` over ``number`` images, beside photographs; one of them photographs too."""
-    files = listing.image_files(photographs)
+    files = image_files.image_files(photographs)
     natural, colours, others = (files[start::3][:number] for start in range(3))
     measured = {"photographs, others": statistics.measure(images.read(path) for path in others)}
     with tempfile.TemporaryDirectory() as folder:
@@ -41,13 +42,12 @@ def table(photographs: Path, textures: Path | None, number: int, names: list[str
             (Path(folder) / path.name).symlink_to(path.resolve())
         for name in names:
             variant = dict(VARIANTS[name])
-            if variant.pop("given", False):
-                variant["texture_folder"] = textures
-            maker = sources.maker(
-                **variant, seed=0, count=number, height=SIDE, width=SIDE, r_max=float(SIDE), palette_folder=Path(folder)
-            )
-            drawn = (maker.make(index)[0] for index in range(number))
-            measured[name] = statistics.measure(progress(drawn, total=number, describe=name))
+            set_name = variant.pop("set_name")
+            params = SourcesParams(count=number, size=SIDE, palettes="folder", **variant)
+            paths = PathsParams(palettes=folder, textures=None if textures is None else str(textures))
+            drawn = sources.source_set(set_name, params, seed=0, paths=paths)
+            pictures = (drawn.make(index)[0] for index in range(number))
+            measured[name] = statistics.measure(progress(pictures, total=number, describe=name))
     return statistics.compare(measured, statistics.measure(images.read(path) for path in natural))
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     if given.photographs is None:
         print("not measured: --photographs names a folder of at least 30 photographs, and none was given")
         return
-    names = [name for name, variant in VARIANTS.items() if given.textures is not None or "given" not in variant]
+    names = [name for name, variant in VARIANTS.items() if given.textures is not None or "textures" not in variant]
     figures = table(given.photographs, given.textures, given.images, names)
     print(f"{'':36}KL(nat, set)  KL(set, nat)  P(d=0)  kurtosis  slope  std at 1, 2, 4, 8")
     for name, row in figures.items():

@@ -30,8 +30,11 @@ for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 import numpy as np  # noqa: E402
 
 from pipeline import images, sources  # noqa: E402
+from pipeline.params.sections import SourcesParams  # noqa: E402
 from pipeline.seeding import generator  # noqa: E402
-from pipeline.sources import dead_leaves  # noqa: E402
+from pipeline.sources.dead_leaves.geometry import geometry  # noqa: E402
+from pipeline.sources.dead_leaves.leaves_set import DeadLeavesSet  # noqa: E402
+from pipeline.sources.dead_leaves.radius_law import HittingLaw  # noqa: E402
 
 SIDE, R_MIN, R_MAX = 512, 1.0, 512.0
 
@@ -84,13 +87,13 @@ def deadleaves_package() -> float | None:
     return cpu_ms(one, 1)
 
 
-def write_block(task: tuple[sources.Maker, range, str]) -> tuple[int, float]:
+def write_block(task: tuple[DeadLeavesSet, range, str]) -> tuple[int, float]:
     """Make images, encode them and put them into one tar; returns its size and the CPU seconds that it took."""
-    maker, indices, path = task
+    drawn, indices, path = task
     start = time.process_time()
     with tarfile.open(path, "w") as archive:
         for index in indices:
-            data = images.encode(maker.make(index)[0], "qoi")
+            data = images.encode(drawn.make(index)[0], "qoi")
             member = tarfile.TarInfo(f"{index:06d}.qoi")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
@@ -99,12 +102,12 @@ def write_block(task: tuple[sources.Maker, range, str]) -> tuple[int, float]:
 
 def files(count: int) -> dict[str, float]:
     """``count`` textured sources into tars with two processes: start-up once, the rest scaled to 5,000."""
-    maker = sources.maker("textured_dead_leaves", seed=0, count=count, height=SIDE, width=SIDE)
+    drawn = sources.source_set("textured_dead_leaves", SourcesParams(count=count, size=SIDE), seed=0)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, get_context("spawn").Pool(2) as pool:
-        pool.map(write_block, [(maker, range(1), f"{folder}/first{k}.tar") for k in range(2)], chunksize=1)
+        pool.map(write_block, [(drawn, range(1), f"{folder}/first{k}.tar") for k in range(2)], chunksize=1)
         started = time.perf_counter()
-        tasks = [(maker, range(k, min(k + 50, count)), f"{folder}/{k}.tar") for k in range(0, count, 50)]
+        tasks = [(drawn, range(k, min(k + 50, count)), f"{folder}/{k}.tar") for k in range(0, count, 50)]
         blocks = list(pool.imap_unordered(write_block, tasks))
         ended = time.perf_counter()
     return {
@@ -124,11 +127,12 @@ def main() -> None:
     arguments = parser.parse_args()
     sources.compile_kernels()
     found: dict[str, float | None] = {}
-    makers = {n: sources.maker(n, seed=0, count=arguments.repeats) for n in ("dead_leaves", "textured_dead_leaves")}
-    found["plain_ms"] = cpu_ms(lambda index: makers["dead_leaves"].make(index), arguments.repeats)
-    found["textured_ms"] = cpu_ms(lambda index: makers["textured_dead_leaves"].make(index), arguments.repeats)
+    params = SourcesParams(count=arguments.repeats, size=SIDE)
+    sets = {name: sources.source_set(name, params, seed=0) for name in ("dead_leaves", "textured_dead_leaves")}
+    found["plain_ms"] = cpu_ms(lambda index: sets["dead_leaves"].make(index), arguments.repeats)
+    found["textured_ms"] = cpu_ms(lambda index: sets["textured_dead_leaves"].make(index), arguments.repeats)
     found["geometry_ms"] = cpu_ms(
-        lambda index: dead_leaves.geometry(generator(0, "bench", index), SIDE, SIDE, R_MIN, R_MAX), arguments.repeats
+        lambda index: geometry(generator(0, "bench", index), HittingLaw(SIDE, SIDE, R_MIN, R_MAX)), arguments.repeats
     )
     found["pillow_ms"] = cpu_ms(pillow_painter, 7)
     found["pillow_over_plain"] = found["pillow_ms"] / found["plain_ms"]

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import distortions, sources
+from pipeline import distortions
 from pipeline.artifacts import MANIFEST, ArtifactError, listed_shards, read_sealed, read_table
 from pipeline.shards import plan
 from pipeline.shards.build import class_generator, pixel_sha256, versions
 from pipeline.shards.reader import ShardSet
-from pipeline.sources import recorded
+from pipeline.sources import rebuild
+from pipeline.sources.dead_leaves.leaves_set import DeadLeavesSet
+from pipeline.sources.photographs import PhotographSet
 
 KEY = re.compile(r"(\d{6})(?:-(\d{3}))?")
 
@@ -89,7 +91,7 @@ def image(recipe: Recipe, key: str) -> np.ndarray:
 
 def is_drawn(recipe: Recipe) -> bool:
     """Whether the sources are drawn again, rather than read."""
-    return recorded.is_drawn(_recipe(recipe.drawn))
+    return rebuild.is_drawn(_recipe(recipe.drawn))
 
 
 def source(recipe: Recipe, number: int) -> np.ndarray:
@@ -98,7 +100,7 @@ def source(recipe: Recipe, number: int) -> np.ndarray:
     One that has been taken anew since the set was distorted is an :class:`ArtifactError`: its classes are others.
     """
     if is_drawn(recipe):
-        return _maker(recipe).make(number)[0]
+        return _source_set(recipe).make(number)[0]
     try:
         made = _stored(recipe.stored).image(number)
     except (ArtifactError, OSError) as error:
@@ -117,9 +119,9 @@ def _recipe(text: str) -> dict[str, Any]:
 
 
 @cache
-def _maker(recipe: Recipe) -> sources.Maker:
+def _source_set(recipe: Recipe) -> DeadLeavesSet | PhotographSet:
     folders = {"palette_folder": recipe.palettes, "texture_folder": recipe.textures}
-    return recorded.recorded(_recipe(recipe.drawn), count=recipe.count, **folders)
+    return rebuild.rebuild(_recipe(recipe.drawn), count=recipe.count, **folders)
 
 
 @cache

@@ -8,7 +8,7 @@ from pipeline import artifacts, images
 from pipeline.engine import progress
 from pipeline.params import Params
 from pipeline.shards.reader import ShardSet
-from pipeline.sources import listing, statistics, statistics_figure
+from pipeline.sources import SourceError, image_files, statistics, statistics_figure
 from stages import DATA, METRICS, entry
 
 
@@ -30,17 +30,17 @@ def run(params: Params) -> None:
 def _natural(folder: str | None, most: int) -> statistics.Measured | None:
     if folder is None:
         return None
-    paths = listing.image_files(Path(folder))[:most]
+    paths = image_files.image_files(Path(folder))[:most]
     if not paths:
-        raise listing.SourceError(f"run.paths.natural: {folder} has no images")
+        raise SourceError(f"run.paths.natural: {folder} has no images")
     return statistics.merge(progress(map(_photograph, paths), total=len(paths), describe="statistics natural"))
 
 
 def _photograph(path: Path) -> statistics.Measured:
     try:
         return statistics.measure([images.read(path)])
-    except listing.SourceError as error:
-        raise listing.SourceError(f"run.paths.natural: {path}: {error}") from None
+    except SourceError as error:
+        raise SourceError(f"run.paths.natural: {path}: {error}") from None
 
 
 if __name__ == "__main__":

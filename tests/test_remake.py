@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from pipeline import artifacts, distortions, images, remake, sources
 from pipeline.artifacts import ArtifactError
 from pipeline.cli import app
+from pipeline.params.sections import FolderParams, SourcesParams
 from pipeline.shards import plan
 from pipeline.shards.build import (
     DistortTask,
-    Maker,
+    SourceSet,
     SourceTask,
     about_sources,
     build_distorted,
@@ -27,21 +28,24 @@ from pipeline.shards.build import (
 from pipeline.shards.reader import ShardSet
 from pipeline.sources import SourceError
 from pipeline.verify import chosen, compared
+from tests.sources.fixtures import leaves
 
 SET = "textured_dead_leaves"
 
 
-def make_sources(data: Path, name: str, maker: Maker) -> None:
-    folder, blocks = data / "sources" / name, plan.blocks(maker.count, 2)
-    tasks = [SourceTask(maker, block, folder, "qoi", {"maker": maker.inputs(block.sources)}) for block in blocks]
-    about = about_sources(name, "qoi", maker)
+def make_sources(data: Path, name: str, source_set: SourceSet) -> None:
+    folder, blocks = data / "sources" / name, plan.blocks(source_set.count, 2)
+    tasks = [
+        SourceTask(source_set, block, folder, "qoi", {"maker": source_set.inputs(block.sources)}) for block in blocks
+    ]
+    about = about_sources(name, "qoi", source_set)
     artifacts.commit_manifest(folder, [build_sources(task) for task in tasks], plan.SOURCE_PATTERN, about)
 
 
-def make(data: Path, name: str, maker: sources.Maker, *, pristine: str = "stretched") -> None:
+def make(data: Path, name: str, source_set: SourceSet, *, pristine: str = "stretched") -> None:
     """Both stages of a set, as small as they come."""
-    folder, blocks = data / "sources" / name, plan.blocks(maker.count, 2)
-    make_sources(data, name, maker)
+    folder, blocks = data / "sources" / name, plan.blocks(source_set.count, 2)
+    make_sources(data, name, source_set)
     made = ShardSet(folder)
     hashes = made.table["sha256"].to_pylist()
     todo = [
@@ -67,18 +71,16 @@ def make(data: Path, name: str, maker: sources.Maker, *, pristine: str = "stretc
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    make(folder, SET, sources.maker(SET, seed=3, count=3, height=64, width=80, alpha=0.7, shape="ellipse"))
-    plain = sources.maker("dead_leaves", seed=3, count=1, height=64, width=64)
+    make(folder, SET, leaves(SET, count=3, size=(64, 80), alpha=0.7, shape="ellipse"))
+    plain = leaves("dead_leaves", count=1, size=(64, 64))
     make(folder, "dead_leaves", plain, pristine="raw")
     photographs = folder / "photographs"
     photographs.mkdir()
     for number in range(2):
-        image = sources.maker(SET, seed=9 + number, count=1, height=90, width=70).make(0)[0]
+        image = leaves(SET, seed=9 + number, count=1, size=(90, 70)).make(0)[0]
         (photographs / f"{number}.png").write_bytes(images.encode(image, "png"))
-    from pipeline.sources.vetting import ImageRules
-
-    rules = ImageRules(smallest=64, largest=None, trim=False)
-    make(folder, "mine", sources.maker("mine", seed=1, count=2, folder=photographs, image_rules=rules))
+    rules = FolderParams(smallest=64, largest=None, trim=False)
+    make(folder, "mine", sources.source_set("mine", SourcesParams(count=2, folder=rules), seed=1, folder=photographs))
     return folder
 
 

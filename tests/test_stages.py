@@ -82,7 +82,7 @@ def test_another_distortion_table_rebuilds_the_shards(params: Params, monkeypatc
 def test_a_folder_set_keeps_its_names_and_grows_by_what_is_new(params: Params, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    drawn = stages.sources._maker(params.model_copy(), "photos")
+    drawn = stages.sources._source_set(params.model_copy(), "photos")
     for index in range(3):
         (folder / f"picture{index}.png").write_bytes(images.encode(drawn.make(index)[0], "png"))
     paths = params.run.paths.model_copy(update={"sets": {"mine": str(folder)}})

@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 class FolderParams(Section):
-    """What is asked of an image of a user's folder (sources.vetting)."""
+    """What is asked of an image of a user's folder (sources.folder.image_filters)."""
 
     smallest: int = Field(256, ge=64, description="least shorter side, pixels")
     largest: int | None = Field(512, ge=64, description="longer sides are reduced to this; null: as they are")

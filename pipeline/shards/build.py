@@ -25,7 +25,7 @@ from pipeline.shards.reader import ShardSet
 PIXEL_LIBRARIES = ("imagecodecs", "numba", "numpy", "opencv-contrib-python-headless", "pillow", "scikit-image", "scipy")
 
 
-class Maker(Protocol):
+class SourceSet(Protocol):
     """Makes or takes the sources of a set; must be picklable."""
 
     @property
@@ -71,7 +71,7 @@ Bank = Callable[[np.ndarray, np.random.Generator], Iterable[Distorted]]
 class SourceTask:
     """One shard of sources."""
 
-    maker: Maker
+    source_set: SourceSet
     block: plan.Block
     folder: Path
     codec: str
@@ -101,7 +101,7 @@ def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
     for source in task.block.sources:
         key = plan.source_key(source)
         crumbs.leave(f"while making source {source}, key {key}, of {task.folder}")
-        image, recipe = task.maker.make(source)
+        image, recipe = task.source_set.make(source)
         images.check(image, f"source {source}")
         text = writer.record(recipe)
         row = {
@@ -267,10 +267,10 @@ def versions() -> dict[str, object]:
     return {"format": writer.FORMAT, "libraries": {name: version(name) for name in PIXEL_LIBRARIES}}
 
 
-def about_sources(set_name: str, codec: str, maker: Maker) -> dict[str, Any]:
+def about_sources(set_name: str, codec: str, source_set: SourceSet) -> dict[str, Any]:
     """What the manifest of a set of sources records beside its shards: enough to draw a drawn one again."""
-    refused = dict(getattr(maker, "reasons", ()))
-    return {"set": set_name, "codec": codec, "refused": refused, "recipe": maker.inputs(range(0)), **versions()}
+    refused = dict(getattr(source_set, "reasons", ()))
+    return {"set": set_name, "codec": codec, "refused": refused, "recipe": source_set.inputs(range(0)), **versions()}
 
 
 def commit_distorted(tasks: Sequence[DistortTask], done: Iterable[Sequence[ShardMeta]], sources: ShardSet) -> None:

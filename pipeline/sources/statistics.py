@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.sources.listing import SourceError
+from pipeline.sources.errors import SourceError
 
 BINS = np.arange(-255, 256)
 EPSILON = 1e-6

@@ -6,11 +6,25 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from pipeline import images
+from pipeline.sources import palettes
+from pipeline.sources.dead_leaves.leaves_set import DeadLeavesSet, LeavesSettings
+
+SET = "textured_dead_leaves"
+
+
+def leaves(
+    name: str = SET, *, seed: int = 3, count: int = 4, size: tuple[int, int] = (96, 128), **settings: Any
+) -> DeadLeavesSet:
+    """A small drawn set, with embedded colours and textures; ``settings`` are what differs from the paper's."""
+    paper = {"r_min": 1.0, "r_max": float(max(size)), "exponent": 3.0, "alpha": 0.5, "supersample": 1}
+    given = LeavesSettings(*size, **{**paper, **settings})
+    return DeadLeavesSet(count, seed, given, palettes.embedded(), "embedded" if name == SET else None)
 
 
 def picture(key: int, height: int = 300, width: int = 320) -> np.ndarray:

@@ -17,14 +17,15 @@ from PIL import Image
 
 from pipeline import images, sources
 from pipeline.engine import Engine
-from pipeline.sources import vetting
-from pipeline.sources.folder import FolderMaker, choose
-from pipeline.sources.listing import SourceError
-from pipeline.sources.metadata import PostRules
-from pipeline.sources.vetting import ImageRules, vet
+from pipeline.params.sections import FolderParams, PostsParams, SourcesParams
+from pipeline.sources import SourceError
+from pipeline.sources.folder import image_filters
+from pipeline.sources.folder.danbooru import PostRules
+from pipeline.sources.folder.folder_set import FolderSet, choose
+from pipeline.sources.folder.image_filters import vet
 from tests.sources import fixtures
 
-SMALL = ImageRules(smallest=64)
+SMALL = FolderParams(smallest=64)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fixtures.danbooru(tmp_path_factory.mktemp("danbooru"), range(1, 61))
 
 
-def ids(maker: FolderMaker) -> list[str]:
-    return [entry.candidate.id for entry in maker.chosen]
+def ids(chosen: FolderSet) -> list[str]:
+    return [entry.candidate.id for entry in chosen.chosen]
 
 
 def test_a_choice_is_the_same_from_a_tree_a_tar_and_lists(posts: Path, tmp_path: Path) -> None:
@@ -57,17 +58,17 @@ def test_listing_order_does_not_matter(posts: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("engine", [Engine("serial"), Engine("processes", 2), Engine("processes", 3)])
 def test_engine_and_workers_do_not_matter(posts: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.folder.BLOCK", 5)
-    found = choose(posts, seed=4, count=12, mapper=lambda function, tasks: engine.map(function, tasks, describe="t"))
-    assert found == choose(posts, seed=4, count=12)
+    monkeypatch.setattr("pipeline.sources.folder.folder_set.BLOCK", 5)
+    chosen = choose(posts, seed=4, count=12, mapper=lambda function, tasks: engine.map(function, tasks, describe="t"))
+    assert chosen == choose(posts, seed=4, count=12)
 
 
 @pytest.mark.slow
 def test_ray_gives_the_same_choice(posts: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.folder.BLOCK", 5)
+    monkeypatch.setattr("pipeline.sources.folder.folder_set.BLOCK", 5)
     engine = Engine("ray", 2, ray_cluster)
-    found = choose(posts, seed=4, count=12, mapper=lambda function, tasks: engine.map(function, tasks, describe="t"))
-    assert found == choose(posts, seed=4, count=12)
+    chosen = choose(posts, seed=4, count=12, mapper=lambda function, tasks: engine.map(function, tasks, describe="t"))
+    assert chosen == choose(posts, seed=4, count=12)
 
 
 def test_fewer_are_a_part_of_more_and_removing_one_replaces_one(posts: Path, tmp_path: Path) -> None:
@@ -79,12 +80,13 @@ def test_fewer_are_a_part_of_more_and_removing_one_replaces_one(posts: Path, tmp
         (copy / path.name).write_bytes(path.read_bytes())
     (copy / f"{many[3]}.jpg").unlink()
     (copy / f"{many[6]}.jpg").write_bytes(fixtures.refused()["truncated.jpg"][1])
-    found = choose(copy, seed=4, count=12)
-    assert ids(found) == [name for k, name in enumerate(many[:14]) if k not in (3, 6)]
-    assert found.reasons == (("broken", 1),)
+    chosen = choose(copy, seed=4, count=12)
+    assert ids(chosen) == [name for k, name in enumerate(many[:14]) if k not in (3, 6)]
+    assert chosen.reasons == (("broken", 1),)
 
 
-def test_every_reason_of_an_image_is_reached(tmp_path: Path) -> None:
+def test_every_reason_of_an_image_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_filters, "MAX_PIXELS", 2**20)
     for name, (_, content) in fixtures.refused().items():
         (tmp_path / name).write_bytes(content)
     good = images.encode(fixtures.picture(1), "png")
@@ -94,7 +96,7 @@ def test_every_reason_of_an_image_is_reached(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a_pipe.png")  # opening it would wait for a writer
     (tmp_path / "list.txt").write_text("\n".join([*sorted(os.listdir(tmp_path)), "gone.png", "n\0ul.png"]))
     with pytest.raises(SourceError, match="gives 1 of the 2 images asked for") as error:
-        choose(tmp_path / "list.txt", seed=0, count=2, rules=ImageRules(max_pixels=2**20))
+        choose(tmp_path / "list.txt", seed=0, count=2)
     assert str(error.value).split("refused: ")[1] == (
         "animated 1, blank 1, broken 2, colour mode 1, duplicate 1, format 2, missing 1, name 1, profile 2, small 2, "
         "too large 1, transparent 1, unreadable 2"
@@ -128,8 +130,8 @@ def test_a_tar_may_repeat_a_name(tmp_path: Path) -> None:
         (tmp_path / "x.png").write_bytes(images.encode(fixtures.picture(key), "png"))
         with tarfile.open(tmp_path / "twice.tar", "a") as archive:
             archive.add(tmp_path / "x.png", "x.png")
-    found = choose(tmp_path / "twice.tar", seed=0, count=2)
-    assert [np.array_equal(found.make(k)[0], fixtures.picture(k + 1)) for k in range(2)] == [True, True]
+    chosen = choose(tmp_path / "twice.tar", seed=0, count=2)
+    assert [np.array_equal(chosen.make(k)[0], fixtures.picture(k + 1)) for k in range(2)] == [True, True]
 
 
 def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -138,17 +140,20 @@ def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", fixtures.refused())
-def test_reason(name: str) -> None:
+def test_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_filters, "MAX_PIXELS", 2**20)
     reason, content = fixtures.refused()[name]
-    found = vet(content, ImageRules(max_pixels=2**20))
-    assert (found.reason, found.image) == (reason, None)
+    judged = vet(content, FolderParams())
+    assert (judged.reason, judged.image) == (reason, None)
 
 
 def test_too_many_pixels_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = images.encode(fixtures.picture(1), "png")
-    assert vet(data, ImageRules(max_pixels=1000)).reason == "too large"
     (tmp_path / "a.png").write_bytes(data)
-    monkeypatch.setattr("pipeline.sources.folder.LIMIT", 100)
+    with monkeypatch.context() as patched:
+        patched.setattr(image_filters, "MAX_PIXELS", 1000)
+        assert vet(data, FolderParams()).reason == "too large"
+    monkeypatch.setattr("pipeline.sources.folder.folder_set.LIMIT", 100)
     with pytest.raises(SourceError, match="too large 1"):
         choose(tmp_path, seed=0, count=1)
 
@@ -156,31 +161,31 @@ def test_too_many_pixels_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytes
 def test_grey_images_are_kept_or_refused_by_rule() -> None:
     grey = np.repeat(fixtures.picture(1)[..., :1], 3, axis=2)
     data = fixtures.jpeg(grey, "L")
-    kept = vet(data, ImageRules())
+    kept = vet(data, FolderParams())
     assert kept.actions == ("grey",) and kept.mode == "L"
-    assert vet(data, ImageRules(grey=False)).reason == "grey"
+    assert vet(data, FolderParams(grey=False)).reason == "grey"
 
 
 def test_uniform_borders_are_cut_and_long_sides_reduced_never_enlarged() -> None:
     inner = fixtures.picture(6, 300, 600)
     boxed = np.full((420, 640, 3), (10, 0, 80), np.uint8)
     boxed[50:350, 20:620] = inner
-    found = vet(images.encode(boxed, "png"), ImageRules(largest=None))
-    assert np.array_equal(found.image, inner) and found.actions == ("trimmed",)
-    reduced = vet(images.encode(boxed, "png"), ImageRules())
+    judged = vet(images.encode(boxed, "png"), FolderParams(largest=None))
+    assert np.array_equal(judged.image, inner) and judged.actions == ("trimmed",)
+    reduced = vet(images.encode(boxed, "png"), FolderParams())
     assert reduced.image.shape == (256, 512, 3) and reduced.actions == ("trimmed", "reduced")
-    assert vet(images.encode(boxed, "png"), ImageRules(largest=None, trim=False)).image.shape == boxed.shape
-    assert vet(images.encode(inner, "png"), ImageRules(largest=2000)).image.shape == inner.shape
+    assert vet(images.encode(boxed, "png"), FolderParams(largest=None, trim=False)).image.shape == boxed.shape
+    assert vet(images.encode(inner, "png"), FolderParams(largest=2000)).image.shape == inner.shape
 
 
 def test_alpha_is_laid_over_white_and_foreign_profiles_converted() -> None:
     image = fixtures.picture(7)
     alpha = np.full(image.shape[:2], 255, np.uint8)
     alpha[:60] = 0
-    found = vet(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), ImageRules(smallest=200))
-    assert found.mode == "RGBA" and found.actions == ("over white", "trimmed")
-    assert np.array_equal(found.image, image[60:])
-    swapped = vet(fixtures.wide_gamut(image), ImageRules())
+    judged = vet(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), FolderParams(smallest=200))
+    assert judged.mode == "RGBA" and judged.actions == ("over white", "trimmed")
+    assert np.array_equal(judged.image, image[60:])
+    swapped = vet(fixtures.wide_gamut(image), FolderParams())
     assert "to sRGB" in swapped.actions
     assert np.abs(swapped.image.astype(int) - image[..., ::-1]).max() <= 8
 
@@ -193,30 +198,32 @@ def test_metadata_of_both_schemas_filter_by_rating_tag_and_state(tmp_path: Path,
     fixtures.danbooru(tmp_path / "more", range(900, 901))
     (tmp_path / "more" / "metadata" / "posts.json").unlink()
     rules = PostRules(
+        PostsParams(exclude_tags=("photo",)),
         metadata=(tmp_path / "posts2.json", root / "metadata" / "posts.json"),
-        exclude_tags=("photo",),
         exclude_ids=tmp_path / "excluded.txt",
     )
     allowed = {k for k in range(1, 41) if k % 5 and k % 10 != 1 and k not in (7, 8, 12, 13)}
-    found = choose(root, seed=1, count=len(allowed), posts=rules)
-    assert {int(name) for name in ids(found)} == allowed
+    chosen = choose(root, seed=1, count=len(allowed), posts=rules)
+    assert {int(name) for name in ids(chosen)} == allowed
     with pytest.raises(SourceError) as error:
         choose(root, seed=1, count=len(allowed) + 1, posts=rules)
     assert str(error.value).endswith("banned 1, deleted 1, excluded id 2, no metadata 1, rating 8, tag 4")
 
 
 def test_what_is_safe_depends_on_the_release() -> None:
-    assert PostRules(release=2020).allowed() == ("s",) and PostRules(release=2022).allowed() == ("g",)
-    assert PostRules(release=2022, ratings=("general", "sensitive")).allowed() == ("g", "s")
+    assert PostRules(PostsParams(release=2020)).allowed() == ("s",) and PostRules(
+        PostsParams(release=2022)
+    ).allowed() == ("g",)
+    assert PostRules(PostsParams(release=2022, ratings=("g", "s"))).allowed() == ("g", "s")
 
 
 def test_an_image_is_its_file_and_a_changed_file_is_refused(posts: Path, tmp_path: Path) -> None:
-    maker = sources.maker("danbooru", seed=4, count=3, folder=posts, image_rules=SMALL)
-    image, recipe = pickle.loads(pickle.dumps(maker)).make(1)
+    mine = sources.source_set("danbooru", SourcesParams(count=3, folder=SMALL), seed=4, folder=posts)
+    image, recipe = pickle.loads(pickle.dumps(mine)).make(1)
     assert np.array_equal(image, images.read(posts / recipe["path"]))
-    assert json.loads(json.dumps(recipe)) == recipe and recipe["id"] == maker.chosen[1].candidate.id
-    assert maker.inputs(range(0, 2))["files"] == maker.inputs()["files"][:2]
-    assert maker.inputs(range(0, 0))["files"] == []
+    assert json.loads(json.dumps(recipe)) == recipe and recipe["id"] == mine.chosen[1].candidate.id
+    assert mine.inputs(range(0, 2))["files"] == mine.inputs()["files"][:2]
+    assert mine.inputs(range(0, 0))["files"] == []
     (tmp_path / "a.png").write_bytes(images.encode(fixtures.picture(1), "png"))
     (tmp_path / "b.png").write_bytes(images.encode(fixtures.picture(2), "png"))
     other = choose(tmp_path, seed=0, count=2)
@@ -258,16 +265,16 @@ def test_tags_may_be_words_names_or_objects_and_ids_any_name(posts: Path, tmp_pa
     (tmp_path / "my_work.png").write_bytes(images.encode(fixtures.picture(1), "png"))
     lines = ["", json.dumps({"id": "my_work", "rating": "s", "tags": tags}), ""]
     metadata = (_written(tmp_path / "m.json", "\n".join(lines).encode()),)
-    assert ids(choose(tmp_path, seed=0, count=1, posts=PostRules(metadata))) == ["my_work"]
+    assert ids(choose(tmp_path, seed=0, count=1, posts=PostRules(metadata=metadata))) == ["my_work"]
     with pytest.raises(SourceError, match="refused: tag 1"):
-        choose(tmp_path, seed=0, count=1, posts=PostRules(metadata, exclude_tags=("photo",)))
+        choose(tmp_path, seed=0, count=1, posts=PostRules(PostsParams(exclude_tags=("photo",)), metadata))
 
 
 @pytest.mark.parametrize("packed", [gzip.compress(b'{"id": 1}', mtime=0), '{"id": 1}'.encode("utf-16"), b'[{"id": 1}]'])
 def test_metadata_that_are_no_json_lines_are_named(posts: Path, tmp_path: Path, packed: bytes) -> None:
     metadata = (_written(tmp_path / "m.json", packed),)
     with pytest.raises(SourceError, match="m.json, line 1: not a JSON object"):
-        choose(posts, seed=4, count=1, posts=PostRules(metadata))
+        choose(posts, seed=4, count=1, posts=PostRules(metadata=metadata))
 
 
 def test_excluded_ids_may_begin_with_a_byte_order_mark_and_must_be_text(tmp_path: Path) -> None:
@@ -280,7 +287,7 @@ def test_excluded_ids_may_begin_with_a_byte_order_mark_and_must_be_text(tmp_path
 
 def test_nothing_but_hashes_and_ids_is_kept(posts: Path) -> None:
     assert len(pickle.dumps(choose(posts, seed=4, count=30))) < 30 * 1000
-    assert vetting.LIMIT == 2**28
+    assert image_filters.LIMIT == 2**28
 
 
 def _written(path: Path, data: bytes) -> Path:

@@ -1,4 +1,4 @@
-"""The first image of each set, to the bit. A change of these hashes needs a new ``makers.FORMAT``.
+"""The first image of each set, to the bit. A change of these hashes needs a new ``leaves_set.FORMAT``.
 
 Promised for one CPU family and the locked versions; leaf geometry is rounded to 2^-16 pixel and holds everywhere, the
 materials pass through FFTs and may differ by one grey level elsewhere.
@@ -11,7 +11,8 @@ import pytest
 from pipeline import sources
 from pipeline.artifacts import sha256_bytes
 from pipeline.engine import Engine
-from pipeline.sources import makers
+from pipeline.params.sections import SourcesParams
+from pipeline.sources.dead_leaves import leaves_set
 
 GOLDEN = {
     1: {
@@ -24,18 +25,18 @@ GOLDEN = {
 
 def first_image_hash(name: str) -> str:
     """Top level, so that an engine's workers find it."""
-    image, _ = sources.maker(name, seed=0, count=1, height=256, width=256).make(0)
+    image, _ = sources.source_set(name, SourcesParams(count=1), seed=0).make(0)
     return sha256_bytes(image.tobytes())
 
 
 @pytest.mark.parametrize("engine", [Engine("serial"), Engine("processes", 2)], ids=lambda engine: engine.name)
 def test_first_image_of_each_set_is_what_it_was(engine: Engine) -> None:
-    expected = GOLDEN[makers.FORMAT]
+    expected = GOLDEN[leaves_set.FORMAT]
     assert dict(zip(expected, engine.map(first_image_hash, list(expected), describe="golden"), strict=True)) == expected
 
 
 @pytest.mark.slow
 def test_ray_makes_the_same_first_images(ray_cluster: str) -> None:
-    expected = GOLDEN[makers.FORMAT]
+    expected = GOLDEN[leaves_set.FORMAT]
     found = Engine("ray", 2, ray_cluster).map(first_image_hash, list(expected), describe="golden")
     assert dict(zip(expected, found, strict=True)) == expected

@@ -8,11 +8,12 @@ import pytest
 
 from pipeline import images
 from pipeline.images.jxl import jxl_header
-from pipeline.sources.vetting import ImageRules, vet
+from pipeline.params.sections import FolderParams
+from pipeline.sources.folder.image_filters import vet
 from tests.sources import fixtures
 
 PICTURE = np.ascontiguousarray(fixtures.picture(7)[:256, :256])
-RULES = ImageRules(smallest=200)
+RULES = FolderParams(smallest=200)
 SIZE = 9  # bits of 256 x 256
 DEPTH = [0, 0, 0]  # 8 bits
 PLAIN = [*DEPTH, 0, 0, 0, 0]  # of an extra channel: 8 bits, full size, no name

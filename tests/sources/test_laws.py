@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from pipeline.seeding import generator
-from pipeline.sources import dead_leaves
-from pipeline.sources.law import same_leaf_probability, visible_radius_cdf
+from pipeline.sources.dead_leaves.geometry import geometry
+from pipeline.sources.dead_leaves.radius_law import HittingLaw, same_leaf_probability, visible_radius_cdf
 
 SIDE, R_MAX, IMAGES = 64, 64.0, 4_000
 
@@ -18,8 +18,8 @@ def sample() -> dict[str, np.ndarray]:
     radius = {"centre": np.empty(IMAGES), "corner": np.empty(IMAGES)}
     same = {distance: np.empty(IMAGES) for distance in (1, 4, 16)}
     for index in range(IMAGES):
-        geometry = dead_leaves.geometry(generator(2026, "test/laws", index), SIDE, SIDE, 1.0, R_MAX)
-        labels, leaves = geometry.labels, geometry.leaves
+        drawn = geometry(generator(2026, "test/laws", index), HittingLaw(SIDE, SIDE, 1.0, R_MAX))
+        labels, leaves = drawn.labels, drawn.leaves
         assert labels.min() >= 0 and labels.max() == len(leaves) - 1  # covered, always
         radius["centre"][index] = leaves["r"][labels[SIDE // 2, SIDE // 2]]
         radius["corner"][index] = leaves["r"][labels[0, 0]]
@@ -44,8 +44,8 @@ def test_same_leaf_probability(sample: dict[str, np.ndarray], distance: int) -> 
 def test_visible_radius_of_other_exponents_and_shapes(exponent: float, height: int, width: int) -> None:
     radius = np.empty(3_000)
     for index in range(radius.size):
-        geometry = dead_leaves.geometry(generator(7, "test/laws", index), height, width, 1.0, 32.0, exponent)
-        radius[index] = geometry.leaves["r"][geometry.labels[-1, 0]]
+        drawn = geometry(generator(7, "test/laws", index), HittingLaw(height, width, 1.0, 32.0, exponent))
+        radius[index] = drawn.leaves["r"][drawn.labels[-1, 0]]
     assert stats.kstest(visible_radius_cdf(radius, 1.0, 32.0, exponent), "uniform").pvalue > 0.01
 
 

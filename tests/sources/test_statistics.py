@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import sources
 from pipeline.sources import statistics, statistics_figure
+from pipeline.sources.photographs import photos
+from tests.sources.fixtures import leaves
 
 
 def _grey(field: np.ndarray) -> np.ndarray:
@@ -40,8 +41,8 @@ def test_slope_is_of_power(slope: float) -> None:
     spectrum = np.fft.rfft2(np.random.default_rng(1).normal(size=(side, side)))
     spectrum *= np.where(frequency > 0, np.maximum(frequency, 1e-9) ** (slope / 2), 0)
     field = np.fft.irfft2(spectrum)
-    found = statistics.measure([_grey(128 + 40 * field / field.std())]).figures()
-    assert found["slope"] == pytest.approx(slope, abs=0.12)
+    figures = statistics.measure([_grey(128 + 40 * field / field.std())]).figures()
+    assert figures["slope"] == pytest.approx(slope, abs=0.12)
 
 
 def test_divergence_is_zero_for_equals_and_finite_for_strangers() -> None:
@@ -55,8 +56,8 @@ def test_divergence_is_zero_for_equals_and_finite_for_strangers() -> None:
 
 
 def test_merged_parts_equal_one_go_and_figures_are_json() -> None:
-    maker = sources.maker("dead_leaves", seed=0, count=4, height=64, width=80)
-    pictures = [maker.make(index)[0] for index in range(4)]
+    drawn = leaves("dead_leaves", size=(64, 80))
+    pictures = [drawn.make(index)[0] for index in range(4)]
     whole = statistics.measure(pictures)
     merged = statistics.merge([statistics.measure(pictures[:1]), statistics.measure(pictures[1:])])
     assert np.array_equal(whole.counts, merged.counts) and np.array_equal(whole.spectra, merged.spectra, equal_nan=True)
@@ -67,13 +68,12 @@ def test_merged_parts_equal_one_go_and_figures_are_json() -> None:
 
 def test_textures_bring_dead_leaves_nearer_to_photographs() -> None:
     """The packaged photographs stand in for natural ones: the paper's Fig. 3 in small."""
-    size = {"seed": 0, "count": 6, "height": 192, "width": 192}
-    photos = sources.maker("photos", seed=0)
-    natural = statistics.measure(photos.make(index)[0] for index in range(photos.count))
+    pictures = photos()
+    natural = statistics.measure(pictures.make(index)[0] for index in range(pictures.count))
     sets = {}
     for name in ("dead_leaves", "textured_dead_leaves"):
-        maker = sources.maker(name, **size)
-        sets[name] = statistics.measure(maker.make(index)[0] for index in range(maker.count))
+        drawn = leaves(name, seed=0, count=6, size=(192, 192))
+        sets[name] = statistics.measure(drawn.make(index)[0] for index in range(drawn.count))
     table = statistics.compare(sets, natural)
     assert table["textured_dead_leaves"]["kl_natural_set"] < 0.2 * table["dead_leaves"]["kl_natural_set"]
     for figures in table.values():
@@ -81,10 +81,10 @@ def test_textures_bring_dead_leaves_nearer_to_photographs() -> None:
 
 
 def test_the_figure_shows_every_set_with_its_divergence() -> None:
-    maker = sources.maker("dead_leaves", seed=0, count=2, height=64, width=64)
-    measured = statistics.measure(maker.make(index)[0] for index in range(2))
-    drawn = statistics_figure.figure({"dead_leaves": measured}, measured)
-    left, right = drawn.axes
+    drawn = leaves("dead_leaves", count=2, size=(64, 64))
+    measured = statistics.measure(drawn.make(index)[0] for index in range(2))
+    figure = statistics_figure.figure({"dead_leaves": measured}, measured)
+    left, right = figure.axes
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["dead leaves, KL 0.000", "photographs"]
     assert len(right.lines) == 2 and np.nanmax(right.lines[0].get_ydata()) == 0
     assert len(statistics_figure.figure({"dead_leaves": measured}).axes[0].lines) == 1

@@ -13,33 +13,17 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from pipeline import images
 from pipeline.artifacts import sha256_bytes
 from pipeline.images.jxl import jxl_header
+from pipeline.params.sections import FolderParams
 
 LIMIT = 2**28
 """Bytes of one file: 256 MiB."""
 
+MAX_PIXELS = images.MAX_PIXELS
+"""Pixels of one image; a larger one is refused before it is decoded."""
+
 _UNKNOWN = b"the colours of a JPEG XL that are not sRGB's: its decoder gives no profile to convert them by"
 _PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError)
 """ValueError: the four letters of a damaged profile's colour space need not be ASCII, and Pillow decodes them so."""
-
-
-@dataclass(frozen=True)
-class ImageRules:
-    """What is asked of an image of a folder, sides in pixels.
-
-    ``smallest``: least shorter side of the result (256: a crop of the paper's size). ``largest``: longer sides are
-    reduced to this (area averaging; never enlarged); None: as they are. ``trim``: cut uniform borders (rows and
-    columns whose standard deviation is below 1 grey level). ``blank``: least standard deviation of the luma.
-    ``transparent``: largest share of transparent pixels; the rest is laid over white. ``grey``: are images without
-    colour (channels within 2 of each other on 99 % of the pixels) taken?
-    """
-
-    smallest: int = 256
-    largest: int | None = 512
-    trim: bool = True
-    blank: float = 4.0
-    transparent: float = 0.5
-    grey: bool = True
-    max_pixels: int = images.MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ class Vetted:
         }
 
 
-def vet(data: bytes, rules: ImageRules) -> Vetted:
+def vet(data: bytes, rules: FolderParams) -> Vetted:
     """Decode, lay over white, bring to sRGB, trim, reduce and judge ``data``.
 
     Reasons: ``broken`` (truncated), ``format`` (GIF, TIFF, AVIF, whatever is not read), ``animated``, ``colour mode``
@@ -74,7 +58,7 @@ def vet(data: bytes, rules: ImageRules) -> Vetted:
     ``small``, ``grey``.
     """
     try:
-        image = images.decode(data, max_pixels=rules.max_pixels)
+        image = images.decode(data, max_pixels=MAX_PIXELS)
     except images.ImageError as error:
         return Vetted(None, _reason(str(error)))
     mode, transparent, profile = _header(data)

@@ -1,14 +1,11 @@
-"""Which files of a folder are images, in an order that no file system can change."""
+"""The images of a folder in an order that no file system can change."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import Refusal, images
-
-
-class SourceError(Refusal, ValueError):
-    """A source set that cannot be made; the message names the folder or value and says why."""
+from pipeline import images
+from pipeline.sources.errors import SourceError
 
 
 def image_files(root: Path) -> list[Path]:

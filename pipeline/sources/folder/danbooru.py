@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine import progress
-from pipeline.sources.listing import SourceError
+from pipeline.params.sections import PostsParams
+from pipeline.sources.errors import SourceError
 
 _ID = re.compile(rb'"id"\s*:\s*"?([^",}\s]+)')
 _MARK = b"\xef\xbb\xbf"
@@ -23,22 +24,18 @@ _TRUE = (True, 1, "1", "true", "True", "t")
 
 @dataclass(frozen=True)
 class PostRules:
-    """Which posts may be used.
+    """Which posts may be used: ``params``, by the ``metadata`` (JSONL files; none: nothing is known or filtered).
 
-    ``metadata``: JSONL files (none: nothing is known, nothing is filtered but ``exclude_ids``). ``release`` is the
-    year of the dump: it decides what counts as safe (s to 2021, g from 2022) unless ``ratings`` says. ``exclude_ids``:
-    a file with one id a line. A post without metadata is refused once there are metadata.
+    A post without metadata is refused once there are metadata. ``exclude_ids``: a file with one id a line.
     """
 
+    params: PostsParams = PostsParams()
     metadata: tuple[Path, ...] = ()
-    release: int = 2021
-    ratings: tuple[str, ...] = ()
-    exclude_tags: tuple[str, ...] = ()
     exclude_ids: Path | None = None
 
     def allowed(self) -> tuple[str, ...]:
-        """First letters of the ratings that may be used."""
-        return tuple(r[0] for r in self.ratings) or (("s",) if self.release <= 2021 else ("g",))
+        """The ratings that may be used: those of the params, else what the release calls safe."""
+        return self.params.ratings or (("s",) if self.params.release <= 2021 else ("g",))
 
 
 def refusals(ids: Iterable[str], rules: PostRules) -> dict[str, str]:
@@ -102,7 +99,7 @@ def _reason(post: dict[str, Any], rules: PostRules) -> str | None:
         return "deleted"
     if post.get("is_banned") in _TRUE:
         return "banned"
-    return "tag" if _tags(post) & set(rules.exclude_tags) else None
+    return "tag" if _tags(post) & set(rules.params.exclude_tags) else None
 
 
 def _tags(post: dict[str, Any]) -> set[str]:

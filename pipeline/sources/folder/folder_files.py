@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline import images
-from pipeline.sources.listing import SourceError
+from pipeline.sources.errors import SourceError
 
 
 @dataclass(frozen=True, order=True)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.engine import crumbs
-from pipeline.sources.candidates import Candidate, base_of, smallest
-from pipeline.sources.listing import SourceError
-from pipeline.sources.metadata import PostRules, refusals
-from pipeline.sources.vetting import LIMIT, ImageRules, vet
+from pipeline.params.sections import FolderParams
+from pipeline.sources.errors import SourceError
+from pipeline.sources.folder.danbooru import PostRules, refusals
+from pipeline.sources.folder.folder_files import Candidate, base_of, smallest
+from pipeline.sources.folder.image_filters import LIMIT, MAX_PIXELS, vet
 
 FORMAT = 1
 """Raised whenever the pixels that a file gives change."""
@@ -32,19 +33,19 @@ Recipe = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chosen:
-    """An accepted image: where it is and the facts that ``vetting.Vetted.facts`` gives."""
+    """An accepted image: where it is and the facts that ``image_filters.Vetted.facts`` gives."""
 
     candidate: Candidate
     facts: Recipe
 
 
 @dataclass(frozen=True)
-class FolderMaker:
+class FolderSet:
     """The chosen images of a folder, by index (ascending key). ``reasons`` counts what was refused on the way."""
 
     base: Path
     seed: int
-    rules: ImageRules
+    rules: FolderParams
     chosen: tuple[Chosen, ...]
     reasons: tuple[tuple[str, int], ...]
 
@@ -72,7 +73,12 @@ class FolderMaker:
         indices = range(self.count) if indices is None else indices
         chosen = [self.chosen[index] for index in indices]
         files = [[c.candidate.key, c.candidate.path, c.candidate.id, c.facts["sha256"]] for c in chosen]
-        return {"format": FORMAT, "kind": "folder", "rules": asdict(self.rules), "files": files}
+        return {
+            "format": FORMAT,
+            "kind": "folder",
+            "rules": {**self.rules.model_dump(), "max_pixels": MAX_PIXELS},
+            "files": files,
+        }
 
 
 def choose(
@@ -80,18 +86,18 @@ def choose(
     *,
     seed: int,
     count: int,
-    rules: ImageRules | None = None,
+    rules: FolderParams | None = None,
     posts: PostRules | None = None,
     mapper: Mapper = map,
-) -> FolderMaker:
+) -> FolderSet:
     """The ``count`` images of ``source`` with the smallest keys that pass ``rules`` and ``posts``.
 
     ``source``: a folder, a .tar, or a .txt or .jsonl list. ``mapper(function, tasks)`` decodes blocks of candidates,
-    in any process, and returns the results in order. Further reasons beside those of ``vetting.vet`` and
-    ``metadata.refusals``: ``missing``, ``unreadable``, ``name`` (not UTF-8), ``too large``, ``duplicate`` (equal
+    in any process, and returns the results in order. Further reasons beside those of ``image_filters.vet`` and
+    ``danbooru.refusals``: ``missing``, ``unreadable``, ``name`` (not UTF-8), ``too large``, ``duplicate`` (equal
     pixels). Fewer than ``count`` accepted is a ``SourceError`` that lists the reasons.
     """
-    rules, base = rules or ImageRules(), base_of(source)
+    rules, base = rules or FolderParams(), base_of(source)
     reasons: Counter[str] = Counter()
     chosen: list[Chosen] = []
     seen: set[str] = set()
@@ -104,7 +110,7 @@ def choose(
         seen.add(facts["pixels_sha256"])
         chosen.append(Chosen(candidate, facts))
         if len(chosen) == count:
-            return FolderMaker(base, seed, rules, tuple(chosen), tuple(sorted(reasons.items())))
+            return FolderSet(base, seed, rules, tuple(chosen), tuple(sorted(reasons.items())))
     listed = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items())) or "no more images"
     raise SourceError(f"sources: {source} gives {len(chosen)} of the {count} images asked for; refused: {listed}")
 
@@ -113,7 +119,7 @@ _Judged = tuple[Candidate, str, Recipe]
 
 
 def _judged(
-    source: Path, base: Path, seed: int, count: int, rules: ImageRules, posts: PostRules, mapper: Mapper
+    source: Path, base: Path, seed: int, count: int, rules: FolderParams, posts: PostRules, mapper: Mapper
 ) -> Iterator[_Judged]:
     """Candidates in order of their keys with the reason against each: waves, so that memory grows with ``count``."""
     last: Candidate | None = None
@@ -131,13 +137,13 @@ def _judged(
         last, wave = found[-1], 2 * wave
 
 
-def examine(task: tuple[Path, ImageRules, list[Candidate]]) -> list[tuple[Candidate, tuple[str, Recipe]]]:
+def examine(task: tuple[Path, FolderParams, list[Candidate]]) -> list[tuple[Candidate, tuple[str, Recipe]]]:
     """Judge a block of candidates: (reason, facts) for each, the reason empty for one that passes."""
     base, rules, block = task
     return [(candidate, _verdict(base, rules, candidate)) for candidate in block]
 
 
-def _verdict(base: Path, rules: ImageRules, candidate: Candidate) -> tuple[str, Recipe]:
+def _verdict(base: Path, rules: FolderParams, candidate: Candidate) -> tuple[str, Recipe]:
     if not _is_text(candidate.path):
         return "name", {}
     crumbs.leave(f"while reading {candidate.path} in {base}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.sources import forms
-from pipeline.sources.dead_leaves import BATCH, LEAF, Geometry, words_of
-from pipeline.sources.law import FIXED, HittingLaw
+from pipeline.sources.dead_leaves import leaf_shapes
+from pipeline.sources.dead_leaves.geometry import BATCH, words_of
+from pipeline.sources.dead_leaves.leaf import FIXED, LEAF, Geometry
+from pipeline.sources.dead_leaves.radius_law import HittingLaw
 
 
 def _radii(u: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -72,24 +73,18 @@ def _table(rows: np.ndarray) -> np.ndarray:
     return table
 
 
-def geometry(
-    generator: np.random.Generator,
-    height: int,
-    width: int,
-    r_min: float = 1.0,
-    r_max: float | None = None,
-    exponent: float = 3.0,
-    shape: str = "disc",
-) -> Geometry:
-    """Equal to ``dead_leaves.geometry``, one leaf and one bounding box at a time (about a second at 512 x 512)."""
-    law = HittingLaw(height, width, r_min, float(max(height, width)) if r_max is None else r_max, exponent)
+def geometry(generator: np.random.Generator, law: HittingLaw, shape: str = "disc") -> Geometry:
+    """Equal to ``dead_leaves.geometry.geometry``, one leaf and one bounding box at a time (a second at 512 x 512)."""
+    height, width = law.height, law.width
     labels = np.full((height, width), -1, np.int32)
     centre_y, centre_x = np.arange(height) * FIXED + FIXED // 2, np.arange(width) * FIXED + FIXED // 2
     rows: list[list[int]] = []
     remaining, drawn, shaping = height * width, 0, None if shape == "disc" else generator.spawn(1)[0]
     while remaining:
         leaves = draw(words_of(generator, BATCH), law)
-        form = [None] * BATCH if shaping is None else forms.draw(shaping.random((BATCH, forms.DRAWS)), shape)
+        form = (
+            [None] * BATCH if shaping is None else leaf_shapes.draw(shaping.random((BATCH, leaf_shapes.DRAWS)), shape)
+        )
         for (x, y, r), own in zip(leaves, form, strict=True):
             if not remaining:
                 break

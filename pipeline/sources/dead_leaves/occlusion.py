@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import from_dtype, njit, types
 
-from pipeline.sources.dead_leaves import LEAF
-from pipeline.sources.lanes import put_where, row_within
-from pipeline.sources.law import FIXED
+from pipeline.sources.dead_leaves.leaf import FIXED, LEAF
+from pipeline.sources.dead_leaves.simd import put_where, row_within
 
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

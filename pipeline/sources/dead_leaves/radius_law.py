@@ -16,9 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FIXED = 1 << 16
-"""Centres and radii are whole multiples of 1 / FIXED pixel, so that the last bit of a libm never moves a pixel."""
-
 SHAPES = ("disc", "ellipse", "polygon")
 
 SMALLEST, LARGEST = 2**-8, 16_384

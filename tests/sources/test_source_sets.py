@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline import images, sources
-from pipeline.sources import palettes, textures
-from pipeline.sources.listing import SourceError
-
-SMALL = {"seed": 3, "count": 4, "height": 96, "width": 128}
+from pipeline.params.sections import PathsParams, SourcesParams
+from pipeline.sources import SourceError, palettes
+from pipeline.sources.photographs import photos
+from pipeline.sources.textures import atlas as textures
+from tests.sources.fixtures import SET, leaves
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_textured_and_plain_share_leaves_and_colours() -> None:
-    plain = sources.maker("dead_leaves", **SMALL)
-    clear = sources.maker("textured_dead_leaves", alpha=0.0, **SMALL)
-    textured = sources.maker("textured_dead_leaves", **SMALL)
+    plain = leaves("dead_leaves")
+    clear = leaves(alpha=0.0)
+    textured = leaves()
     for index in range(4):
         assert np.array_equal(plain.make(index)[0], clear.make(index)[0])
         difference = textured.make(index)[0].astype(int) - plain.make(index)[0]
@@ -39,7 +40,7 @@ def test_textured_and_plain_share_leaves_and_colours() -> None:
 
 @pytest.mark.parametrize("name", ["dead_leaves", "textured_dead_leaves", "photos"])
 def test_an_image_depends_on_its_index_only(name: str) -> None:
-    few, many = sources.maker(name, **SMALL), sources.maker(name, **{**SMALL, "count": 9})
+    few, many = (sources.source_set(name, SourcesParams(count=count, size=96), seed=3) for count in (4, 9))
     travelled = pickle.loads(pickle.dumps(many))
     for index in (3, 0):
         image, recipe = few.make(index)
@@ -54,25 +55,25 @@ def test_an_image_depends_on_its_index_only(name: str) -> None:
 
 
 def test_other_seeds_give_other_images_and_fingerprints() -> None:
-    one, two = (sources.maker("dead_leaves", **{**SMALL, "seed": seed}) for seed in (1, 2))
-    assert not np.array_equal(one.make(0)[0], two.make(0)[0]) and one.inputs() != two.inputs()
+    first, second = (leaves(seed=seed) for seed in (1, 2))
+    assert not np.array_equal(first.make(0)[0], second.make(0)[0]) and first.inputs() != second.inputs()
 
 
 def test_each_image_has_the_colours_of_one_photograph() -> None:
-    maker = sources.maker("dead_leaves", **SMALL)
-    names = [photograph.name for photograph in palettes.packaged()]
+    drawn = leaves("dead_leaves")
+    names = [photograph.name for photograph in palettes.embedded()]
     assert names == ["china", "flower", "grace_hopper"]
     for index in range(4):
-        image, recipe = maker.make(index)
+        image, recipe = drawn.make(index)
         assert recipe["palette"]["name"] == names[index % 3]
-        photograph = palettes.packaged()[index % 3].pixels()
+        photograph = palettes.embedded()[index % 3].pixels()
         found = {tuple(c) for c in np.unique(image.reshape(-1, 3), axis=0)}
         assert found <= {tuple(c) for c in np.unique(photograph.reshape(-1, 3), axis=0)}
 
 
 def test_photos_are_the_five_of_the_wheel_at_their_own_size() -> None:
-    maker = sources.maker("photos", seed=0)
-    found = {recipe["name"]: image.shape for image, recipe in map(maker.make, range(maker.count))}
+    drawn = photos()
+    found = {recipe["name"]: image.shape for image, recipe in map(drawn.make, range(drawn.count))}
     assert found == {
         "astronaut": (512, 512, 3),
         "chelsea": (300, 451, 3),
@@ -83,18 +84,21 @@ def test_photos_are_the_five_of_the_wheel_at_their_own_size() -> None:
 
 
 def test_a_made_image_may_be_changed_without_changing_the_next() -> None:
-    maker = sources.maker("photos", seed=0)
-    maker.make(0)[0][:] = 0
-    assert maker.make(0)[0].any()
+    drawn = photos()
+    drawn.make(0)[0][:] = 0
+    assert drawn.make(0)[0].any()
 
 
 def test_palettes_and_textures_from_folders(folder: Path) -> None:
-    maker = sources.maker("textured_dead_leaves", palette_folder=folder, texture_folder=folder, **SMALL)
-    recipe = maker.make(1)[1]
+    params = SourcesParams(count=2, size=96, palettes="folder", textures="folder")
+    paths = PathsParams(palettes=str(folder), textures=str(folder))
+    drawn = sources.source_set(SET, params, seed=3, paths=paths)
+    recipe = drawn.make(1)[1]
     assert recipe["palette"]["name"] == "b.png" and recipe["textures"]["count"] == 3
     atlas = textures.folder(folder)
     assert atlas.names == ("a/c.png", "b.png", "d.webp") and atlas.shapes[:, 1].tolist() == [256] * 3
-    assert maker.inputs() != sources.maker("textured_dead_leaves", palette_folder=folder, **SMALL).inputs()
+    embedded = sources.source_set(SET, params.model_copy(update={"textures": "embedded"}), seed=3, paths=paths)
+    assert drawn.inputs() != embedded.inputs()
 
 
 def test_textures_may_be_small_but_no_ribbons(tmp_path: Path) -> None:
@@ -119,23 +123,27 @@ def test_embedded_textures_are_packaged_ones_and_materials() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"count": 0}, "count 0"),
         ({"alpha": 1.5}, "alpha 1.5"),
         ({"supersample": 0}, "supersample 0"),
         ({"shape": "star"}, "shape 'star'"),
         ({"r_min": 9.0, "r_max": 3.0}, "r_min 9.0, r_max 3.0"),
-        ({"palette_folder": Path("/nowhere")}, "/nowhere is not a folder"),
     ],
 )
 def test_impossible_values_are_named(values: dict, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        sources.maker("textured_dead_leaves", **{**SMALL, **values})
+        leaves(**values)
 
 
-def test_unknown_sets_and_empty_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="'cats' is none of"):
-        sources.maker("cats", seed=0)
-    with pytest.raises(SourceError, match="has no images"):
-        sources.maker("dead_leaves", seed=0, palette_folder=tmp_path)
+def test_unknown_sets_and_empty_or_missing_folders_are_named(tmp_path: Path) -> None:
+    given = SourcesParams(palettes="folder", textures="folder")
+    for name, params, paths, message in (
+        ("cats", SourcesParams(), PathsParams(), "'cats' is none of"),
+        ("dead_leaves", given, PathsParams(), "sources.palettes: folder, but run.paths.palettes names none"),
+        ("dead_leaves", given, PathsParams(palettes=str(tmp_path)), "has no images"),
+        ("dead_leaves", given, PathsParams(palettes="/nowhere"), "/nowhere is not a folder"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            sources.source_set(name, params, seed=0, paths=paths)
+    textured = SourcesParams(textures="folder")
     with pytest.raises(SourceError, match="has 0 images"):
-        sources.maker("textured_dead_leaves", texture_folder=tmp_path, **SMALL).make(0)
+        sources.source_set(SET, textured, seed=0, paths=PathsParams(textures=str(tmp_path))).make(0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from pipeline.sources.lanes import prefetch
-from pipeline.sources.laying import LEAVES
+from pipeline.sources.dead_leaves.occlusion import LEAVES
+from pipeline.sources.dead_leaves.simd import prefetch
 
 _LABELS = types.int32[:, ::1]
 _WORDS = types.uint64[::1]
@@ -55,7 +55,7 @@ def pick(pixels, indices, colours):  # type: ignore[no-untyped-def]
 
 @njit(types.void(LEAVES, *[types.int64] * 3, _PLACES), cache=True, nogil=True)
 def enclose(leaves, height, width, supersample, boxes):  # type: ignore[no-untyped-def]
-    """The rows of ``textures.Placement.boxes``: each leaf's box inside the window of ``height`` x ``width`` labels."""
+    """The rows of ``Placement.boxes``: each leaf's box inside the window of ``height`` x ``width`` labels."""
     for k in range(leaves.size):
         leaf = leaves[k]
         top, bottom = max(np.floor(leaf.y - leaf.r), 0.0), min(np.ceil(leaf.y + leaf.r), height - 1.0)
@@ -67,7 +67,7 @@ def enclose(leaves, height, width, supersample, boxes):  # type: ignore[no-untyp
 
 @njit(types.void(_WORDS, _PLACES, _PLACES, _PLACES), cache=True, nogil=True)
 def locate(words, boxes, shapes, places):  # type: ignore[no-untyped-def]
-    """Where each leaf's piece of texture lies: rows of ``textures.Placement.places``.
+    """Where each leaf's piece of texture lies: rows of ``texture_placement.Placement.places``.
 
     ``words`` uint64 [n]: 16 bits for the texture, 3 for the symmetry, 22 for the offset down, 22 along. ``boxes`` int64
     [n, 4]: first row, rows, first column, columns of the leaf inside the window. ``shapes``: those of the atlas.
@@ -126,7 +126,7 @@ def _find(labels, i, rows, places, atlas, found):  # type: ignore[no-untyped-def
 def blend(labels, rows, places, atlas, weight, image):  # type: ignore[no-untyped-def]
     """``image[i, j] = (colour * (256 - weight) + texture * weight + 128) >> 8``, all three channels as one number.
 
-    ``rows`` are those of ``leaf_rows``, ``places`` those of ``textures.Placement``, ``atlas`` all textures. Each row is
+    ``rows`` are those of ``leaf_rows``, ``places`` those of ``Placement``, ``atlas`` all textures. Each row is
     looked for in the atlas one row ahead: nearly every leaf's row is a cache line of its own out of megabytes, and
     waiting for those was two thirds of the time.
     """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.seeding import generator
-from pipeline.sources.fields import SIDE, Field, cells, grid, lit, noise, smooth, unit, warped
+from pipeline.sources.textures.procedural_noise import SIDE, Field, cells, grid, lit, noise, smooth, unit, warped
 
 _TAU = 2 * np.pi
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from pipeline.sources import laying
-from pipeline.sources.law import FIXED
+from pipeline.sources.dead_leaves import occlusion
+from pipeline.sources.dead_leaves.leaf import FIXED
 
 DRAWS = 10
 """Uniform numbers a leaf uses for its form."""
@@ -63,7 +63,7 @@ def contains(dx, dy, r, form):  # type: ignore[no-untyped-def]
     nogil=True,
 )
 def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
-    height, width = labels.shape[0] - 2 * laying.MARGIN, labels.shape[1]
+    height, width = labels.shape[0] - 2 * occlusion.MARGIN, labels.shape[1]
     taken = 0
     for i in range(max(0, (y - r + 32767) >> 16), min(height - 1, (y + r - 32768) >> 16) + 1):
         for j in range(max(0, (x - r + 32767) >> 16), min(width - 1, (x + r - 32768) >> 16) + 1):
@@ -71,25 +71,25 @@ def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
             if tiles[(i >> 3) + 1, (j >> 3) + 1] & bit:
                 if contains(float((j << 16) + 32768 - x), float((i << 16) + 32768 - y), float(r), form):
                     tiles[(i >> 3) + 1, (j >> 3) + 1] ^= bit
-                    labels[laying.MARGIN + i, j] = label
+                    labels[occlusion.MARGIN + i, j] = label
                     taken += 1
     return taken
 
 
 @njit(
-    laying.COUNTS(
+    occlusion.COUNTS(
         types.int64[:, ::1],
         types.float64[:, ::1],
         types.uint64[:, ::1],
         types.int32[:, ::1],
-        laying.LEAVES,
+        occlusion.LEAVES,
         *[types.int64] * 3,
     ),
     cache=True,
     nogil=True,
 )
 def lay(drawn, forms, tiles, labels, leaves, remaining, count, rank):  # type: ignore[no-untyped-def]
-    """As ``laying.lay``, for leaves with a form each (float64 [n, 25])."""
+    """As ``occlusion.lay``, for leaves with a form each (float64 [n, 25])."""
     seen = 0
     used = 0
     for k in range(drawn.shape[1]):
@@ -98,7 +98,7 @@ def lay(drawn, forms, tiles, labels, leaves, remaining, count, rank):  # type: i
         used += 1
         taken = _form(drawn[0, k], drawn[1, k], drawn[2, k], forms[k], tiles, labels, np.int32(count + seen))
         if taken:
-            laying.record(leaves, seen, drawn[0, k], drawn[1, k], drawn[2, k], rank + k)
+            occlusion.record(leaves, seen, drawn[0, k], drawn[1, k], drawn[2, k], rank + k)
             seen += 1
             remaining -= taken
     return remaining, count + seen, used

@@ -14,8 +14,8 @@ import numpy as np
 
 from pipeline import images
 from pipeline.artifacts import sha256_bytes
-from pipeline.sources.dead_leaves import Geometry
-from pipeline.sources.listing import SourceError, image_files
+from pipeline.sources.errors import SourceError
+from pipeline.sources.image_files import image_files
 
 PACKAGED = ("brick", "grass", "gravel")
 SMALLEST, LARGEST, MOST, LONGEST = 256, 1024, 1024, 16
@@ -39,33 +39,6 @@ class Atlas:
         return sha256_bytes(repr((self.names, self.shapes.tolist(), sha256_bytes(self.pixels.data))).encode())
 
 
-@dataclass(frozen=True)
-class Placement:
-    """What each leaf shows: ``places`` int64 [n, 8], and ``boxes`` int64 [n, 4], the leaf's box inside the window.
-
-    A row of ``places`` is (first index, H, W, start_y, step_y, start_x, step_x, turned): pixel (i, j) shows row
-    start_y + step_y a and column start_x + step_x b of the texture, (a, b) = (j, i) if turned else (i, j), mirrored at
-    the texture's borders. A leaf that fits into the texture is placed so that no border is met. A row of ``boxes`` is
-    (first row, rows, first column, columns), in pixels of the image.
-    """
-
-    places: np.ndarray
-    boxes: np.ndarray
-
-
-def place(generator: np.random.Generator, geometry: Geometry, atlas: Atlas, *, supersample: int = 1) -> Placement:
-    """A random texture, one of the 8 symmetries of the square and a random offset for each leaf: one word a leaf."""
-    from pipeline.sources import shading
-
-    leaves, (height, width) = geometry.leaves, geometry.labels.shape
-    words = generator.integers(0, 2**64 - 1, size=len(leaves), dtype=np.uint64, endpoint=True)
-    boxes = np.empty((len(leaves), 4), np.int64)
-    shading.enclose(leaves, height, width, supersample, boxes)
-    places = np.empty((len(leaves), 8), np.int64)
-    shading.locate(words, boxes, atlas.shapes, places)
-    return Placement(places, boxes)
-
-
 def _atlas(named: list[tuple[str, np.ndarray]]) -> Atlas:
     sizes = np.array([texture.size for _, texture in named], np.int64)
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -76,7 +49,7 @@ def _atlas(named: list[tuple[str, np.ndarray]]) -> Atlas:
 @lru_cache(maxsize=1)
 def embedded() -> Atlas:
     """Scikit-image's three textures and our own materials, all 512 x 512; the same in every process."""
-    from pipeline.sources import materials
+    from pipeline.sources.textures import materials
 
     packaged = [(name, _grey(images.read(Path(str(files("skimage") / "data" / f"{name}.png"))))) for name in PACKAGED]
     return _atlas(packaged + [(name, materials.make(name)) for name in materials.NAMES])

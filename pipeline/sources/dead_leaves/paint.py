@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.sources.dead_leaves import Geometry
-from pipeline.sources.textures import Atlas, Placement
+from pipeline.sources.dead_leaves.leaf import Geometry
+from pipeline.sources.dead_leaves.texture_placement import Placement
+from pipeline.sources.textures.atlas import Atlas
 
 
-def colours(generator: np.random.Generator, photograph: np.ndarray, leaves: int) -> np.ndarray:
+def draw_colours(generator: np.random.Generator, photograph: np.ndarray, leaves: int) -> np.ndarray:
     """Uint8 [leaves, 3]: for each leaf the joint RGB triple of a random pixel of ``photograph`` (uint8 H x W x 3)."""
-    from pipeline.sources import shading
+    from pipeline.sources.dead_leaves import paint_kernels
 
     pixels = np.ascontiguousarray(photograph).reshape(-1, 3)
     found = np.empty((leaves, 3), np.uint8)
-    shading.pick(pixels, generator.integers(0, len(pixels), size=leaves), found)
+    paint_kernels.pick(pixels, generator.integers(0, len(pixels), size=leaves), found)
     return found
 
 
@@ -23,16 +24,16 @@ def plain(geometry: Geometry, colour: np.ndarray, *, supersample: int = 1) -> np
 
     With ``supersample`` s the geometry has s x s labels a pixel and edges are averaged (rounded half up).
     """
-    from pipeline.sources import shading
+    from pipeline.sources.dead_leaves import paint_kernels
 
     if supersample == 1:
         image = np.empty((*geometry.labels.shape, 3), np.uint8)
-        shading.paint(geometry.labels, colour, image)
+        paint_kernels.paint(geometry.labels, colour, image)
         return image
     nothing = np.zeros((len(colour), 8), np.int64)
     image = _canvas(geometry, supersample)
     weighted = colour.astype(np.int32) * np.int32(256)
-    shading.blend_fine(geometry.labels, supersample, weighted, nothing, np.zeros(1, np.uint8), 0, image)
+    paint_kernels.blend_fine(geometry.labels, supersample, weighted, nothing, np.zeros(1, np.uint8), 0, image)
     return image
 
 
@@ -50,17 +51,17 @@ def textured(
     ``alpha`` in [0, 1] is taken in steps of 1 / 256. ``placement`` says which part of which texture each leaf shows,
     in pixels of the image; with ``supersample`` the texture is blended after the downscale, so it keeps its sharpness.
     """
-    from pipeline.sources import shading
+    from pipeline.sources.dead_leaves import paint_kernels
 
     weight = round(256 * alpha)
     image = _canvas(geometry, supersample)
     if supersample == 1:
         rows = np.empty((len(colour), 4), np.int64)
-        shading.leaf_rows(placement.places, placement.boxes, colour, weight, rows)
-        shading.blend(geometry.labels, rows, placement.places, atlas.pixels, weight, image)
+        paint_kernels.leaf_rows(placement.places, placement.boxes, colour, weight, rows)
+        paint_kernels.blend(geometry.labels, rows, placement.places, atlas.pixels, weight, image)
         return image
     weighted = colour.astype(np.int32) * np.int32(256 - weight)
-    shading.blend_fine(geometry.labels, supersample, weighted, placement.places, atlas.pixels, weight, image)
+    paint_kernels.blend_fine(geometry.labels, supersample, weighted, placement.places, atlas.pixels, weight, image)
     return image
 
 

@@ -1,0 +1,1 @@
+"""Dead leaves: the radius law, the geometry, the paint."""

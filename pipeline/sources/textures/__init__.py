@@ -1,0 +1,1 @@
+"""Grey textures: the embedded ones and a user's folder."""
