@@ -25,10 +25,10 @@ import pyarrow as pa
 from pipeline import artifacts, images
 from pipeline.databases.table import DATABASE
 from pipeline.features import Extractor, extract_features
-from pipeline.features.baselines import Floor
 from pipeline.features.brisque import Brisque36
 from pipeline.features.extraction import decode_row
-from pipeline.features.metrics import METRICS, niqe
+from pipeline.features.floor import Floor
+from pipeline.metrics import METRICS, niqe
 
 PHOTOGRAPHS = ("astronaut", "coffee", "rocket", "chelsea")
 
@@ -56,7 +56,7 @@ def extraction(options: argparse.Namespace) -> dict[str, float]:
     """Both ways in turn over one database of photographs' cuts."""
     import torch
 
-    from pipeline.encoder.extractor import TrunkExtractor
+    from pipeline.encoder.trunk import TrunkExtractor
     from pipeline.training.calibrate import calibrate, random_trunk
 
     torch.set_num_threads(options.threads or torch.get_num_threads())

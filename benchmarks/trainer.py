@@ -187,9 +187,9 @@ def features_difference() -> float:
     import torch
     import torch.nn.functional as F
 
-    from pipeline.encoder.extractor import TrunkExtractor, as_input
     from pipeline.encoder.network import ResNet, initialise
-    from pipeline.encoder.scales import half_scale
+    from pipeline.encoder.preprocessing import half_scale
+    from pipeline.encoder.trunk import TrunkExtractor, as_input
 
     trunk, chance = ResNet(50), torch.Generator().manual_seed(0)
     initialise(trunk, chance)

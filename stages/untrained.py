@@ -9,7 +9,7 @@ import numpy as np
 from pipeline import artifacts
 from pipeline.devices import cores, resolve_device
 from pipeline.features import baselines
-from pipeline.features.metrics import niqe
+from pipeline.metrics import niqe
 from pipeline.params import Params
 from pipeline.seeding import generator
 from pipeline.shards.plan import held_out
@@ -51,7 +51,8 @@ def _random_init(params: Params, folder: Path) -> None:
         seen[name] = {"data": shards.fingerprint, "images": len(chosen)}
     trunk = random_trunk(params.train.depth, params.train.width, params.seed).to(resolve_device(params.run.device).kind)
     calibrate(trunk, images)
-    weights.save(folder, trunk.cpu(), folder.name, {"trained_on": None, "calibrated_on": seen, "seed": params.seed})
+    about = {"trained_on": None, "calibrated_on": seen, "seed": params.seed}
+    weights.save_encoder(folder, trunk.cpu(), folder.name, about)
 
 
 if __name__ == "__main__":

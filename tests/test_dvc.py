@@ -85,7 +85,7 @@ def test_a_stage_depends_on_the_code_that_it_runs(stage: str) -> None:
 
 
 def test_imports_are_followed_to_where_they_lead() -> None:
-    assert home("pipeline.features", "read_features") == Path("pipeline/features/table.py")
+    assert home("pipeline.features", "read_features") == Path("pipeline/features/feature_table.py")
     made = closure(Path("stages/distort.py"))
     assert {
         Path("pipeline/distortions/denoise.py"),

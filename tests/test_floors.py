@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"Refusal", "artifacts", "devices", "engine", "folders", "images", "params", "seeding"},
+    {"metrics"},
     {"databases", "distortions", "encoder", "shards", "sources"},
     {"features", "remake", "training"},
     {"scoring", "evaluation", "report", "profiles", "verify"},

@@ -101,14 +101,14 @@ def untrained(folder: Path, data: Chosen, seed: int) -> None:
     rows = generator(seed, "calibrate").permutation(len(data))[:CALIBRATION]
     start = process_time()
     calibrate(trunk, [data.image(int(row)) for row in rows])
-    weights.save(folder, trunk, "random_init", {})
+    weights.save_encoder(folder, trunk, "random_init", {})
     about = {"seed": seed, "steps": 0, "cpu_seconds": process_time() - start, "images_seen": 0, "epochs": 0}
     artifacts.write_json(folder / "training.json", {**about, "loss": None})
 
 
 def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
     """The linear probe on the held-out sources of a family."""
-    extractor = weights.load(folder, precision=resolve_precision("auto", Device("cpu")))
+    extractor = weights.load_encoder(folder, precision=resolve_precision("auto", Device("cpu")))
     family, who = PROBED[figure]
     shards = distorted(work, family)
     rows = np.flatnonzero(np.isin(shards.sources, who))
@@ -120,7 +120,7 @@ def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
 def correlated(work: Path, folder: Path, name: str, where: Path | None) -> Mapping[str, object]:
     """The metrics of the encoder in ``folder`` on a database, by the database's own protocol."""
     table, root = database(work, name, where)
-    extractor = weights.load(folder, precision=resolve_precision("auto", Device("cpu")))
+    extractor = weights.load_encoder(folder, precision=resolve_precision("auto", Device("cpu")))
     features = extract_features(
         table, root, extractor, encoder=folder.name, database_name=name, batch_images=4, decode_threads=1
     )

@@ -1,44 +1,5 @@
-"""``synthetic-iqa``: the verbs for people, a file each.
+"""``synthetic-iqa``: the verbs for people, a file each. ``app`` gathers them, ``main`` is the console script."""
 
-What a verb needs is imported inside it, so that ``--help`` starts at once.
-"""
+from pipeline.cli.app import app, main
 
-from __future__ import annotations
-
-import sys
-
-import typer
-
-from pipeline.cli.console import expected, one_line
-from pipeline.cli.distort import distort
-from pipeline.cli.import_weights import import_weights
-from pipeline.cli.profile import profile
-from pipeline.cli.remake import remake
-from pipeline.cli.remake_tid2013 import remake_tid2013
-from pipeline.cli.score import score
-from pipeline.cli.sheet import sheet
-from pipeline.cli.table import table
-from pipeline.cli.verify import verify
-
-app = typer.Typer(
-    help="Image-quality features from images that no camera took. The pipeline itself runs by `dvc repro`.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for verb in (profile, score, sheet, distort, remake, remake_tid2013, import_weights, verify, table):
-    app.command()(verb)
-
-
-def main() -> None:
-    """The console script. What a user can mend is one line on stderr and exit code 2."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:
-        if not expected(error):
-            raise
-        print(f"synthetic-iqa: {one_line(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+__all__ = ["app", "main"]

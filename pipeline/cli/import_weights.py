@@ -40,15 +40,15 @@ def import_weights(
         refuse(f"{out}: an encoder is there already; --force replaces it")
     from dataclasses import replace
 
-    from pipeline.encoder import foreign, weights
-    from pipeline.encoder.scales import Sight
+    from pipeline.encoder import import_checkpoint, weights
+    from pipeline.encoder.preprocessing import Preprocessing
 
-    found = foreign.read(file)
-    sight = found.sight
+    found = import_checkpoint.read_checkpoint(file)
+    preprocessing = found.preprocessing
     if normalise is not Normalise.auto:
-        plain = foreign.IMAGENET if normalise is Normalise.imagenet else Sight()
-        sight = replace(sight, mean=plain.mean, deviation=plain.deviation)
+        plain = import_checkpoint.IMAGENET if normalise is Normalise.imagenet else Preprocessing()
+        preprocessing = replace(preprocessing, mean=plain.mean, deviation=plain.deviation)
     about = {"imported_from": file.name, "sha256": found.sha256, "key_names": found.names}
-    weights.save(out, found.trunk, out.name, {"trained_on": None, **about}, sight)
+    weights.save_encoder(out, found.trunk, out.name, {"trained_on": None, **about}, preprocessing)
     left = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
-    print(f"{out}: {found.trunk.architecture}, {found.names} key names, half scale {sight.half}{left}")
+    print(f"{out}: {found.trunk.architecture}, {found.names} key names, half scale {preprocessing.half}{left}")

@@ -14,7 +14,7 @@ from pipeline.cli.console import refuse
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.scoring import Regressor, Scored, Scorer, Stored
+    from pipeline.scoring import Regressor, Scored, Scorer, StoredRegressor
 
 RELEASED = (Path("released"), Path(__file__).parents[2] / "released")  # here, or of this checkout
 DATA = Path("data")
@@ -64,13 +64,13 @@ def score(
     raise typer.Exit(1 if failed else 0)
 
 
-def _chosen(regressor: str | None, encoder: str | None) -> Stored:
-    from pipeline.scoring import choose, stored
+def _chosen(regressor: str | None, encoder: str | None) -> StoredRegressor:
+    from pipeline.scoring import choose_regressor, find_regressors
 
-    return choose(stored(RELEASED, DATA), regressor=regressor, encoder=encoder)
+    return choose_regressor(find_regressors(RELEASED, DATA), regressor=regressor, encoder=encoder)
 
 
-def _open(found: Stored, device: str, reference: Path | None) -> tuple[Scorer, Regressor]:
+def _open(found: StoredRegressor, device: str, reference: Path | None) -> tuple[Scorer, Regressor]:
     from pipeline import images
     from pipeline.devices import resolve_device
     from pipeline.features import load_extractor

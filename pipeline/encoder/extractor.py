@@ -1,94 +1,37 @@
-"""Features of images at native resolution: the trunk's mean vector at full and at half scale, each L2-normalised."""
+"""What every encoder offers: features of images. Written once, for trunks, baselines and metrics without reference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
-
-from pipeline.encoder.network import ResNet, channels_last
-from pipeline.encoder.scales import Sight
-
-BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**25}  # on a CPU 4 images of 256 x 256: 1.35 times the speed of 16
 
 
+@runtime_checkable
 class Extractor(Protocol):
-    """What turns images into features. ``dim`` is the length of one feature (full and half), ``sha256`` its
-    weights'.
+    """What turns images into features: ``dim`` float32 numbers an image, made by what ``sha256`` stands for.
+
+    An attribute ``standardise`` (default False) declares that the numbers have different units, so that a regressor
+    must scale them by its training part.
     """
 
-    name: str
-    dim: int
-    sha256: str
-
-    def extract(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """uint8 [h, w, 3] images of any sizes -> float32 [n, dim], in their order."""
+    @property
+    def name(self) -> str:
+        """The encoder's name."""
         ...
 
+    @property
+    def dim(self) -> int:
+        """Numbers in one feature."""
+        ...
 
-class TrunkExtractor:
-    """The :class:`Extractor` of a trunk: float32 [n, 2 D], first the full scale, then the half scale, each of length 1.
-
-    Images of equal size share a batch; an image's feature does not depend on its batch beyond rounding (1e-5 at most).
-    ``precision`` is ``fp32`` or ``bf16`` (autocast: features move by about 1e-3). ``sight`` is what the trunk is used
-    to be given; the default is ours.
-    """
-
-    def __init__(
-        self,
-        trunk: ResNet,
-        *,
-        name: str,
-        sha256: str,
-        device: str = "cpu",
-        precision: str = "fp32",
-        sight: Sight = Sight(),
-    ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision: {precision!r} is not one of fp32, bf16")
-        self.name, self.sha256, self.dim = name, sha256, 2 * trunk.dim
-        self._sight = sight
-        self._device, self._precision = torch.device(device), precision
-        self._trunk = channels_last(trunk.to(self._device)).eval()
+    @property
+    def sha256(self) -> str:
+        """What features carry of the encoder (:func:`pipeline.encoder.feature_fingerprint`)."""
+        ...
 
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Features of ``images`` (uint8 [h, w, 3], any sizes) in their order, float32 [n, 2 D]."""
-        features = np.empty((len(images), self.dim), np.float32)
-        for rows in _batches([image.shape for image in images], BATCH_PIXELS[self._device.type]):
-            features[rows] = self._batch(np.stack([images[row] for row in rows]))
-        return features
-
-    def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            seen = self._sight.scales(as_input(torch.from_numpy(images).to(self._device)))
-            with torch.autocast(self._device.type, torch.bfloat16, self._precision == "bf16"):  # not colours: 8 bits
-                scales = [pooled(self._trunk(scale)) for scale in seen]
-        return torch.cat(scales, 1).cpu().numpy()
-
-
-def as_input(images: Tensor) -> Tensor:
-    """uint8 [n, h, w, 3] -> float32 [n, 3, h, w] in [0, 1], channels last in memory. No mean or deviation is taken
-    off.
-    """
-    return images.permute(0, 3, 1, 2).float() / 255
-
-
-def pooled(features: Tensor) -> Tensor:
-    """The mean over the places of a map [n, D, h, w], L2-normalised, float32 [n, D]."""
-    return F.normalize(features.float().mean((2, 3)), dim=1)
-
-
-def _batches(shapes: Iterable[tuple[int, ...]], pixels: int) -> Iterator[list[int]]:
-    """Rows of equal shape, in batches of at most ``pixels`` pixels (at least one image)."""
-    same: dict[tuple[int, ...], list[int]] = {}
-    for row, shape in enumerate(shapes):
-        same.setdefault(shape, []).append(row)
-    for shape, rows in same.items():
-        step = max(1, pixels // (shape[0] * shape[1]))
-        for start in range(0, len(rows), step):
-            yield rows[start : start + step]
+        """uint8 [h, w, 3] images -> float32 [n, dim] in their order; each row depends on its own image only."""
+        ...

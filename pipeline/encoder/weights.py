@@ -9,21 +9,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import ArtifactError, read_json, sha256_bytes, write_bytes, write_json
-from pipeline.encoder import identity
-from pipeline.encoder.extractor import Extractor, TrunkExtractor
+from pipeline.artifacts import ArtifactError, sha256_bytes, write_bytes, write_json
+from pipeline.encoder.card import CARD, WEIGHTS, feature_fingerprint, read_card
 from pipeline.encoder.network import BLOCKS, ResNet
-from pipeline.encoder.scales import Sight
+from pipeline.encoder.preprocessing import Preprocessing
+from pipeline.encoder.trunk import TrunkExtractor
 
-WEIGHTS, CARD = "encoder.safetensors", "encoder.json"
 
-
-def save(
+def save_encoder(
     folder: Path,
     trunk: ResNet,
     name: str,
     provenance: Mapping[str, object],
-    sight: Sight | None = None,
+    preprocessing: Preprocessing | None = None,
     *,
     half: bool = False,
 ) -> str:
@@ -33,8 +31,8 @@ def save(
     variances go down to where float16 has few digits); reading gives float32 again.
 
     encoder.json: kind "resnet", name, architecture, depth, width, dim (of a feature: 2 D), sha256, and ``provenance``
-    (JSON-able: what it was trained on, with what), and ``sight`` where a trunk sees images otherwise than ours do. It
-    is written last: a folder with a card is whole.
+    (JSON-able: what it was trained on, with what), and ``preprocessing`` where it is not ours. The card is written
+    last: a folder with a card is whole.
     """
     from safetensors.torch import save as serialise
 
@@ -47,17 +45,9 @@ def save(
     write_bytes(folder / WEIGHTS, data)
     card = {"architecture": trunk.architecture, "depth": trunk.depth, "width": trunk.width, "dim": 2 * trunk.dim}
     about = {"kind": "resnet", "name": name, "sha256": digest, "provenance": dict(provenance)}
-    seen = {} if sight is None else {"sight": asdict(sight)}
-    write_json(folder / CARD, {**about, **card, **seen})
+    shown = {} if preprocessing is None else {"preprocessing": asdict(preprocessing)}
+    write_json(folder / CARD, {**about, **card, **shown})
     return digest
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """encoder.json of ``folder``; :class:`ArtifactError` if it is missing or broken."""
-    card = read_json(Path(folder) / CARD)
-    if not isinstance(card, dict) or "kind" not in card:
-        raise ArtifactError(f"{Path(folder) / CARD}: not an encoder's card (no kind)")
-    return card
 
 
 def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
@@ -86,36 +76,36 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
 
 def show_in(space: str, folder: Path, out: Path) -> None:
     """Write the encoder of ``folder`` under ``out`` with every image shown to it in ``space``: the same weights, the
-    same provenance, another sight. :class:`ArtifactError` as :func:`load_trunk`, and for a space that is not known.
+    same provenance. :class:`ArtifactError` as :func:`load_trunk`, and for a space that is not known.
     """
     folder, out = Path(folder), Path(out)
     card = load_trunk(folder)[1]
     try:
-        sight = replace(_sight(card, folder / CARD), space=space)
+        shown = replace(_preprocessing(card, folder / CARD), space=space)
     except ValueError as error:
         raise ArtifactError(f"{folder}: {error}") from None
     (out / CARD).unlink(missing_ok=True)
     write_bytes(out / WEIGHTS, (folder / WEIGHTS).read_bytes())
-    write_json(out / CARD, {**card, "name": out.name, "sight": asdict(sight)})
+    write_json(out / CARD, {**card, "name": out.name, "preprocessing": asdict(shown)})
 
 
-def load(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> Extractor:
+def load_encoder(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> TrunkExtractor:
     """The extractor of an encoder folder. ``precision``: fp32 (the default, what is promised) or bf16."""
     trunk, card = load_trunk(folder)
     return TrunkExtractor(
         trunk,
         name=card["name"],
-        sha256=identity(card["sha256"], card),
+        sha256=feature_fingerprint(card["sha256"], card),
         device=device,
         precision=precision,
-        sight=_sight(card, Path(folder) / CARD),
+        preprocessing=_preprocessing(card, Path(folder) / CARD),
     )
 
 
-def _sight(card: Mapping[str, Any], path: Path) -> Sight:
-    given: Any = card.get("sight", {})
+def _preprocessing(card: Mapping[str, Any], path: Path) -> Preprocessing:
+    given: Any = card.get("preprocessing", {})
     try:
         settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
-        return Sight(**settings)
+        return Preprocessing(**settings)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path}: sight: {error}") from None
+        raise ArtifactError(f"{path}: preprocessing: {error}") from None

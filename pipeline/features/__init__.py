@@ -1,9 +1,10 @@
 """Features of the images of a database: any extractor in, one Parquet table out."""
 
+from pipeline.encoder import Extractor
 from pipeline.features.extraction import extract_features
-from pipeline.features.load import Extractor, load_extractor, load_metric, weights_sha256
-from pipeline.features.pairs import compare_images
-from pipeline.features.table import FeatureError, FeatureTable, feature_schema, feature_table, read_features
+from pipeline.features.feature_table import FeatureError, FeatureTable, feature_schema, feature_table, read_features
+from pipeline.features.full_reference import compare_images
+from pipeline.features.load import load_extractor, load_metric, weights_sha256
 
 __all__ = [
     "Extractor",

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import artifacts, engine, images
-from pipeline.features.load import Extractor
-from pipeline.features.table import FeatureError, feature_table
+from pipeline.encoder import Extractor
+from pipeline.features.feature_table import FeatureError, feature_table
 
 PLACE = ["image_id", "path", "offset", "bytes", "sha256", "width", "height", "short_side"]  # to read a row's image
 _AHEAD = 2  # batches decoded while one is extracted

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
-
-from pipeline import artifacts, encoder
+from pipeline import artifacts
+from pipeline.encoder import CARD, WEIGHTS, Extractor, feature_fingerprint, read_card
 from pipeline.features import baselines
-from pipeline.features.metrics import METRICS, Metric, niqe
-from pipeline.features.table import FeatureError
+from pipeline.features.feature_table import FeatureError
+from pipeline.metrics import METRICS, Metric, niqe
 
 KINDS = ("resnet", *baselines.KINDS, "metric")
-
-
-@runtime_checkable
-class Extractor(Protocol):
-    """What turns images into features. An attribute ``standardise`` (default False) declares that the numbers have
-    different units, so that a regressor must scale them by its training part.
-    """
-
-    name: str
-    dim: int
-    sha256: str
-
-    def extract(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 H x W x 3 images of one size -> float32 [n, dim]; each row depends on its own image only."""
-        ...
 
 
 def load_extractor(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> Extractor:
@@ -37,7 +20,9 @@ def load_extractor(folder: Path, *, device: str = "cpu", precision: str = "fp32"
     """
     card = _card(folder)
     if card["kind"] == "resnet":
-        return encoder.load(folder, device=device, precision=precision)
+        from pipeline.encoder.weights import load_encoder
+
+        return load_encoder(folder, device=device, precision=precision)
     if card["kind"] != "metric":
         return baselines.KINDS[card["kind"]]()
     if card.get("needs_reference"):
@@ -56,12 +41,12 @@ def load_metric(folder: Path) -> Metric | None:
 
 
 def weights_sha256(folder: Path) -> str:
-    """The hash that features made by this encoder carry: of the weights' file as it lies there (with the
-    card's sight, where it has one), or of a baseline's definition. Needs neither torch nor the weights in memory.
+    """The hash that features made by this encoder carry: of the weights' file as it lies there (with the card's
+    preprocessing, where it has one), or of a baseline's definition. Needs neither torch nor the weights in memory.
     """
     card = _card(folder)
     if card["kind"] == "resnet":
-        return encoder.identity(artifacts.sha256_file(Path(folder) / "encoder.safetensors"), card)
+        return feature_fingerprint(artifacts.sha256_file(Path(folder) / WEIGHTS), card)
     if card["kind"] != "metric":
         return baselines.KINDS[card["kind"]]().sha256
     metric = load_metric(folder)
@@ -69,9 +54,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    path = Path(folder) / "encoder.json"
-    card = artifacts.read_json(path)
-    kind = card.get("kind") if isinstance(card, dict) else None
-    if kind not in KINDS:
-        raise FeatureError(f"{path}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
-    return dict(card)
+    card = read_card(folder)
+    if card["kind"] not in KINDS:
+        raise FeatureError(f"{Path(folder) / CARD}: kind is {card['kind']!r}; expected one of {', '.join(KINDS)}")
+    return card

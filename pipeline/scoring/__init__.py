@@ -2,7 +2,7 @@
 
 from pipeline.scoring.regressor import Linear, Regressor, RegressorError, load_regressor, save_regressor
 from pipeline.scoring.scorer import SCORES, Scored, Scorer, readable, score_files, scores_table
-from pipeline.scoring.stored import Stored, choose, stored
+from pipeline.scoring.stored_regressors import StoredRegressor, choose_regressor, find_regressors
 
 __all__ = [
     "SCORES",
@@ -11,12 +11,12 @@ __all__ = [
     "RegressorError",
     "Scored",
     "Scorer",
-    "Stored",
-    "choose",
+    "StoredRegressor",
+    "choose_regressor",
     "load_regressor",
     "readable",
     "save_regressor",
     "score_files",
     "scores_table",
-    "stored",
+    "find_regressors",
 ]

@@ -91,7 +91,7 @@ def save_regressor(folder: Path, modes: Mapping[str, Linear], about: Mapping[str
     artifacts.write_json(folder / CARD, card)
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+def read_regressor_card(folder: Path) -> dict[str, Any]:
     """regressor.json of ``folder``; :class:`RegressorError` if it is no card of a regressor."""
     card = artifacts.read_json(folder / CARD)
     missing = [name for name in _NEEDED if not isinstance(card, dict) or name not in card]
@@ -106,7 +106,7 @@ def load_regressor(folder: Path) -> Regressor:
     """The regressor in ``folder``, its tensors checked against the card's hash."""
     from safetensors.numpy import load
 
-    card = read_card(folder)
+    card = read_regressor_card(folder)
     try:
         data = (folder / TENSORS).read_bytes()
     except OSError as error:

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.encoder.extractor import as_input
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.preprocessing import half_scale
+from pipeline.encoder.trunk import as_input
 from pipeline.engine import progress
 
 

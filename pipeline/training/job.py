@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.artifacts import fingerprint
-from pipeline.encoder.extractor import Extractor
+from pipeline.encoder import Extractor
 from pipeline.params import TrainParams
 from pipeline.training.batches import Data
 

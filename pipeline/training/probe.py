@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoder.extractor import Extractor
+from pipeline.encoder import Extractor
 from pipeline.engine import progress
 from pipeline.params import ParamsError
 from pipeline.training.batches import Data

@@ -24,9 +24,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import Refusal
 from pipeline.devices import Device, free_memory, resolve_precision
-from pipeline.encoder import weights
-from pipeline.encoder.extractor import Extractor, TrunkExtractor
+from pipeline.encoder import Extractor, weights
 from pipeline.encoder.network import ResNet, channels_last, weight_generator
+from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.params import ParamsError
 from pipeline.training import cache, checkpoint, history, views
 from pipeline.training.average import Average
@@ -223,7 +223,7 @@ class _Run:
             "steps": self.total,
             "torch": torch.__version__.split("+")[0],
         }
-        weights.save(job.out, self.trunk, job.name, {**about, **job.provenance})
+        weights.save_encoder(job.out, self.trunk, job.name, {**about, **job.provenance})
 
     @property
     def trunk(self) -> ResNet:

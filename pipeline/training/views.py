@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.encoder.colour import OFFICIAL, SPACES, convert
-from pipeline.encoder.extractor import as_input
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.preprocessing import half_scale
+from pipeline.encoder.trunk import as_input
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import encoder
 from pipeline.artifacts import ArtifactError
-from pipeline.encoder import extractor, weights
+from pipeline.encoder import weights
 from pipeline.encoder.network import ResNet
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.preprocessing import half_scale
+from pipeline.encoder.trunk import BATCH_PIXELS, TrunkExtractor, as_input
 from pipeline.training.calibrate import calibrate, random_trunk
 
 
@@ -37,8 +37,8 @@ def trunk(images: list[np.ndarray]) -> ResNet:
 
 
 def test_a_saved_encoder_loads_as_an_extractor(tmp_path: Path, trunk: ResNet, images: list[np.ndarray]) -> None:
-    digest = weights.save(tmp_path, trunk, "some_set", {"seed": 7})
-    loaded = encoder.load(tmp_path)
+    digest = weights.save_encoder(tmp_path, trunk, "some_set", {"seed": 7})
+    loaded = weights.load_encoder(tmp_path)
     assert (loaded.name, loaded.dim, loaded.sha256) == ("some_set", 256, digest)
     features = loaded.extract(images)
     assert features.dtype == np.float32 and features.shape == (6, 256)
@@ -57,69 +57,69 @@ def test_features_are_the_trunks_means_at_both_scales(trunk: ResNet, images: lis
         with torch.no_grad():
             vector = trunk(torch.from_numpy(scale).float().permute(2, 0, 1)[None])[0].mean((1, 2)).numpy()
         expected.append(vector / np.linalg.norm(vector))
-    ours = extractor.TrunkExtractor(trunk, name="x", sha256="0").extract([images[1]])[0]
+    ours = TrunkExtractor(trunk, name="x", sha256="0").extract([images[1]])[0]
     assert np.abs(ours - np.concatenate(expected)).max() < 1e-5
 
 
 def test_features_do_not_depend_on_batch_or_order(
     trunk: ResNet, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = extractor.TrunkExtractor(trunk, name="x", sha256="0")
+    ours = TrunkExtractor(trunk, name="x", sha256="0")
     together = ours.extract(images)
     alone = np.concatenate([ours.extract([image]) for image in images])
     order = np.random.default_rng(0).permutation(len(images))
     shuffled = ours.extract([images[i] for i in order])
-    monkeypatch.setitem(extractor.BATCH_PIXELS, "cpu", 2 * 64 * 48)
+    monkeypatch.setitem(BATCH_PIXELS, "cpu", 2 * 64 * 48)
     small = ours.extract(images)
     assert max(np.abs(together - other).max() for other in (alone, small)) <= 1e-5
     assert np.abs(together[order] - shuffled).max() <= 1e-5
 
 
 def test_no_images_give_an_empty_table(trunk: ResNet) -> None:
-    assert extractor.TrunkExtractor(trunk, name="x", sha256="0").extract([]).shape == (0, 256)
+    assert TrunkExtractor(trunk, name="x", sha256="0").extract([]).shape == (0, 256)
 
 
 def test_bf16_features_are_near(trunk: ResNet, images: list[np.ndarray]) -> None:
-    fp32 = extractor.TrunkExtractor(trunk, name="x", sha256="0").extract(images)
-    bf16 = extractor.TrunkExtractor(trunk, name="x", sha256="0", precision="bf16").extract(images)
+    fp32 = TrunkExtractor(trunk, name="x", sha256="0").extract(images)
+    bf16 = TrunkExtractor(trunk, name="x", sha256="0", precision="bf16").extract(images)
     assert 0 < np.abs(fp32 - bf16).max() < 0.02
     with pytest.raises(ValueError, match="precision: 'fp8'"):
-        extractor.TrunkExtractor(trunk, name="x", sha256="0", precision="fp8")
+        TrunkExtractor(trunk, name="x", sha256="0", precision="fp8")
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path, trunk: ResNet) -> None:
     for name in ("a", "b"):
-        weights.save(tmp_path / name, trunk, "x", {})
+        weights.save_encoder(tmp_path / name, trunk, "x", {})
     for name in ("encoder.safetensors", "encoder.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_half_the_bytes_give_nearly_the_same_features(tmp_path: Path, trunk: ResNet, images: list[np.ndarray]) -> None:
-    weights.save(tmp_path / "whole", trunk, "x", {})
-    weights.save(tmp_path / "half", trunk, "x", {}, half=True)
+    weights.save_encoder(tmp_path / "whole", trunk, "x", {})
+    weights.save_encoder(tmp_path / "half", trunk, "x", {}, half=True)
     sizes = [(tmp_path / name / "encoder.safetensors").stat().st_size for name in ("whole", "half")]
     assert 0.45 < sizes[1] / sizes[0] < 0.55
-    whole, half = (encoder.load(tmp_path / name).extract(images) for name in ("whole", "half"))
+    whole, half = (weights.load_encoder(tmp_path / name).extract(images) for name in ("whole", "half"))
     assert 0 < np.abs(whole - half).max() < 1e-3
 
 
 def test_other_weights_than_the_cards_are_refused(tmp_path: Path, trunk: ResNet) -> None:
-    weights.save(tmp_path, trunk, "x", {})
+    weights.save_encoder(tmp_path, trunk, "x", {})
     path = tmp_path / "encoder.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match="encoder.safetensors: sha256"):
-        encoder.load(tmp_path)
+        weights.load_encoder(tmp_path)
     path.unlink()
     with pytest.raises(ArtifactError, match="missing"):
-        encoder.load(tmp_path)
+        weights.load_encoder(tmp_path)
 
 
 def test_a_card_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "encoder.json").write_text('{"kind": "floor"}')
     with pytest.raises(ArtifactError, match="floor"):
-        encoder.load(tmp_path)
+        weights.load_encoder(tmp_path)
 
 
 def test_calibration_makes_the_images_statistics(images: list[np.ndarray]) -> None:
@@ -127,7 +127,7 @@ def test_calibration_makes_the_images_statistics(images: list[np.ndarray]) -> No
     same = [images[0], images[2], images[3]]
     calibrate(trunk, same)
     with torch.no_grad():
-        pixels = extractor.as_input(torch.from_numpy(np.stack(same)))
+        pixels = as_input(torch.from_numpy(np.stack(same)))
         means = [trunk.conv1(scale).mean((0, 2, 3)) for scale in (pixels, half_scale(pixels))]
     assert torch.allclose(trunk.bn1.running_mean, (means[0] + means[1]) / 2, atol=1e-5)
     assert trunk.bn1.momentum == 0.1 and not trunk.training

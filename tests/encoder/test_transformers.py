@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.trainer import same_weights
-from pipeline.encoder.extractor import TrunkExtractor, as_input
 from pipeline.encoder.network import ResNet, initialise
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.preprocessing import half_scale
+from pipeline.encoder.trunk import TrunkExtractor, as_input
 
 pytest.importorskip("transformers", reason="transformers is a development dependency and not installed")
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 import stages.viewed
-from pipeline import encoder
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder import weights
 from pipeline.encoder.colour import SPACES
 from pipeline.encoder.network import ResNet
-from pipeline.encoder.scales import Sight, half_scale
+from pipeline.encoder.preprocessing import Preprocessing, half_scale
 from pipeline.features import load_extractor, weights_sha256
 from pipeline.params import load
 
@@ -32,25 +31,25 @@ def image() -> np.ndarray:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(3)
-    weights.save(tmp_path / "mine", ResNet(18, 8), "mine", {"trained_on": "dead_leaves", "selection": "last"})
+    weights.save_encoder(tmp_path / "mine", ResNet(18, 8), "mine", {"trained_on": "dead_leaves", "selection": "last"})
     return tmp_path / "mine"
 
 
 def shown(folder: Path, space: str, image: np.ndarray, precision: str = "fp32") -> np.ndarray:
     out = folder.with_name(f"mine-{space}")
     weights.show_in(space, folder, out)
-    return encoder.load(out, precision=precision).extract([image])[0]
+    return weights.load_encoder(out, precision=precision).extract([image])[0]
 
 
 def test_both_scales_are_converted_after_halving(image: np.ndarray) -> None:
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     for name, space in SPACES.items():
-        full, half = Sight(space=name).scales(pixels)
+        full, half = Preprocessing(space=name).scales(pixels)
         assert torch.equal(full, space(pixels)) and torch.equal(half, space(half_scale(pixels)))
 
 
 def test_rgb_changes_nothing_and_other_spaces_do(folder: Path, image: np.ndarray) -> None:
-    plain = encoder.load(folder).extract([image])[0]
+    plain = weights.load_encoder(folder).extract([image])[0]
     assert np.array_equal(shown(folder, "rgb", image), plain)
     halves = np.split(np.arange(len(plain)), 2)
     for space in ("lab", "hsv", "grey", "ms"):
@@ -60,7 +59,7 @@ def test_rgb_changes_nothing_and_other_spaces_do(folder: Path, image: np.ndarray
 
 def test_a_grey_image_is_what_it_was_in_grey(folder: Path, image: np.ndarray) -> None:
     grey = np.repeat(image[..., :1], 3, axis=2)
-    plain = encoder.load(folder).extract([grey])[0]
+    plain = weights.load_encoder(folder).extract([grey])[0]
     assert np.abs(shown(folder, "grey", grey) - plain).max() < 1e-6
     assert np.abs(shown(folder, "lab", grey) - plain).max() > 1e-3
 
@@ -84,10 +83,11 @@ def test_the_space_is_part_of_what_features_carry(folder: Path, image: np.ndarra
     assert len(found) == 5
 
 
-def test_an_imported_encoder_of_another_sight_is_another_encoder(folder: Path) -> None:
+def test_an_imported_encoder_of_another_preprocessing_is_another_encoder(folder: Path) -> None:
     trunk = weights.load_trunk(folder)[0]
-    for name, sight in (("a", Sight(half="bicubic")), ("b", Sight(half="bicubic", mean=(0.5, 0.5, 0.5)))):
-        weights.save(folder.with_name(name), trunk, "imported", {}, sight)
+    for name, mean in (("a", (0.0, 0.0, 0.0)), ("b", (0.5, 0.5, 0.5))):
+        shown = Preprocessing(half="bicubic", mean=mean)
+        weights.save_encoder(folder.with_name(name), trunk, "imported", {}, shown)
     assert weights_sha256(folder.with_name("a")) != weights_sha256(folder.with_name("b"))
 
 
@@ -107,4 +107,4 @@ def test_the_stage_writes_an_encoder(folder: Path, monkeypatch: pytest.MonkeyPat
     folder.rename(folder.parent / "data/models/mine")
     stages.viewed.run(load(ROOT / "params.yaml"), "mine", "hsv")
     card = json.loads(Path("data/models/mine-hsv/encoder.json").read_text())
-    assert card["sight"]["space"] == "hsv" and card["name"] == "mine-hsv"
+    assert card["preprocessing"]["space"] == "hsv" and card["name"] == "mine-hsv"

@@ -16,6 +16,7 @@ from pipeline.databases import DATABASE
 from pipeline.evaluation import RESULTS
 from pipeline.evaluation.comparison.compare import CompareError
 from pipeline.features import FeatureError, baselines, feature_table
+from pipeline.features.floor import Floor
 from pipeline.params import Params, load
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         artifacts.write_table(Path(f"data/databases/{name}.parquet"), made)
         for encoder, noise in (("floor", 1.0), ("mine", 0.1)):
             x = np.c_[quality + noise * rng.normal(size=160), rng.normal(size=(160, 3))].astype(np.float32)
-            about = {"weights_sha256": baselines.Floor.sha256, "standardise": True, "non_finite": [], "dim": 4}
+            about = {"weights_sha256": Floor.sha256, "standardise": True, "non_finite": [], "dim": 4}
             table = feature_table(made, x, encoder=encoder, database_name=name, metadata=about)
             artifacts.write_table(Path(f"data/features/{encoder}/{name}.parquet"), table)
             artifacts.write_json(Path(f"data/models/{encoder}/encoder.json"), baselines.card("floor"))
@@ -95,7 +96,7 @@ def test_evaluate_then_compare(params: Params) -> None:
 def test_features_of_another_version_of_the_database_are_refused(params: Params) -> None:
     made, quality = database("mos", 1, False)
     path = Path("data/databases/mos.parquet")
-    about = {"weights_sha256": baselines.Floor.sha256, "provenance": {"database": artifacts.sha256_file(path)}}
+    about = {"weights_sha256": Floor.sha256, "provenance": {"database": artifacts.sha256_file(path)}}
     x = np.repeat(quality.astype(np.float32)[:, None], 4, axis=1)
     table = feature_table(made, x, encoder="floor", database_name="mos", metadata=about)
     artifacts.write_table(Path("data/features/floor/mos.parquet"), table)

@@ -16,6 +16,7 @@ from pipeline.evaluation import LeakError, Protocol, check_encoder, evaluate
 from pipeline.evaluation.leaks import check_parts, near, near_across_groups
 from pipeline.evaluation.splits import Split
 from pipeline.features import baselines, extract_features
+from pipeline.features.floor import Floor
 from pipeline.params import load
 from tests.evaluation.tables import write_features
 
@@ -175,7 +176,7 @@ def test_the_stage_refuses_an_encoder_trained_on_the_photographs(
     artifacts.write_table(Path("data/databases/photos.parquet"), table)
     card = {**baselines.card("floor"), "trained_on": "photos"}
     artifacts.write_json(Path("data/models/photos/encoder.json"), card)
-    made = extract_features(table, tmp_path, baselines.Floor(), encoder="photos", database_name="photos")
+    made = extract_features(table, tmp_path, Floor(), encoder="photos", database_name="photos")
     artifacts.write_table(Path("data/features/photos/photos.parquet"), made, byte_stream_split=["feature"])
     with pytest.raises(LeakError, match="photos on photos: it was trained on the images"):
         stages.evaluate.run(params, "photos", "photos")

@@ -78,7 +78,7 @@ def test_no_flipped_bit_of_a_shard_gives_another_image(undisturbed: Path, copy: 
 
 
 def encoder(folder: Path) -> tuple[Path, Callable[[], dict[str, Any]]]:
-    weights.save(folder, ResNet(18, 8), "tried", {})
+    weights.save_encoder(folder, ResNet(18, 8), "tried", {})
     return folder / weights.WEIGHTS, lambda: weights.load_trunk(folder)[0].state_dict()
 
 

@@ -13,10 +13,10 @@ import torch
 
 from pipeline import images
 from pipeline.databases import ingest_folder, load_manifest
-from pipeline.encoder.extractor import TrunkExtractor
+from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.features import Extractor, extract_features
-from pipeline.features.baselines import Floor
 from pipeline.features.brisque import Brisque36
+from pipeline.features.floor import Floor
 from pipeline.training.calibrate import calibrate, random_trunk
 from tests.databases.fixtures import kadid
 from tests.features.pairs import photograph

@@ -13,10 +13,10 @@ from pipeline.artifacts import read_json
 from pipeline.features import FeatureError, load_extractor, load_metric, weights_sha256
 from pipeline.features.baselines import card
 from pipeline.features.brisque import Brisque36, brisque_features
-from pipeline.features.metrics import niqe
-from pipeline.features.metrics.imresize import cubic, resized
-from pipeline.features.metrics.natural import asymmetric_gaussian, normalised, patch_statistics
-from pipeline.features.metrics.planes import luma
+from pipeline.metrics import niqe
+from pipeline.metrics.imresize import cubic, resized
+from pipeline.metrics.planes import luma
+from pipeline.metrics.scene_statistics import asymmetric_gaussian, normalised, patch_statistics
 from tests.features.pairs import blocks, blur, noise, photograph
 
 GOLDEN = Path(__file__).parents[1] / "golden/metrics/natural.json"

@@ -19,7 +19,8 @@ from pipeline.features import (
     read_features,
     weights_sha256,
 )
-from pipeline.features.baselines import FLOOR, card, floor_numbers
+from pipeline.features.baselines import card
+from pipeline.features.floor import FLOOR, floor_numbers
 from tests.databases.fixtures import kadid, save, shard
 
 

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 
 from pipeline import images, params
-from pipeline.features.metrics import METRICS, MetricError, fsim, haarpsi, psnr, saliency, ssim, vsi
-from pipeline.features.metrics.imresize import cubic, linear, resized
-from pipeline.features.metrics.planes import luma, reduced, viewing_factor
+from pipeline.metrics import METRICS, MetricError, fsim, haarpsi, psnr, saliency, ssim, vsi
+from pipeline.metrics.imresize import cubic, linear, resized
+from pipeline.metrics.planes import luma, reduced, viewing_factor
 from tests.features.pairs import CASES, blur, noise, photograph
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/metrics/piq.json").read_text())["cases"]
@@ -186,7 +186,7 @@ def test_small_images(name: str, shape: tuple[int, int]) -> None:
 
 def test_images_of_different_sizes_are_refused() -> None:
     image = photograph("coffee", 40, 60)
-    with pytest.raises(MetricError, match="gmsd: the image is 59 x 40, its reference 60 x 40"):
+    with pytest.raises(MetricError, match="the image is 59 x 40, its reference 60 x 40"):
         METRICS["gmsd"](image, image[:, :59])
 
 

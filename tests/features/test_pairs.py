@@ -11,7 +11,7 @@ import pytest
 from pipeline import artifacts, images
 from pipeline.databases import ingest_folder, ingest_members, load_manifest
 from pipeline.features import FeatureError, compare_images, extract_features, read_features
-from pipeline.features.metrics import METRICS, niqe
+from pipeline.metrics import METRICS, niqe
 from tests.databases.fixtures import biq, kadid, picture, save, shard
 
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from pipeline import artifacts
 from pipeline.evaluation.regressors.fit_on_all import MOST_FOLDS, fit_on_all
 from pipeline.features import read_features
-from pipeline.scoring import Linear, RegressorError, choose, load_regressor, save_regressor, stored
+from pipeline.scoring import Linear, RegressorError, choose_regressor, find_regressors, load_regressor, save_regressor
 from tests.evaluation.tables import write_features
 
 LAMBDAS = np.geomspace(1e-3, 1e3, 7).tolist()
@@ -129,23 +129,23 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
 def test_a_release_comes_before_what_the_pipeline_stored(tmp_path: Path) -> None:
     data, release = tmp_path / "data", tmp_path / "released"
     with pytest.raises(RegressorError, match="no regressor here: `dvc repro` stores them"):
-        choose(stored([release], data), regressor=None, encoder=None)
+        choose_regressor(find_regressors([release], data), regressor=None, encoder=None)
     saved(data / "regressors" / "other" / "toys")
     saved(data / "regressors" / "toy" / "toys")
-    assert [entry.name for entry in stored([release], data)] == ["other/toys", "toy/toys"]
+    assert [entry.name for entry in find_regressors([release], data)] == ["other/toys", "toy/toys"]
     saved(release / "regressor")
     artifacts.write_json(release / "encoder" / "encoder.json", {"kind": "floor"})
-    known = stored([tmp_path / "nowhere", release], data)
+    known = find_regressors([tmp_path / "nowhere", release], data)
     assert [entry.name for entry in known] == ["released/toys", "other/toys", "toy/toys"]
-    assert choose(known, regressor=None, encoder=None).encoder == release / "encoder"
-    assert choose(known, regressor="toys", encoder="toy").encoder == data / "models" / "toy"
-    assert choose(known, regressor="other/toys", encoder=None).regressor == data / "regressors/other/toys"
-    by_folder = choose(known, regressor=str(data / "regressors/toy/toys"), encoder=str(release / "encoder"))
+    assert choose_regressor(known, regressor=None, encoder=None).encoder == release / "encoder"
+    assert choose_regressor(known, regressor="toys", encoder="toy").encoder == data / "models" / "toy"
+    assert choose_regressor(known, regressor="other/toys", encoder=None).regressor == data / "regressors/other/toys"
+    by_folder = choose_regressor(known, regressor=str(data / "regressors/toy/toys"), encoder=str(release / "encoder"))
     assert by_folder.encoder == release / "encoder"
     with pytest.raises(
         RegressorError, match="--regressor koniq10k: no such regressor; there are released/toys, other/"
     ):
-        choose(known, regressor="koniq10k", encoder=None)
+        choose_regressor(known, regressor="koniq10k", encoder=None)
 
 
 def test_the_stage_stores_direction_range_and_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

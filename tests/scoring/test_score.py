@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipeline import images
 from pipeline.encoder.network import ResNet, initialise
-from pipeline.encoder.weights import save
+from pipeline.encoder.weights import save_encoder
 from pipeline.features import load_extractor
 from pipeline.scoring import Linear, Scorer, load_regressor, save_regressor, score_files
 
@@ -35,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     trunk = ResNet(18, 16)
     initialise(trunk, torch.Generator().manual_seed(1))
-    sha256 = save(folder / "data/models/small", trunk, "small", {})
+    sha256 = save_encoder(folder / "data/models/small", trunk, "small", {})
     draw, dim = np.random.default_rng(2), 2 * trunk.dim
     modes = {mode: Linear(draw.normal(size=dim), draw.uniform(size=dim), np.ones(dim), 3.0) for mode in ("nr", "fr")}
     about = {
@@ -222,7 +222,7 @@ def test_what_can_not_run_is_refused_in_one_line(run: Run, project: Path, tmp_pa
     (tmp_path / "empty").mkdir()
     trunk = ResNet(18, 16)
     initialise(trunk, torch.Generator().manual_seed(2))
-    save(tmp_path / "encoder", trunk, "other", {})
+    save_encoder(tmp_path / "encoder", trunk, "other", {})
     for arguments, said in (
         ((tmp_path / "a.png", "-o", "x.txt"), "x.txt: a table of scores is written as .parquet or .csv"),
         ((tmp_path / "empty",), "no images here"),

@@ -13,9 +13,8 @@ import pytest
 import torch
 from stand_in import TINY, StandIn, job
 
-from pipeline import encoder
 from pipeline.artifacts import ArtifactError
-from pipeline.encoder.extractor import Extractor
+from pipeline.encoder import Extractor
 from pipeline.encoder.network import ResNet
 from pipeline.encoder.weights import load_trunk
 from pipeline.training import checkpoint, trainer
@@ -49,7 +48,7 @@ def test_outs_and_history(tmp_path: Path) -> None:
     assert 0 <= min(table["waiting"].to_pylist()) and max(table["waiting"].to_pylist()) <= 1
     card = json.loads((tmp_path / "out" / "encoder.json").read_text())
     assert card["name"] == "stand_in" and card["dim"] == 128 and card["provenance"]["params"]["crop"] == 32
-    assert encoder.load(tmp_path / "out").extract([StandIn().image(0)]).shape == (1, 128)
+    assert weights.load_encoder(tmp_path / "out").extract([StandIn().image(0)]).shape == (1, 128)
     assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["latest.json", "step-00000008.pt"]
 
 
@@ -312,7 +311,7 @@ def test_the_probe_goes_into_the_history_and_changes_no_weight(tmp_path: Path, e
     unseen = steady(tmp_path / "unseen")
     assert {**steady(tmp_path / "seen"), "type_accuracy": unseen["type_accuracy"]} == unseen
     assert set(steady(tmp_path / "never")["type_accuracy"]) == {None} == set(unseen["type_accuracy"])
-    final = encoder.load(tmp_path / "seen" / "out")
+    final = weights.load_encoder(tmp_path / "seen" / "out")
     assert accuracies[-1] == pytest.approx(looks(final)["type_accuracy"], rel=1e-6)  # of what is written
     card = json.loads((tmp_path / "seen" / "out" / "encoder.json").read_text())
     assert card["provenance"]["selection"] == "last"

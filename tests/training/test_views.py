@@ -8,8 +8,8 @@ import torch
 
 from pipeline.encoder import colour
 from pipeline.encoder.colour import SPACES
-from pipeline.encoder.extractor import as_input
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.preprocessing import half_scale
+from pipeline.encoder.trunk import as_input
 from pipeline.seeding import generator
 from pipeline.training import views
 

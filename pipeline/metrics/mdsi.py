@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.features.metrics.planes import LHM, PREWITT, gradients, planes, similarity, viewing_factor
+from pipeline.metrics.pairs import prepared_pair
+from pipeline.metrics.planes import LHM, PREWITT, gradients, planes, similarity, viewing_factor
 
 _C1, _C2, _C3 = 140.0, 55.0, 550.0
 _ALPHA = 0.6  # weight of the gradients
@@ -24,6 +25,11 @@ class Prepared:
     y: np.ndarray
     h: np.ndarray
     m: np.ndarray
+
+
+def mdsi(reference: np.ndarray, image: np.ndarray) -> float:
+    """MDSI of two uint8 H x W x 3 images of one size, from 0 (equal); lower is better."""
+    return compare(*prepared_pair(prepare, reference, image))
 
 
 def prepare(image: np.ndarray) -> Prepared:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.metrics.pairs import prepared_pair
+
 LARGEST = 100.0  # dB, of equal images; one grey level in one pixel of 512 x 384 has 101 dB
 _STUDIO = (65_481, 128_553, 24_966)  # BT.601's luma of 16..235, in 255,000ths of a level
+
+
+def psnr(reference: np.ndarray, image: np.ndarray) -> float:
+    """PSNR of two uint8 H x W x 3 images of one size, in dB, at most :data:`LARGEST`; higher is better."""
+    return compare(*prepared_pair(prepare, reference, image))
 
 
 def prepare(image: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy.special import gamma
 
-from pipeline.features.metrics.imresize import cubic, resized
+from pipeline.metrics.imresize import cubic, resized
 
 DIM = 36
 _WINDOW = cv2.getGaussianKernel(7, 7 / 6, cv2.CV_64F)

@@ -38,10 +38,10 @@ def bicubic_half_scale(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """How a trunk sees an image: both scales in a colour ``space`` (:data:`pipeline.encoder.colour.SPACES`; after
-    halving, as in training), ``mean`` and ``deviation`` of each channel taken off (ours: 0 and 1), and ``half`` names
-    the filter of the half scale, ``area`` or ``bicubic``.
+class Preprocessing:
+    """How an image is shown to a trunk: both scales in a colour ``space`` (:data:`pipeline.encoder.colour.SPACES`;
+    after halving, as in training), standardised by each channel's ``mean`` and ``deviation`` (ours: 0 and 1). ``half``
+    names the filter of the half scale, ``area`` or ``bicubic``.
     """
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.features.metrics.planes import luma, reduced, viewing_factor
+from pipeline.metrics.pairs import prepared_pair
+from pipeline.metrics.planes import luma, reduced, viewing_factor
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM's scales, the finest first (2003, section 3.2)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -26,6 +27,16 @@ class Local:
     plane: np.ndarray
     mean: np.ndarray
     variance: np.ndarray
+
+
+def ssim(reference: np.ndarray, image: np.ndarray) -> float:
+    """SSIM of two uint8 H x W x 3 images of one size, at most 1 (equal); NaN where the window fits nowhere."""
+    return compare(*prepared_pair(prepare, reference, image))
+
+
+def ms_ssim(reference: np.ndarray, image: np.ndarray) -> float:
+    """MS-SSIM of two uint8 H x W x 3 images of one size, from 0 to 1 (equal); NaN for sides below 161 pixels."""
+    return compare_scales(*prepared_pair(prepare_scales, reference, image))
 
 
 def prepare(image: np.ndarray) -> Local | None:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import color, measure
 
 from pipeline.encoder import colour
-from pipeline.encoder.scales import half_scale
+from pipeline.encoder.preprocessing import half_scale
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.features.metrics.phase_congruency import phase_congruency
-from pipeline.features.metrics.planes import SCHARR, YIQ, gradient, planes, pooled, similarity, viewing_factor
+from pipeline.metrics.pairs import prepared_pair
+from pipeline.metrics.phase_congruency import phase_congruency
+from pipeline.metrics.planes import SCHARR, YIQ, gradient, planes, pooled, similarity, viewing_factor
 
 _T1, _T2, _T3, _T4 = 0.85, 160.0, 200.0, 200.0
 _LAMBDA = 0.03  # the power of the colour term
@@ -21,6 +22,16 @@ class Prepared:
     gradient: np.ndarray
     i: np.ndarray
     q: np.ndarray
+
+
+def fsim(reference: np.ndarray, image: np.ndarray) -> float:
+    """FSIM of two uint8 H x W x 3 images of one size, at most 1 (equal); colour is not looked at."""
+    return compare(*prepared_pair(prepare, reference, image))
+
+
+def fsimc(reference: np.ndarray, image: np.ndarray) -> float:
+    """FSIMc of two uint8 H x W x 3 images of one size, at most 1 (equal): FSIM with the two chromatic planes of YIQ."""
+    return compare_colour(*prepared_pair(prepare, reference, image))
 
 
 def prepare(image: np.ndarray) -> Prepared:

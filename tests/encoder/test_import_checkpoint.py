@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from pipeline import cli, encoder
+from pipeline import cli
 from pipeline.artifacts import ArtifactError
-from pipeline.encoder import foreign, weights
+from pipeline.encoder import import_checkpoint, weights
 from pipeline.encoder.network import ResNet, initialise
-from pipeline.encoder.scales import Sight, bicubic_half_scale
+from pipeline.encoder.preprocessing import Preprocessing, bicubic_half_scale
 from pipeline.features import load_extractor
 
 State = dict[str, torch.Tensor]
@@ -64,9 +64,9 @@ def same_weights(trunk: ResNet, state: State) -> bool:
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_torchvisions_and_timms_names_are_ours(tmp_path: Path, depth: int) -> None:
     torch.save(torchvision(depth), tmp_path / "resnet.pth")
-    found = foreign.read(tmp_path / "resnet.pth")
+    found = import_checkpoint.read_checkpoint(tmp_path / "resnet.pth")
     assert same_weights(found.trunk, trunk_state(depth)) and found.trunk.depth == depth
-    assert found.left_out == ("fc.weight", "fc.bias") and found.sight == foreign.IMAGENET
+    assert found.left_out == ("fc.weight", "fc.bias") and found.preprocessing == import_checkpoint.IMAGENET
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -74,8 +74,8 @@ def test_contriques_names_are_mapped(tmp_path: Path, prefix: str) -> None:
     state = contrique(prefix=prefix)
     assert len(state) == 318 + 12 and f"{prefix}encoder.4.0.downsample.1.running_mean" in state
     torch.save(state, tmp_path / "CONTRIQUE_checkpoint25.tar")
-    found = foreign.read(tmp_path / "CONTRIQUE_checkpoint25.tar")
-    assert same_weights(found.trunk, trunk_state(50)) and found.sight == Sight(half="bicubic")
+    found = import_checkpoint.read_checkpoint(tmp_path / "CONTRIQUE_checkpoint25.tar")
+    assert same_weights(found.trunk, trunk_state(50)) and found.preprocessing == Preprocessing(half="bicubic")
     assert len(found.left_out) == 12 and all(key.startswith("projector.") for key in found.left_out)
 
 
@@ -87,11 +87,11 @@ def test_safetensors_wrappers_half_precision_and_old_files_are_read(tmp_path: Pa
     old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "old.pth")
     for name in ("model.safetensors", "wrapped.pth", "legacy.pth", "old.pth"):
-        assert same_weights(foreign.read(tmp_path / name).trunk, state), name
+        assert same_weights(import_checkpoint.read_checkpoint(tmp_path / name).trunk, state), name
     torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, tmp_path / "half.pth")
-    assert foreign.read(tmp_path / "half.pth").trunk.conv1.weight.dtype == torch.float32
+    assert import_checkpoint.read_checkpoint(tmp_path / "half.pth").trunk.conv1.weight.dtype == torch.float32
     torch.save({**state, "bn1.weight": state["bn1.weight"].to(torch.float8_e4m3fn)}, tmp_path / "eighth.pth")
-    assert same_weights(foreign.read(tmp_path / "eighth.pth").trunk, state)  # ones
+    assert same_weights(import_checkpoint.read_checkpoint(tmp_path / "eighth.pth").trunk, state)  # ones
 
 
 def without(state: State, *keys: str) -> State:
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_refused_with_its_keys(
 ) -> None:
     torch.save(change(trunk_state(18)), tmp_path / "odd.pth")
     with pytest.raises(ArtifactError, match=expected) as caught:
-        foreign.read(tmp_path / "odd.pth")
+        import_checkpoint.read_checkpoint(tmp_path / "odd.pth")
     assert str(caught.value).startswith(f"{tmp_path / 'odd.pth'}: ") and "\n" not in str(caught.value)
 
 
@@ -143,7 +143,7 @@ def test_a_poisoned_file_is_refused_and_nothing_of_it_runs(tmp_path: Path, zippe
     mark, path = tmp_path / "ran", tmp_path / "poison.pth"
     torch.save({**trunk_state(18), "x": Poison(mark)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ArtifactError, match="poison.pth: not a file of plain weights, nothing of it was run"):
-        foreign.read(path)
+        import_checkpoint.read_checkpoint(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the poison is real
     assert mark.exists()
@@ -154,7 +154,7 @@ def test_what_is_no_checkpoint_is_refused_by_name(tmp_path: Path, name: str) -> 
     if not name.startswith("none"):
         (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(300))
     with pytest.raises(ArtifactError, match=name):
-        foreign.read(tmp_path / name)
+        import_checkpoint.read_checkpoint(tmp_path / name)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 49), (99, 64)])
@@ -185,7 +185,7 @@ def test_the_verb_writes_what_the_features_stage_reads(
     said = capsys.readouterr().out
     assert "resnet50-w8, CONTRIQUE key names, half scale bicubic; left out: projector.0.weight" in said
     card = json.loads((out / "encoder.json").read_text())
-    assert card["name"] == "contrique" and card["sight"]["half"] == "bicubic" and card["provenance"]["sha256"]
+    assert card["name"] == "contrique" and card["preprocessing"]["half"] == "bicubic" and card["provenance"]["sha256"]
     picture = np.random.default_rng(2).integers(0, 256, (70, 50, 3), dtype=np.uint8)
     feature = load_extractor(out).extract([picture])[0]
     difference = np.abs(feature - written_out(trunk_state(50), picture))
@@ -193,7 +193,7 @@ def test_the_verb_writes_what_the_features_stage_reads(
     assert run(monkeypatch, tmp_path / "checkpoint.tar", "--out", out) == 2
     assert "an encoder is there already" in capsys.readouterr().err
     assert run(monkeypatch, tmp_path / "checkpoint.tar", "--out", out, "--force", "--normalise", "imagenet") == 0
-    other = encoder.load(out).extract([picture])[0]
+    other = weights.load_encoder(out).extract([picture])[0]
     assert np.abs(other - feature).max() > 1e-3
     assert run(monkeypatch, tmp_path / "checkpoint.tar", "--out", tmp_path / "My Model") == 2
 
@@ -219,14 +219,14 @@ def test_imagenets_mean_is_taken_off(tmp_path: Path, monkeypatch: pytest.MonkeyP
     given = (picture / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     with torch.no_grad():
         vector = trunk.eval()(torch.from_numpy(given).permute(2, 0, 1)[None].float()).mean((2, 3))[0]
-    full = encoder.load(tmp_path / "imagenet").extract([picture])[0][: trunk.dim]
-    assert np.allclose(full, (vector / vector.norm()).numpy(), atol=1e-5) and card["sight"]["half"] == "area"
+    full = weights.load_encoder(tmp_path / "imagenet").extract([picture])[0][: trunk.dim]
+    assert np.allclose(full, (vector / vector.norm()).numpy(), atol=1e-5) and card["preprocessing"]["half"] == "area"
 
 
 def test_a_card_with_an_unknown_sight_is_refused(tmp_path: Path) -> None:
-    weights.save(tmp_path, ResNet(18, 8), "x", {}, Sight(half="bicubic"))
+    weights.save_encoder(tmp_path, ResNet(18, 8), "x", {}, Preprocessing(half="bicubic"))
     card = json.loads((tmp_path / "encoder.json").read_text())
-    for sight in ({"half": "nearest"}, {"depth": 3}, "grey", {"deviation": [1, 0, 1]}):
-        (tmp_path / "encoder.json").write_text(json.dumps({**card, "sight": sight}))
-        with pytest.raises(ArtifactError, match="encoder.json: sight: "):
-            encoder.load(tmp_path)
+    for preprocessing in ({"half": "nearest"}, {"depth": 3}, "grey", {"deviation": [1, 0, 1]}):
+        (tmp_path / "encoder.json").write_text(json.dumps({**card, "preprocessing": preprocessing}))
+        with pytest.raises(ArtifactError, match="encoder.json: preprocessing: "):
+            weights.load_encoder(tmp_path)

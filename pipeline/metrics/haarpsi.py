@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.features.metrics.planes import YIQ, planes, pooled, similarity
+from pipeline.metrics.pairs import prepared_pair
+from pipeline.metrics.planes import YIQ, planes, pooled, similarity
 
 _C, _ALPHA = 30.0, 4.2
 _SCALES = 3
@@ -21,6 +22,11 @@ class Prepared:
 
     haar: tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
     colour: tuple[np.ndarray, np.ndarray]
+
+
+def haarpsi(reference: np.ndarray, image: np.ndarray) -> float:
+    """HaarPSI of two uint8 H x W x 3 images of one size, from 0 to 1 (equal); higher is better."""
+    return compare(*prepared_pair(prepare, reference, image))
 
 
 def prepare(image: np.ndarray) -> Prepared:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.features.metrics.planes import (
+from pipeline.metrics.pairs import prepared_pair
+from pipeline.metrics.planes import (
     LMN,
     SCHARR,
     gradient,
@@ -16,7 +17,7 @@ from pipeline.features.metrics.planes import (
     similarity,
     viewing_factor,
 )
-from pipeline.features.metrics.saliency import saliency
+from pipeline.metrics.saliency import saliency
 
 _C1, _C2, _C3 = 1.27, 386.0, 130.0
 _ALPHA, _BETA = 0.40, 0.02  # powers of the gradient and of the colour terms
@@ -30,6 +31,11 @@ class Prepared:
     gradient: np.ndarray
     m: np.ndarray
     n: np.ndarray
+
+
+def vsi(reference: np.ndarray, image: np.ndarray) -> float:
+    """VSI of two uint8 H x W x 3 images of one size, at most 1 (equal); higher is better."""
+    return compare(*prepared_pair(prepare, reference, image))
 
 
 def prepare(image: np.ndarray) -> Prepared:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.features.metrics.planes import PREWITT, gradient, luma, reduced, similarity
+from pipeline.metrics.pairs import prepared_pair
+from pipeline.metrics.planes import PREWITT, gradient, luma, reduced, similarity
 
 _C = 170.0  # section III
+
+
+def gmsd(reference: np.ndarray, image: np.ndarray) -> float:
+    """GMSD of two uint8 H x W x 3 images of one size, from 0 (equal); lower is better (section III)."""
+    return compare(*prepared_pair(prepare, reference, image))
 
 
 def prepare(image: np.ndarray) -> np.ndarray:

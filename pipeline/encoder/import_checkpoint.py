@@ -15,29 +15,29 @@ from torch import Tensor
 
 from pipeline.artifacts import ArtifactError, sha256_file
 from pipeline.encoder.network import BLOCKS, ResNet
-from pipeline.encoder.scales import Sight
+from pipeline.encoder.preprocessing import Preprocessing
 
-IMAGENET = Sight(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
-CONTRIQUE = Sight(half="bicubic")  # bytes / 255 as they are, halved as its demos do
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+CONTRIQUE = Preprocessing(half="bicubic")  # bytes / 255 as they are, halved as its demos do
 WRAPPERS = ("state_dict", "model")  # training scripts put the weights under one of these
 SHOWN = 4  # keys in a message
 _STEM = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """A trunk read from a file, how it sees images, whose key names the file has, and which of its keys were left out
-    (the classifier, the projector).
+class Checkpoint:
+    """A trunk read from a file: ``preprocessing`` is how its authors show images to it, ``names`` says whose key names
+    the file has, ``left_out`` which of its keys are no trunk's (the classifier, the projector).
     """
 
     trunk: ResNet
-    sight: Sight
+    preprocessing: Preprocessing
     names: str
     left_out: tuple[str, ...]
     sha256: str
 
 
-def read(path: Path) -> Foreign:
+def read_checkpoint(path: Path) -> Checkpoint:
     """The trunk in a .safetensors file, or else in one of torch's (.pth, .pt, .tar).
 
     :class:`ArtifactError` names the file, and the keys that are missing, unexpected or of another shape.
@@ -50,8 +50,8 @@ def read(path: Path) -> Foreign:
     else:
         head = tuple(key for key in state if key in ("fc.weight", "fc.bias"))
         renamed = {key: value for key, value in state.items() if key not in head}
-    names, sight = ("CONTRIQUE", CONTRIQUE) if contrique else ("torchvision and timm", IMAGENET)
-    return Foreign(_trunk(renamed, path), sight, names, head, sha256_file(path))
+    names, preprocessing = ("CONTRIQUE", CONTRIQUE) if contrique else ("torchvision and timm", IMAGENET)
+    return Checkpoint(_trunk(renamed, path), preprocessing, names, head, sha256_file(path))
 
 
 def _state(path: Path) -> dict[str, Tensor]:

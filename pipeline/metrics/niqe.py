@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import Refusal, artifacts
-from pipeline.features.metrics.natural import DIM, patch_statistics
-from pipeline.features.metrics.planes import luma
+from pipeline.metrics.planes import luma
+from pipeline.metrics.scene_statistics import DIM, patch_statistics
 
 WEIGHTS, CARD = "niqe.safetensors", "encoder.json"
 _FEWEST = 2 * DIM  # patches under a covariance of 36 numbers

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.scoring.regressor import CARD, RegressorError, read_card
+from pipeline.scoring.regressor import CARD, RegressorError, read_regressor_card
 
 ENCODER = "encoder.json"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRegressor:
     """The folders of a regressor and of the encoder it was made for; both carry a card."""
 
     name: str
@@ -20,7 +20,7 @@ class Stored:
     encoder: Path
 
 
-def stored(released: Sequence[Path], data: Path) -> list[Stored]:
+def find_regressors(released: Sequence[Path], data: Path) -> list[StoredRegressor]:
     """All regressors, in the order in which the first one is the default: those of a release before the pipeline's own.
 
     ``released``: folders with ``encoder.json`` (there, or in ``encoder/``) and a ``regressor.json`` anywhere below.
@@ -30,18 +30,20 @@ def stored(released: Sequence[Path], data: Path) -> list[Stored]:
     return [*first, *_pipeline(data)]
 
 
-def choose(known: Sequence[Stored], *, regressor: str | None, encoder: str | None) -> Stored:
+def choose_regressor(
+    known: Sequence[StoredRegressor], *, regressor: str | None, encoder: str | None
+) -> StoredRegressor:
     """The regressor called ``regressor`` (a folder, ``encoder/database`` or ``database``) of ``encoder`` (its name, or
     a folder to use instead of the regressor's own). Without either the first; :class:`RegressorError` if there is none.
     """
     instead = Path(encoder) if encoder is not None and (Path(encoder) / ENCODER).is_file() else None
     if regressor is not None and (Path(regressor) / CARD).is_file():
-        own = str(read_card(Path(regressor))["encoder"])
+        own = str(read_regressor_card(Path(regressor))["encoder"])
         places = [instead, *(entry.encoder for entry in known if entry.name.startswith(f"{encoder or own}/"))]
         place = next((place for place in places if place is not None), None)
         if place is None:
             raise RegressorError(f"{regressor}: no encoder {encoder or own} here; give its folder as --encoder")
-        return Stored(str(regressor), Path(regressor), place)
+        return StoredRegressor(str(regressor), Path(regressor), place)
     fitting = [entry for entry in known if regressor is None or regressor in (entry.name, entry.name.split("/")[1])]
     if encoder is not None and instead is None:
         fitting = [entry for entry in fitting if entry.name.startswith(f"{encoder}/")]
@@ -53,17 +55,17 @@ def choose(known: Sequence[Stored], *, regressor: str | None, encoder: str | Non
             "no regressor here: `dvc repro` stores them in data/regressors, or give --regressor and --encoder folders"
         )  # fmt: skip
     first = fitting[0]
-    return Stored(first.name, first.regressor, instead or first.encoder)
+    return StoredRegressor(first.name, first.regressor, instead or first.encoder)
 
 
-def _release(folder: Path) -> Iterator[Stored]:
+def _release(folder: Path) -> Iterator[StoredRegressor]:
     places = [place for place in (folder, folder / "encoder") if (place / ENCODER).is_file()]
     if places:
         for card in sorted(folder.rglob(CARD)):
-            yield Stored(f"released/{read_card(card.parent)['database']}", card.parent, places[0])
+            yield StoredRegressor(f"released/{read_regressor_card(card.parent)['database']}", card.parent, places[0])
 
 
-def _pipeline(data: Path) -> Iterator[Stored]:
+def _pipeline(data: Path) -> Iterator[StoredRegressor]:
     for card in sorted((data / "regressors").glob(f"*/*/{CARD}")):
         encoder, database = card.parts[-3:-1]
-        yield Stored(f"{encoder}/{database}", card.parent, data / "models" / encoder)
+        yield StoredRegressor(f"{encoder}/{database}", card.parent, data / "models" / encoder)

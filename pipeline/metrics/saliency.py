@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from pipeline.features.metrics.imresize import linear, resized
+from pipeline.metrics.imresize import linear, resized
 
 _SIDE = 256  # it is worked out on 256 x 256 pixels
 _OMEGA, _SIGMA_F, _SIGMA_D, _SIGMA_C = 0.021, 1.34, 145.0, 0.001

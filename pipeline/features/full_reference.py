@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from pipeline import engine
 from pipeline.features.extraction import PLACE, decode_row
-from pipeline.features.metrics import Metric
-from pipeline.features.table import FeatureError, feature_table
+from pipeline.features.feature_table import FeatureError, feature_table
+from pipeline.metrics import Metric
 
 
 def compare_images(

@@ -1,0 +1,30 @@
+"""encoder.json, the card of an encoder's folder: of which kind it is, what made it, and how images are shown to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import ArtifactError, fingerprint, read_json
+
+WEIGHTS, CARD = "encoder.safetensors", "encoder.json"
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """encoder.json of ``folder``; :class:`ArtifactError` if it is missing, broken or written by an older version."""
+    path = Path(folder) / CARD
+    card = read_json(path)
+    if not isinstance(card, dict) or "kind" not in card:
+        raise ArtifactError(f"{path}: not an encoder's card (no kind)")
+    if "sight" in card:
+        raise ArtifactError(f"{path}: its key sight is now preprocessing; import the encoder's weights again")
+    return card
+
+
+def feature_fingerprint(sha256: str, card: Mapping[str, object]) -> str:
+    """What features carry of the encoder that made them: the sha256 of its weights' file, joined with the card's
+    ``preprocessing`` where it has one, since the same weights give other features of images shown otherwise.
+    """
+    shown = card.get("preprocessing")
+    return fingerprint({"weights": sha256, "preprocessing": shown}) if shown else sha256
