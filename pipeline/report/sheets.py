@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.features.metrics import METRICS
 from pipeline.images import check
+from pipeline.metrics import METRICS
 from pipeline.report.tables import readable
 
 if TYPE_CHECKING:

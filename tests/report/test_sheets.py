@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.distortions import Sample
-from pipeline.features.metrics import METRICS
+from pipeline.metrics import METRICS
 from pipeline.report import sheets
 
 NAMES = sheets.type_names()
