@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import artifacts, engine
+from pipeline import artifacts, engine, evaluation
 from pipeline.databases import Manifest, load_manifest
-from pipeline.evaluation import ScoredDatabase, compare, cross_pairs, is_metric, noise_ceiling, results_table, verdicts
+from pipeline.evaluation import ScoredDatabase
 from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
-from pipeline.report.published import SETTINGS, known_as, load
 from stages import DATA, METRICS, entry
 
 
@@ -22,15 +21,15 @@ def run(params: Params) -> None:
     cells = [f"{encoder}/{database}" for database in names for encoder in params.encoders]
     metrics = [artifacts.read_json(METRICS / "evaluate" / f"{cell}.json") for cell in cells]
     predictions = [artifacts.read_table(DATA / "predictions" / f"{cell}.parquet") for cell in cells]
-    found: dict[str, Any] = {"level": 0.95, **compare(predictions, metrics), "cross": _cross(params, names)}
-    rows = load()
-    for one in [*found["methods"], *found["cross"]]:
-        cross = f"{one['mode'].upper()} cross-database train={known_as(one['train'])}" if "train" in one else ""
-        one["published"] = verdicts(one, known_as(one["database"]), rows, cross or SETTINGS[one["mode"]])
+    found: dict[str, Any] = {"level": 0.95, **evaluation.compare(predictions, metrics), "cross": _cross(params, names)}
+    figures = evaluation.published_figures()
+    for row in [*found["methods"], *found["cross"]]:
+        row["published"] = evaluation.verdicts(row, figures)
     tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in names}
-    ceilings = (noise_ceiling(tables[name], name, about.raters, seed=params.seed) for name, about in names.items())
-    found["ceilings"] = [one for one in ceilings if one is not None]
-    artifacts.write_table(DATA / "compare" / "table.parquet", results_table(found))
+    raters = ((name, manifest.raters) for name, manifest in names.items())
+    ceilings = (evaluation.noise_ceiling(tables[name], name, count, seed=params.seed) for name, count in raters)
+    found["ceilings"] = [ceiling for ceiling in ceilings if ceiling is not None]
+    artifacts.write_table(DATA / "compare" / "table.parquet", evaluation.results_table(found))
     artifacts.write_json(METRICS / "compare.json", found)
 
 
@@ -44,11 +43,11 @@ def _cross(params: Params, names: dict[str, Manifest]) -> list[dict[str, Any]]:
             path, made_of = DATA / "features" / encoder / file, DATA / "databases" / file
             table = read_features(path, weights=made_by, database=made_of)
             images, memory = artifacts.read_table(made_of), params.run.memory
-            return (
-                None if is_metric(table) else ScoredDatabase(table, images, about.higher_is_better, about.range, memory)
-            )
+            if evaluation.is_metric(table):
+                return None
+            return ScoredDatabase(table, images, about.higher_is_better, about.range, memory)
 
-        pairs = cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
+        pairs = evaluation.cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
         for made in engine.progress(pairs, total=len(names) * (len(names) - 1), describe=f"compare {encoder} across"):
             entries += made
     return entries

@@ -15,7 +15,8 @@ FLOORS = (
     {"metrics"},
     {"databases", "distortions", "encoder", "shards", "sources"},
     {"features", "remake", "training"},
-    {"scoring", "evaluation", "report", "profiles", "verify"},
+    {"evaluation"},
+    {"scoring", "report", "profiles", "verify"},
     {"cli"},
 )
 SIDEWAYS = {  # (who, what) on one floor, beside the ground's own

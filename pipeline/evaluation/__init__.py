@@ -5,7 +5,7 @@ from pipeline.evaluation.agreement.measures import Measures, measure
 from pipeline.evaluation.agreement.noise_ceiling import noise_ceiling
 from pipeline.evaluation.comparison.compare import compare
 from pipeline.evaluation.comparison.cross_database import ScoredDatabase, cross_pairs
-from pipeline.evaluation.comparison.published import verdicts
+from pipeline.evaluation.comparison.published import published_figures, verdicts
 from pipeline.evaluation.comparison.results_table import RESULTS, results_table
 from pipeline.evaluation.leaks import LeakError, check_encoder
 from pipeline.evaluation.metric import evaluate_metric, is_metric
@@ -21,6 +21,7 @@ __all__ = [
     "noise_ceiling",
     "cross_pairs",
     "results_table",
+    "published_figures",
     "verdicts",
     "PREDICTIONS",
     "LeakError",

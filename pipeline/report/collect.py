@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from pipeline.artifacts import ArtifactError, read_json, read_table
 from pipeline.databases import Manifest, load_manifest
 from pipeline.distortions import Sample
+from pipeline.evaluation.comparison.published import Published, published_figures
 from pipeline.params import Params
 from pipeline.report import sheets
 from pipeline.report.embedding import Embedding, embed
 from pipeline.report.evaluations import MODES, Evaluation
-from pipeline.report.published import Published, load
 from pipeline.report.sheets import Sheet
 from pipeline.report.tables import readable
 from pipeline.shards.reader import ShardSet
@@ -111,7 +111,7 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         compared=_read_optional(metrics / "compare.json"),
         regressors=tuple(read_json(path) for path in sorted((data / "regressors").glob("*/*/regressor.json"))),
         embeddings=tuple(_embeddings(params, data, encoders)),
-        published=tuple(load()),
+        published=tuple(published_figures()),
         statistics=read_json(metrics / "statistics.json"),
         statistics_figure=_figure(data / "statistics.svg"),
     )

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import Refusal, artifacts
-from pipeline.report import published
+from pipeline.evaluation.comparison.published import in_papers_order, published_figures
 from pipeline.report.evaluations import MODES, Evaluation
+from pipeline.report.published_tables import by_method
 
 BEGIN, END = "<!-- results: written by `synthetic-iqa table` -->", "<!-- end of results -->"
 SHORT_BEGIN, SHORT_END = "<!-- short results: written by `synthetic-iqa table` -->", "<!-- end of short results -->"
@@ -211,11 +212,11 @@ def _pooled(value: float | None, row: Metrics) -> str:
 def _read_from_papers() -> list[str]:
     """The main paper's rows that ours are meant to be compared with, SROCC / PLCC on its databases."""
     lines: list[str] = []
-    figures = published.load()
+    figures = published_figures()
     for mode, words in MODES.items():
-        methods = published.by_method(figures, mode)
+        methods = by_method(figures, mode)
         theirs = {name: row for name, row in methods.items() if name.removesuffix("-FR") in _PUBLISHED}
-        databases = published.in_order(name for row in theirs.values() for name in row)
+        databases = in_papers_order(name for row in theirs.values() for name in row)
         title = (
             f"**{words.capitalize()}, read from the paper** (Madhusudana et al., WACVW 2022; other databases than ours)"
         )

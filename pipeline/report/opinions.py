@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.evaluation.agreement.logistic import LogisticFit
 from pipeline.report import plots
 from pipeline.report.collect import Content
 from pipeline.report.evaluations import MODES, Evaluation
@@ -48,7 +49,7 @@ def scatters(content: Content, database: str, mode: str) -> list[tuple[str, str]
         if mode not in e.predictions:
             continue
         prediction, mos = e.predictions[mode]
-        fits = [plots.Logistic(split["fit_status"], tuple(split["betas"])) for split in e.fits(mode)]
+        fits = [LogisticFit(split["fit_status"], tuple(split["betas"]), split["plcc"]) for split in e.fits(mode)]
         alt = f"{e.encoder}, {database}, {MODES[mode]}: predicted against given scores of {len(mos)} test images"
         colour, step = colours(content)[e.encoder], plots.thinning(len(mos))
         drawn = plots.scatter(prediction, mos, colour=colour, fits=fits, alt=alt, diagonal=not e.is_metric)

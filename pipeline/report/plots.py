@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.evaluation.agreement.logistic import LogisticFit
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -37,24 +39,6 @@ class Curve:
     colour: int
 
 
-@dataclass(frozen=True)
-class Logistic:
-    """A fitted curve from predictions to opinions: y = (b1 - b2) / (1 + exp(-(x - b3) / |b4|)) + b2.
-
-    ``status`` as the metrics record it: ``logistic4``, ``linear_fallback`` (y = b1 x + b2) or ``constant`` (y = b2).
-    """
-
-    status: str
-    betas: tuple[float, float, float, float]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Opinions for predictions ``x`` (any shape, float64)."""
-        b1, b2, b3, b4 = self.betas
-        if self.status == "logistic4" and b4 != 0:
-            return np.asarray((b1 - b2) / (1 + np.exp(np.clip(-(x - b3) / abs(b4), -500, 500))) + b2)
-        return b1 * x + b2 if self.status == "linear_fallback" else np.full_like(x, b2)
-
-
 def lines(
     curves: Sequence[Curve], *, x: str, y: str, alt: str, log: bool = False, level: tuple[str, float] | None = None
 ) -> str:
@@ -75,7 +59,13 @@ def lines(
 
 
 def scatter(
-    prediction: np.ndarray, mos: np.ndarray, *, colour: int, fits: Sequence[Logistic], alt: str, diagonal: bool = True
+    prediction: np.ndarray,
+    mos: np.ndarray,
+    *,
+    colour: int,
+    fits: Sequence[LogisticFit],
+    alt: str,
+    diagonal: bool = True,
 ) -> str:
     """Predictions against opinions (vectors of equal length), the diagonal (dashed, where the two have one unit), and
     the fitted curves.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pytest
 from pipeline.evaluation import Protocol, SvrGrid, compare, evaluate, noise_ceiling, results_table, verdicts
 from pipeline.evaluation.comparison.compare import CompareError
 from pipeline.evaluation.comparison.cross_database import ScoredDatabase, cross, cross_pairs
+from pipeline.evaluation.comparison.published import Published
 from pipeline.evaluation.leaks import LeakError
 from tests.evaluation.tables import write_features
 
@@ -192,17 +192,19 @@ def test_the_ceiling_is_that_of_the_opinions_noise() -> None:
 
 
 def test_a_published_figure_is_reproduced_only_inside_the_interval() -> None:
-    entry = {"encoder": "brisque36", "regressor": "svr", "mode": "nr", "srocc": 0.9, "low": 0.86, "high": 0.93}
-    entry |= {"groups": 16}
+    entry = {"encoder": "brisque36", "regressor": "svr", "database": "live", "mode": "nr", "groups": 16}
+    entry |= {"srocc": 0.9, "low": 0.86, "high": 0.93}
 
-    def row(method: str, value: float, **other: str) -> SimpleNamespace:
-        about = {"database": "LIVE", "metric": "SROCC", "setting": "NR within-database", **other}
-        return SimpleNamespace(source="a paper", table="T1", method=method, value=value, **about)
+    def row(method: str, value: float, **other: str) -> Published:
+        names = {"database": "LIVE", "metric": "SROCC", "setting": "NR within-database", **other}
+        return Published(source="a paper", table="T1", method=method, value=value, **names)
 
     rows = [row("BRISQUE", 0.939), row("BRISQUE", 0.9), row("NIQE", 0.9), row("BRISQUE", 0.9, metric="PLCC")]
     rows += [row("BRISQUE", 0.9, database="CSIQ"), row("BRISQUE", 0.9, setting="whole database")]
-    found = verdicts(entry, "LIVE", rows, "NR within-database")
-    assert [(one["value"], one["verdict"]) for one in found] == [(0.939, "differs"), (0.9, "reproduced")]
-    assert verdicts({**entry, "regressor": "ridge"}, "LIVE", rows, "NR within-database") == []
-    none = verdicts({**entry, "low": None, "high": None}, "LIVE", rows, "NR within-database")
+    rows += [row("BRISQUE", 0.87, setting="NR cross-database train=KonIQ")]
+    assert [(v["value"], v["verdict"]) for v in verdicts(entry, rows)] == [(0.939, "differs"), (0.9, "reproduced")]
+    across = verdicts({**entry, "train": "koniq10k"}, rows)
+    assert [(v["value"], v["verdict"]) for v in across] == [(0.87, "reproduced")]
+    assert verdicts({**entry, "regressor": "ridge"}, rows) == []
+    none = verdicts({**entry, "low": None, "high": None}, rows)
     assert {one["verdict"] for one in none} == {"no interval"}

@@ -13,8 +13,9 @@ import yaml
 
 from pipeline import artifacts
 from pipeline.artifacts import ArtifactError
+from pipeline.evaluation.comparison import published
 from pipeline.params import Params
-from pipeline.report import collect, page, published, tables
+from pipeline.report import collect, page, published_tables, tables
 from pipeline.report.embedding import embed
 from tests.report import made
 
@@ -203,19 +204,19 @@ def test_our_databases_find_their_published_names():
     ours = ("kadid10k", "koniq10k", "tid2013", "live", "photos", "tid2013_kodak")
     theirs = ["KADID", "KonIQ", "TID2013", "LIVE", "photos", "tid2013_kodak"]
     assert [published.known_as(name) for name in ours] == theirs
-    assert published.in_order(["KADID", "photos", "LIVE"]) == ["photos", "LIVE", "KADID"]
+    assert published.in_papers_order(["KADID", "photos", "LIVE"]) == ["photos", "LIVE", "KADID"]
 
 
 def test_published_figures_are_the_papers():
-    rows = published.load()
-    paper = published.by_method(rows, "nr")
+    rows = published.published_figures()
+    paper = published_tables.by_method(rows, "nr")
     assert paper["Textured Dead Leaves"]["KADID"] == {"SROCC": 0.820, "PLCC": 0.820}
     assert paper["Danbooru"]["KonIQ"]["SROCC"] == 0.841
-    assert published.by_method(rows, "fr")["Danbooru-FR"]["CSIQ"]["PLCC"] == 0.957
-    tables = published.tables(rows)
-    figures = [cell for those in tables.values() for t in those.values() for row in t.values() for cell in row.values()]
+    assert published_tables.by_method(rows, "fr")["Danbooru-FR"]["CSIQ"]["PLCC"] == 0.957
+    by_table = published_tables.by_table(rows)
+    figures = [cell for t in by_table.values() for f in t.values() for row in f.values() for cell in row.values()]
     assert sum(map(len, figures)) == len(rows) == 1779
-    assert published.is_cross("NR cross-database train=LIVE", "LIVE")
+    assert published.setting("nr", "live") in {row.setting for row in rows}
 
 
 def test_sizes_read_well():

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from pipeline.evaluation.agreement.logistic import LogisticFit
 from pipeline.report import plots
 
 STEPS = np.arange(50)
@@ -35,7 +36,7 @@ def test_bars_print_their_values_to_three_decimals():
 def test_scatter_draws_every_point_once_and_thins_many():
     draw = np.random.default_rng(0)
     few, many = draw.normal(3, 1, 300), draw.normal(3, 1, 10_125)
-    fit = plots.Logistic("logistic4", (5.0, 1.0, 3.0, 0.5))
+    fit = LogisticFit("logistic4", (5.0, 1.0, 3.0, 0.5), 0.9)
     small = plots.scatter(few, few, colour=0, fits=[fit, fit], alt="few")
     assert small.count("<use ") == 300
     large = plots.scatter(many, many, colour=0, fits=[], alt="many")
@@ -44,15 +45,5 @@ def test_scatter_draws_every_point_once_and_thins_many():
 
 
 def test_scatter_stands_constant_predictions():
-    constant = plots.Logistic("constant", (0.0, 2.0, 0.0, 0.0))
+    constant = LogisticFit("constant", (0.0, 2.0, 0.0, 0.0), 0.0)
     _parsed(plots.scatter(np.full(9, 2.0), np.arange(9.0), colour=2, fits=[constant], alt="flat"))
-
-
-def test_logistic_is_the_evaluations_own_curve():
-    from pipeline.evaluation.agreement.logistic import fit_logistic
-
-    draw = np.random.default_rng(3)
-    x = draw.normal(0, 1, 200)
-    for y in (np.tanh(x) + draw.normal(0, 0.1, 200), x, np.zeros(200)):
-        fitted = fit_logistic(x, y)
-        np.testing.assert_allclose(plots.Logistic(fitted.status, fitted.betas)(x), fitted(x), rtol=1e-9, atol=1e-12)
