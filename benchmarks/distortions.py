@@ -21,7 +21,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from pipeline.distortions import LABELS, TYPES, compile_kernels, distort_all, label
+from pipeline.distortions import TYPES, compile_kernels, distort_all
+from pipeline.labels import CLASSES, label
 
 Unit = np.ndarray
 
@@ -84,10 +85,10 @@ PLAIN: dict[int, Callable[[Unit, float, np.random.Generator], Unit]] = {
 
 def ours(image: np.ndarray, repeat: int) -> np.ndarray:
     """Median milliseconds of each label (126), one `distort_all` a run."""
-    runs = np.zeros((repeat + 1, LABELS))
+    runs = np.zeros((repeat + 1, CLASSES))
     for run in range(repeat + 1):
         samples = distort_all(image, np.random.Generator(np.random.Philox(run)))
-        for number in range(LABELS):
+        for number in range(CLASSES):
             before = time.process_time()
             next(samples)
             runs[run, number] = 1e3 * (time.process_time() - before)

@@ -35,6 +35,7 @@ import cv2
 from benchmarks import distort_stage
 from pipeline import artifacts, distortions, images
 from pipeline.engine import Engine
+from pipeline.labels import CLASSES
 from pipeline.seeding import generator
 from pipeline.shards import plan
 from pipeline.shards.build import DistortTask
@@ -120,7 +121,7 @@ def scaling(scratch: Path, tasks: int) -> dict[str, float]:
         done = Engine("processes", 2).map(timed, todo, describe=f"{count} sources")
         metas = [artifacts.read_meta(path) for path in sorted(folder.glob("*.tar"))]
         artifacts.commit_manifest(folder, metas, plan.DISTORTED_PATTERN, {"codec": "qoi"})
-        made = count * plan.CLASSES
+        made = count * CLASSES
         driver = 1e3 * (time.process_time() - before) / made
         before = time.process_time()
         opened = ShardSet(folder)

@@ -1,5 +1,5 @@
 """The nouns: sources, distortions, shards, encoder, training, databases, features, evaluation, report."""
 
+from pipeline.errors import Refusal
 
-class Refusal(Exception):
-    """What the user can mend: the message is one line that names the key or the file. Everything else is a bug."""
+__all__ = ["Refusal"]

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import distortions
-from pipeline.artifacts import MANIFEST, ArtifactError, listed_shards, read_sealed, read_table
+from pipeline.artifacts import MANIFEST, ArtifactError, listed_shards, read_checksummed, read_table
+from pipeline.labels import CLASSES, type_and_level
 from pipeline.shards import plan
 from pipeline.shards.build import class_generator, pixel_sha256, versions
 from pipeline.shards.reader import ShardSet
@@ -47,12 +48,12 @@ def read(folder: Path, *, palettes: Path | None = None, textures: Path | None = 
 
     ``palettes`` and ``textures`` are the folders that the sources were drawn with, where not the packaged ones.
     """
-    manifest = read_sealed(folder / MANIFEST)
+    manifest = read_checksummed(folder / MANIFEST)
     of_sources = "classes" not in manifest
     about = {"count": manifest["samples"], "recipe": manifest.get("recipe")} if of_sources else manifest.get("sources")
     if not isinstance(about, dict) or not isinstance(about.get("recipe"), dict):
         raise ArtifactError(f"{folder / MANIFEST}: records no recipe; rerun the stage that wrote it")
-    if not of_sources and manifest["bank"] != distortions.identity():
+    if not of_sources and manifest["bank"] != distortions.fingerprint_parts():
         raise ArtifactError(f"{folder / MANIFEST}: made by another version of the distortions than this one")
     return Recipe(
         folder,
@@ -75,8 +76,8 @@ def image(recipe: Recipe, key: str) -> np.ndarray:
     """
     found = KEY.fullmatch(key)
     label = int(found[2]) if found and found[2] else None
-    if not found or int(found[1]) >= recipe.count or (label or 0) >= plan.CLASSES:
-        last = plan.sample_key(recipe.count - 1, plan.CLASSES - 1)
+    if not found or int(found[1]) >= recipe.count or (label or 0) >= CLASSES:
+        last = plan.sample_key(recipe.count - 1, CLASSES - 1)
         raise ArtifactError(f"{recipe.folder}: no key {key}; there are 000000 to {last[:6]}, and 000000-000 to {last}")
     made = source(recipe, int(found[1]))
     if label is None:
@@ -85,8 +86,8 @@ def image(recipe: Recipe, key: str) -> np.ndarray:
         raise ArtifactError(f"{recipe.folder}: a set of sources has no classes; the distorted set has, or give a seed")
     if label == 0:
         return made if recipe.pristine == "raw" else distortions.pristine(made)
-    child = class_generator(recipe.seed, recipe.set_name, int(found[1])).spawn(plan.CLASSES)[label]
-    return distortions.distort(made, *plan.kind_and_level(label), child)
+    child = class_generator(recipe.seed, recipe.set_name, int(found[1])).spawn(CLASSES)[label]
+    return distortions.distort(made, *type_and_level(label), child)
 
 
 def is_drawn(recipe: Recipe) -> bool:
@@ -132,7 +133,8 @@ def _stored(folder: Path) -> ShardSet:
 @cache
 def _distorted_from(folder: Path) -> dict[int, str]:
     """sha256 of the pixels of each source that a distorted set was made from, by those of its tables that are there."""
-    tables = [folder / name for shard in listed_shards(read_sealed(folder / MANIFEST), "") for name in shard.companions]
+    shards = listed_shards(read_checksummed(folder / MANIFEST), "")
+    tables = [folder / name for shard in shards for name in shard.sidecars]
     found = {}
     for path in filter(Path.is_file, tables):
         table = read_table(path, ["source", "record"])

@@ -18,11 +18,11 @@ from pipeline.artifacts import (
     MANIFEST,
     ArtifactError,
     ShardMeta,
-    listed_companions,
     listed_shards,
+    listed_sidecars,
     meta_path,
+    read_checksummed,
     read_meta,
-    read_sealed,
     sha256_file,
 )
 from pipeline.seeding import generator
@@ -48,13 +48,13 @@ def checks(folder: Path) -> list[Check]:
 
 
 def problems(check: Check) -> list[str]:
-    """What is wrong with a shard, its companions (sha256) and its record; each line begins with the file."""
+    """What is wrong with a shard, its sidecars (sha256) and its record; each line begins with the file."""
     if check.problem:
         return [check.problem]
     if check.meta is None:
         return _damage(check.path, check.sha256)
     found = _damage(check.path, check.meta.sha256, check.meta.bytes)
-    for name, digest in check.meta.companions.items():
+    for name, digest in check.meta.sidecars.items():
         found += _damage(check.path.with_name(name), digest)
     try:
         if read_meta(check.path) != check.meta:
@@ -116,10 +116,10 @@ def _damage(path: Path, sha256: str, said: int | None = None) -> list[str]:
 
 def _of_manifest(manifest: Path) -> Iterator[Check]:
     try:
-        content = read_sealed(manifest)
-        shards, companions = listed_shards(content, str(manifest)), listed_companions(content, str(manifest))
+        content = read_checksummed(manifest)
+        shards, sidecars = listed_shards(content, str(manifest)), listed_sidecars(content, str(manifest))
     except ArtifactError as error:
         yield Check(manifest, problem=str(error))
     else:
         yield from (Check(manifest.parent / meta.name, meta) for meta in shards)
-        yield from (Check(manifest.parent / name, sha256=digest) for name, digest in companions.items())
+        yield from (Check(manifest.parent / name, sha256=digest) for name, digest in sidecars.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline import distortions, folders
+from pipeline.labels import CLASSES
 from pipeline.params import Params
 from pipeline.shards import plan
 from pipeline.shards.build import DistortTask, build_distorted, commit_distorted
@@ -17,7 +18,7 @@ def run(params: Params, set_name: str) -> None:
     knobs, folder = params.distort, (DATA / "distorted" / set_name).resolve()
     sources = ShardSet((DATA / "sources" / set_name).resolve())
     pixels = int(sources.shapes.prod(axis=1, dtype="int64").sum())
-    folders.require_space(folder, int(pixels * plan.CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
+    folders.require_space(folder, int(pixels * CLASSES * BYTES_PER_PIXEL), f"distorting {set_name}")
     distortions.compile_kernels()
     hashes = sources.table["sha256"].to_pylist()
     tasks = [
@@ -33,8 +34,8 @@ def run(params: Params, set_name: str) -> None:
             codec=knobs.codec,
             pristine=knobs.pristine,
             seed=params.seed,
-            parts=distortions.identity(),
-            max_poisoned=knobs.max_poisoned,
+            parts=distortions.fingerprint_parts(),
+            max_failed_sources=knobs.max_poisoned,
         )
         for block in plan.blocks(len(sources), knobs.block)
     ]

@@ -27,13 +27,11 @@ def run(params: Params, set_name: str) -> None:
     folders.require_space(folder, 3 * source_set.count * knobs.size**2, f"the sources of {set_name}")
     with folders.folder_lock(folder, LOCKS):
         shards = engine(params.run).map(build_sources, tasks, describe=f"sources {set_name}")
-        tables = [artifacts.read_table(folder / name) for shard in shards for name in shard.companions]
+        tables = [artifacts.read_table(folder / name) for shard in shards for name in shard.sidecars]
         table = folder / "sources.parquet"
         artifacts.write_table(table, pa.concat_tables(tables))
-        about = about_sources(set_name, knobs.codec, source_set) | {
-            "companions": {table.name: artifacts.sha256_file(table)}
-        }
-        artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about)
+        about, sidecars = about_sources(set_name, knobs.codec, source_set), {table.name: artifacts.sha256_file(table)}
+        artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about, sidecars)
 
 
 def _source_set(params: Params, name: str) -> SourceSet:

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from pipeline.engine import Engine, crumbs
+from pipeline.engine import Engine, last_seen
 
 
 def square(number: int) -> int:
@@ -95,7 +95,7 @@ def say_and_die(task: tuple[int, str]) -> int:
     if number == 1:
         if not Path(flag).exists():
             Path(flag).touch()
-            crumbs.leave("while dying for the first time")
+            last_seen.note("while dying for the first time")
         os.kill(os.getpid(), signal.SIGKILL)
     return number
 
@@ -129,9 +129,9 @@ def blocks_ctrl_c(number: int) -> bool:
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def leave_an_odd_crumb(number: int) -> int:
+def leave_an_odd_note(number: int) -> int:
     """Say that it is at a file whose name is not UTF-8."""
-    crumbs.leave("while reading \udcff.png")
+    last_seen.note("while reading \udcff.png")
     return number
 
 
@@ -175,7 +175,7 @@ def stand_still(folder: str) -> None:
 
 def main(engine: str, folder: str, locks: str = "") -> None:
     """Four tasks that tick on two workers: to be killed."""
-    Engine(engine, 2, crumbs=Path(locks) if locks else None).map(
+    Engine(engine, 2, last_seen=Path(locks) if locks else None).map(
         tick, [f"{folder}/{number}" for number in range(4)], describe="tick"
     )
 

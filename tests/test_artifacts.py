@@ -243,7 +243,7 @@ def test_a_committed_shard_is_current_and_its_record_says_what_it_is(tmp_path: P
     assert artifacts.read_meta(path) == meta
     assert (meta.bytes, meta.samples, meta.first_key, meta.last_key) == (7, 2, "first", "last")
     assert meta.sha256 == artifacts.sha256_bytes(b"content")
-    assert meta.companions == {"part-001.parquet": artifacts.sha256_bytes(b"table of content")}
+    assert meta.sidecars == {"part-001.parquet": artifacts.sha256_bytes(b"table of content")}
     assert artifacts.is_current(path, "print")
     assert not artifacts.is_current(path, "another print")
     assert names(tmp_path) == {"part-001.tar", "part-001.parquet", "part-001.tar.meta.json"}
@@ -319,8 +319,8 @@ def test_the_manifest_reader_names_what_is_missing_cut_or_listed_wrongly(tmp_pat
         (lambda: (tmp_path / "part-002.parquet").unlink(), "part-002.parquet: listed in the manifest and missing"),
         (lambda: (tmp_path / "part-001.tar").write_bytes(b"x" * 5), "part-001.tar: 5 bytes on disk, 6 in the manifest"),
         (lambda: (tmp_path / "part-001.tar").write_bytes(b"x" * 9), "part-001.tar: 9 bytes on disk, 6 in the manifest"),
-        (lambda: (tmp_path / "manifest.json").write_text("[]"), "manifest.json: damaged or written by hand"),
-        (lambda: (tmp_path / "manifest.json").write_text("{}"), "manifest.json: damaged or written by hand"),
+        (lambda: (tmp_path / "manifest.json").write_text("[]"), "manifest.json: damaged or edited by hand"),
+        (lambda: (tmp_path / "manifest.json").write_text("{}"), "manifest.json: damaged or edited by hand"),
         (lambda: (tmp_path / "manifest.json").write_text("{"), "manifest.json: broken JSON"),
     ):
         committed(tmp_path)
@@ -332,8 +332,8 @@ def test_the_manifest_reader_names_what_is_missing_cut_or_listed_wrongly(tmp_pat
 def test_a_file_of_the_whole_folder_is_held_against_the_manifest(tmp_path: Path) -> None:
     shards, path = committed(tmp_path), tmp_path / "all.parquet"
     path.write_bytes(b"table")
-    about = {"companions": {path.name: artifacts.sha256_file(path)}}
-    artifacts.commit_manifest(tmp_path, shards, PATTERN, about)
+    sidecars = {path.name: artifacts.sha256_file(path)}
+    artifacts.commit_manifest(tmp_path, shards, PATTERN, {}, sidecars)
     assert artifacts.read_manifest(tmp_path)[1] == shards
     for content, message in (
         (b"tablE", r"all.parquet: damaged \(its sha256 is not the manifest's\)"),
@@ -361,7 +361,7 @@ def test_an_edited_record_is_refused(tmp_path: Path) -> None:
     for key, value in (("samples", 3), ("last_key", "x"), ("fingerprint", "x"), ("more", 1)):
         content = json.loads(path.read_text())
         artifacts.write_json(path, {**content, key: value})
-        with pytest.raises(ArtifactError, match="part-000.tar.meta.json: damaged or written by hand"):
+        with pytest.raises(ArtifactError, match="part-000.tar.meta.json: damaged or edited by hand"):
             artifacts.read_meta(tmp_path / "part-000.tar")
         artifacts.write_json(path, content)
     assert artifacts.read_meta(tmp_path / "part-000.tar").samples == 2

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import artifacts, distortions, images, profiles
 from pipeline.cli.distort import parent_generator
+from pipeline.labels import label
 from pipeline.params import load
 from tests.report import made
 
@@ -97,7 +98,7 @@ def test_distort_writes_what_the_bank_makes_by_name_and_by_number(run, tmp_path)
     first = images.read(Path("by_name.png"))
     np.testing.assert_array_equal(first, images.read(Path("by_number.webp")))
     assert (first != images.read(Path("other.png"))).any()
-    child = parent_generator(image, 7).spawn(126)[distortions.label(11, 3)]
+    child = parent_generator(image, 7).spawn(126)[label(11, 3)]
     np.testing.assert_array_equal(first, distortions.distort(image, 11, 3, child))
 
 

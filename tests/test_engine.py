@@ -85,8 +85,8 @@ def test_the_workers_leave_ctrl_c_to_the_driver() -> None:
 
 
 def test_a_crumb_of_a_name_that_is_no_text_fails_nothing(tmp_path: Path) -> None:
-    engine = Engine("processes", 2, crumbs=tmp_path)
-    assert engine.map(engine_tasks.leave_an_odd_crumb, [1, 2], describe="crumbs") == [1, 2]
+    engine = Engine("processes", 2, last_seen=tmp_path)
+    assert engine.map(engine_tasks.leave_an_odd_note, [1, 2], describe="notes") == [1, 2]
 
 
 def test_a_task_that_cannot_be_sent_is_its_own_error_and_leaves_no_worker() -> None:
@@ -171,7 +171,9 @@ def test_progress_passes_everything_through_and_is_plain_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 1000, 4))  # every item takes 4 s
-    monkeypatch.setattr("pipeline.engine.time", SimpleNamespace(monotonic=lambda: next(clock)))  # Ray's threads ask too
+    monkeypatch.setattr(
+        "pipeline.engine.progress_bar.time", SimpleNamespace(monotonic=lambda: next(clock))
+    )  # Ray's threads ask too
     assert list(progress(range(6), total=6, describe="walk")) == list(range(6))
     assert capsys.readouterr().err.splitlines() == ["walk: 3/6, 12 s", "walk: 6/6, 24 s"]
 

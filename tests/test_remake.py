@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from pipeline import artifacts, distortions, images, remake, sources
 from pipeline.artifacts import ArtifactError
 from pipeline.cli import app
+from pipeline.labels import CLASSES
 from pipeline.params.sections import FolderParams, SourcesParams
 from pipeline.shards import plan
 from pipeline.shards.build import (
@@ -61,7 +62,7 @@ def make(data: Path, name: str, source_set: SourceSet, *, pristine: str = "stret
             codec="qoi",
             pristine=pristine,
             seed=5,
-            parts=distortions.identity(),
+            parts=distortions.fingerprint_parts(),
         )
         for block in blocks[:1]
     ]
@@ -92,7 +93,7 @@ def samples(folder: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", [SET, "dead_leaves", "mine"])
 def test_every_sample_is_made_again_bit_by_bit(name: str, data: Path) -> None:
     recipe, stored = remake.read(data / "distorted" / name), samples(data / "distorted" / name)
-    assert len(stored) % plan.CLASSES == 0 and recipe.differs == ()
+    assert len(stored) % CLASSES == 0 and recipe.differs == ()
     for key in sorted(stored)[:: 1 if name == SET else 9]:
         np.testing.assert_array_equal(remake.image(recipe, key), stored[key], err_msg=key)
 
@@ -181,13 +182,13 @@ def test_a_key_that_the_set_cannot_have_is_refused(key: str, data: Path) -> None
 
 def spoil(data: Path, tmp_path: Path, kind: str, **changes: object) -> Path:
     folder = tmp_path / kind / SET
-    content = artifacts.read_sealed(data / kind / SET / "manifest.json")
-    artifacts.write_sealed(folder / "manifest.json", {**content, **changes})
+    content = artifacts.read_checksummed(data / kind / SET / "manifest.json")
+    artifacts.write_checksummed(folder / "manifest.json", {**content, **changes})
     return folder
 
 
 def test_a_recipe_that_cannot_be_followed_is_refused_and_says_why(data: Path, tmp_path: Path) -> None:
-    drawn = artifacts.read_sealed(data / "sources" / SET / "manifest.json")["recipe"]
+    drawn = artifacts.read_checksummed(data / "sources" / SET / "manifest.json")["recipe"]
     for changes, message in (
         ({"format": 0}, "the recipe is of format 0"),
         ({"palettes": [["mine", "00"]]}, "the palettes are not those of the recipe; name their folder by --palettes"),
@@ -203,7 +204,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused_and_says_why(data: Path, tm
 
 
 def test_other_versions_of_the_libraries_are_named(data: Path, tmp_path: Path) -> None:
-    libraries = artifacts.read_sealed(data / "sources" / SET / "manifest.json")["libraries"]
+    libraries = artifacts.read_checksummed(data / "sources" / SET / "manifest.json")["libraries"]
     folder = spoil(data, tmp_path, "sources", libraries={**libraries, "numpy": "1.0"})
     assert remake.read(folder).differs == (f"numpy 1.0 (here {libraries['numpy']})",)
 

@@ -52,7 +52,7 @@ def planted_set(folder: Path, flag: Path, *, as_image: bool) -> ShardSet:
     def write(temporary: Path) -> artifacts.Written:
         sample = writer.Sample("000000", bad if as_image else image, members, {**row, "shard": path.name})
         keys, table, digest = writer.write_shard(temporary, [sample], "qoi", tables.sources())
-        return artifacts.Written(keys, writer.write_companion(path, table), digest)
+        return artifacts.Written(keys, writer.write_sidecar(path, table), digest)
 
     meta = artifacts.commit_shard(path, "print", write)
     artifacts.commit_manifest(folder, [meta], plan.SOURCE_PATTERN, {"set": "planted", "codec": "qoi"})
@@ -91,7 +91,7 @@ def test_a_bomb_in_a_shard_is_refused_before_a_codec_sees_it(tmp_path: Path, mon
     def write(temporary: Path) -> artifacts.Written:
         sample = writer.Sample("000000", png_header(100_000, 100_000), {}, {**row, "shard": path.name})
         keys, table, digest = writer.write_shard(temporary, [sample], "png", tables.sources())
-        return artifacts.Written(keys, writer.write_companion(path, table), digest)
+        return artifacts.Written(keys, writer.write_sidecar(path, table), digest)
 
     metas = [artifacts.commit_shard(path, "print", write)]
     artifacts.commit_manifest(tmp_path, metas, plan.SOURCE_PATTERN, {"codec": "png"})
@@ -104,7 +104,7 @@ def test_a_bomb_in_a_shard_is_refused_before_a_codec_sees_it(tmp_path: Path, mon
 def test_a_record_with_a_name_that_leads_elsewhere_is_refused(name: Any, tmp_path: Path) -> None:
     meta = {"name": "x.tar", "fingerprint": "", "bytes": 0, "sha256": "", "samples": 1, "first_key": "", "last_key": ""}
     for entry in ({**meta, "name": name, "companions": {}}, {**meta, "companions": {str(name): ""}}):
-        artifacts.write_sealed(tmp_path / "manifest.json", {"shards": [{**entry, "left_out": {}}]})
+        artifacts.write_checksummed(tmp_path / "manifest.json", {"shards": [{**entry, "left_out": {}}]})
         if entry["name"] == "x.tar" and str(name) == "7":
             continue  # as the name of a companion it is one
         with pytest.raises(ArtifactError, match="manifest.json: the record of .* is refused .*no plain file name"):

@@ -17,12 +17,12 @@ import stages.statistics
 from pipeline import distortions, images
 from pipeline.artifacts import (
     ArtifactError,
+    read_checksummed,
     read_json,
     read_manifest,
-    read_sealed,
     sha256_bytes,
+    write_checksummed,
     write_json,
-    write_sealed,
 )
 from pipeline.params import Params, load
 from pipeline.shards.reader import ShardSet
@@ -56,9 +56,9 @@ def test_the_table_of_all_sources_is_in_the_manifest_and_a_manifest_without_it_c
         assert found == [f"{table}: damaged, its sha256 is not the manifest's"]
         with pytest.raises(ArtifactError, match="sources.parquet: damaged"):
             ShardSet(folder)
-    content = read_sealed(folder / "manifest.json")
+    content = read_checksummed(folder / "manifest.json")
     del content["companions"]
-    write_sealed(folder / "manifest.json", content)  # as written before tables of the whole folder were listed
+    write_checksummed(folder / "manifest.json", content)  # as written before tables of the whole folder were listed
     assert len(ShardSet(folder)) == 2
     stages.sources.run(params, "textured_dead_leaves")
     assert ((folder / "manifest.json").read_bytes(), table.read_bytes()) == (manifest, whole)

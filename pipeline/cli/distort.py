@@ -91,12 +91,13 @@ def distort_file(task: DistortFile) -> str:
     Whatever is raised (a codec's own error, no memory) is this file's failure: the others of its folder go on.
     """
     from pipeline import artifacts, distortions, images
+    from pipeline.labels import label
 
     try:
         image = images.read(task.source)
-        label = distortions.label(task.type, task.level)
+        number = label(task.type, task.level)
         made = distortions.distort(
-            image, task.type, task.level, parent_generator(image, task.seed).spawn(label + 1)[label]
+            image, task.type, task.level, parent_generator(image, task.seed).spawn(number + 1)[number]
         )
         artifacts.write_bytes(task.target, images.encode(made, task.codec))
     except Exception as error:

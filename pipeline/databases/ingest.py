@@ -13,7 +13,7 @@ from pipeline import artifacts, images
 from pipeline.databases.manifest import OWN_MANIFEST, Images, Manifest
 from pipeline.databases.scores import Score, ScoreTable, read_scores
 from pipeline.databases.table import database_table, duplicates, refuse
-from pipeline.engine import Engine, crumbs
+from pipeline.engine import Engine, last_seen
 
 _CHUNK = 64  # images of one task: half a second of decoding
 
@@ -116,7 +116,7 @@ def inspect_chunk(task: tuple[list[Piece], int]) -> list[Inspected]:
 
 
 def _inspect(piece: Piece, max_pixels: int) -> Inspected:
-    crumbs.leave(f"while reading {piece.path}")
+    last_seen.note(f"while reading {piece.path}")
     try:
         with open(piece.path, "rb") as file:
             file.seek(piece.offset or 0)

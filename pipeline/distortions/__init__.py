@@ -2,8 +2,6 @@
 
 from pipeline.distortions.bank import (
     FORMAT,
-    LEVELS,
-    TYPES,
     Sample,
     apply,
     compile_kernels,
@@ -11,18 +9,15 @@ from pipeline.distortions.bank import (
     distort,
     distort_all,
     draw,
-    identity,
-    label,
+    fingerprint_parts,
     pristine,
 )
 from pipeline.distortions.dncnn import DnCNN
+from pipeline.distortions.manifest import TYPES, Type, type_of
 from pipeline.distortions.prepared import DistortionError, Prepared
-from pipeline.distortions.table import LABELS, Type, split_label, type_of
 
 __all__ = [
     "FORMAT",
-    "LABELS",
-    "LEVELS",
     "TYPES",
     "DistortionError",
     "DnCNN",
@@ -35,9 +30,7 @@ __all__ = [
     "distort",
     "distort_all",
     "draw",
-    "identity",
-    "label",
+    "fingerprint_parts",
     "pristine",
-    "split_label",
     "type_of",
 ]

@@ -26,10 +26,11 @@ from pipeline.distortions import (
     palette,
     spatial,
 )
-from pipeline.distortions.arrays import Bytes
 from pipeline.distortions.denoise import Denoiser
+from pipeline.distortions.manifest import TYPES, type_of
 from pipeline.distortions.prepared import DistortionError, Prepared
-from pipeline.distortions.table import LABELS, LEVELS, TYPES, label, level_of, split_label, type_of
+from pipeline.distortions.types import Bytes
+from pipeline.labels import CLASSES, PRISTINE, type_and_level
 
 FORMAT = 1
 """Raised whenever the pixels of a class change for the same source and draws; it enters every fingerprint."""
@@ -89,7 +90,7 @@ def draw(kind: int | str, generator: np.random.Generator, shape: tuple[int, ...]
     14, 15 and 19: a key, uint64[2], of a counter-based field. None for a deterministic type, which draws nothing.
     """
     entry = type_of(kind)
-    value = entry.levels[level_of(level) - 1]
+    value = entry.value(level)
     if entry.name in _KEYED:
         return noise.draw_key(generator)
     if entry.name == "motion_blur":
@@ -113,7 +114,7 @@ def apply(prepared: Prepared, kind: int | str, level: int, draws: Draws, *, deno
     where a codec fails.
     """
     entry = type_of(kind)
-    value = entry.levels[level_of(level) - 1]
+    value = entry.value(level)
     if entry.name in _PLAIN:
         image = _PLAIN[entry.name](prepared, value)
     elif entry.name in _ALL_LEVELS:
@@ -136,7 +137,7 @@ def describe(
     none is MATLAB's; its name is kept beside it.
     """
     entry = type_of(kind)
-    value = entry.levels[level_of(level) - 1]
+    value = entry.value(level)
     record: dict[str, Any] = {"name": entry.name, "level": int(level), entry.parameter: value}
     record["stand_in"] = entry.stand_in
     if entry.name in _KEYED:
@@ -179,20 +180,20 @@ def distort_all(
     A generator spawns anew at each call: a second call with the same one makes other samples. Pass a fresh one.
     """
     prepared = Prepared(image)
-    seeds = generator.bit_generator.seed_seq.spawn(LABELS)  # type: ignore[attr-defined]
-    yield Sample(0, 0, 0, prepared.pristine.copy(), {"name": "pristine", "level": 0, "stand_in": False})
-    for number in range(1, LABELS):
-        kind, level = split_label(number)
-        child = (
-            None if type_of(kind).deterministic else np.random.Generator(type(generator.bit_generator)(seeds[number]))
-        )
-        draws = None if child is None else draw(kind, child, prepared.shape, level)
+    seeds = generator.bit_generator.seed_seq.spawn(CLASSES)  # type: ignore[attr-defined]
+    yield Sample(PRISTINE, 0, 0, prepared.pristine.copy(), {"name": "pristine", "level": 0, "stand_in": False})
+    for label in range(1, CLASSES):
+        kind, level = type_and_level(label)
+        draws = None
+        if not type_of(kind).deterministic:
+            child = np.random.Generator(type(generator.bit_generator)(seeds[label]))
+            draws = draw(kind, child, prepared.shape, level)
         made = apply(prepared, kind, level, draws, denoiser=denoiser)
-        yield Sample(number, kind, level, made, describe(prepared, kind, level, draws, denoiser=denoiser))
+        yield Sample(label, kind, level, made, describe(prepared, kind, level, draws, denoiser=denoiser))
 
 
-def identity() -> dict[str, Any]:
-    """What decides the pixels of a class beside the source and the draws: the code's FORMAT and the table of types."""
+def fingerprint_parts() -> dict[str, Any]:
+    """What decides the pixels of a class besides the source and the draws: the code's FORMAT and the table of types."""
     return {"bank": FORMAT, "table": fingerprint({"types": [asdict(kind) for kind in TYPES]})}
 
 
@@ -203,19 +204,3 @@ def compile_kernels() -> None:
     image = np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3)
     for _ in distort_all(image, np.random.Generator(np.random.Philox(0))):
         pass
-
-
-__all__ = [
-    "LEVELS",
-    "TYPES",
-    "Sample",
-    "apply",
-    "compile_kernels",
-    "describe",
-    "distort",
-    "distort_all",
-    "draw",
-    "identity",
-    "label",
-    "pristine",
-]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes
+from pipeline.distortions.blur_kernels import disc, folded_taps, gaussian_taps, line, tap_list
 from pipeline.distortions.kernels import blur_rows, correlate, correlate_folded
+from pipeline.distortions.normalise import stretch_values
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import stretch_values
-from pipeline.distortions.weights import disc, folded_taps, gaussian_taps, line, tap_list
+from pipeline.distortions.types import Bytes
 
 
 def gaussian_blur(prepared: Prepared, sigma: float) -> Bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes
 from pipeline.distortions.color import from_lab
+from pipeline.distortions.normalise import look_up, table_bytes
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import look_up, table_bytes
+from pipeline.distortions.types import Bytes
 
 
 def parabola(middle: float) -> tuple[float, float]:

@@ -8,12 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
+from pipeline.distortions.blur_kernels import gaussian_taps
 from pipeline.distortions.colorspace import lab_to_rgb
 from pipeline.distortions.kernels import blur_rows, compiled, exact, exact_part, quantise
+from pipeline.distortions.normalise import is_flat, look_up, round_bytes, stretch_clipped
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import is_flat, look_up, round_bytes, stretch_clipped
-from pipeline.distortions.weights import gaussian_taps
+from pipeline.distortions.types import Bytes, Floats
 
 GRAY = (0.298936, 0.587043, 0.114021)
 """Weights of R, G and B in the luma that finds the edges."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.kernels import compiled, part
+from pipeline.distortions.types import Bytes, Floats
 
 CHUNK = 1024
 """Pixels of one pass through the L1: five float32 rows are 20 kB."""

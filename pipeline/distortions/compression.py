@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes
+from pipeline.distortions.normalise import stretch_bytes
 from pipeline.distortions.prepared import DistortionError, Prepared
-from pipeline.distortions.stretch import stretch_bytes
+from pipeline.distortions.types import Bytes
 
 _RESOLUTIONS = 6
 _SIZ, _COD, _PLT, _SOD = 0xFF51, 0xFF52, 0xFF58, 0xFF93

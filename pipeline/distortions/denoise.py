@@ -14,12 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
-from pipeline.distortions.fields import fill
 from pipeline.distortions.kernels import compiled, inlined, part
 from pipeline.distortions.noise import checked_draws
+from pipeline.distortions.normalise import stretch_values
+from pipeline.distortions.philox import fill
 from pipeline.distortions.prepared import DistortionError, Prepared
-from pipeline.distortions.stretch import stretch_values
+from pipeline.distortions.types import Bytes, Floats
 
 Denoiser = Callable[[Floats], Floats]
 """Takes a plane (H, W) float32 in [0, 1], gives its denoised self."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distortions.arrays import Floats
 from pipeline.distortions.prepared import DistortionError
+from pipeline.distortions.types import Floats
 
 TILE = 256
 """Side of the squares that are denoised at a time: 64 feature maps of one are 17 MB, whatever the image's size."""

@@ -13,12 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes
-from pipeline.distortions.fields import fill
 from pipeline.distortions.kernels import compiled, part, quantise
 from pipeline.distortions.noise import checked_draws
+from pipeline.distortions.normalise import is_flat, least_and_greatest
+from pipeline.distortions.philox import fill
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import is_flat, least_and_greatest
+from pipeline.distortions.types import Bytes
 
 PASSES = 5
 PAD = 3

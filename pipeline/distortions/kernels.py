@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
-from pipeline.distortions.arrays import Bytes, Floats
+from pipeline.distortions.types import Bytes, Floats
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

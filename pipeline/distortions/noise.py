@@ -12,11 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
-from pipeline.distortions.fields import fill
 from pipeline.distortions.kernels import compiled
+from pipeline.distortions.normalise import stretch_again, stretch_clipped
+from pipeline.distortions.philox import fill
 from pipeline.distortions.prepared import DistortionError, Prepared
-from pipeline.distortions.stretch import stretch_again, stretch_clipped
+from pipeline.distortions.types import Bytes, Floats
 
 TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255.0
 """BT.601 studio swing for RGB in [0, 1]: plus 16, 128, 128, all over 255."""

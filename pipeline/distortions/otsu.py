@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.kernels import compiled, part
+from pipeline.distortions.normalise import look_up, table_bytes
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import look_up, table_bytes
+from pipeline.distortions.types import Bytes, Floats
 
 
 @part

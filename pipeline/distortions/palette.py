@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.kernels import compiled, inlined, part
+from pipeline.distortions.normalise import round_bytes
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import round_bytes
+from pipeline.distortions.types import Bytes, Floats
 
 SIDE = 33
 """Cells per axis of the cumulative cube: 32 and a zero border."""

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from pipeline import Refusal
-from pipeline.distortions.arrays import Bytes, Floats
+from pipeline.distortions.blur_kernels import gaussian_taps
 from pipeline.distortions.colorspace import linear_light, rgb_to_lab
 from pipeline.distortions.kernels import blur_rows, histogram
-from pipeline.distortions.stretch import look_up, round_bytes
-from pipeline.distortions.weights import gaussian_taps
+from pipeline.distortions.normalise import look_up, round_bytes
+from pipeline.distortions.types import Bytes, Floats
 
 Made = TypeVar("Made")
 

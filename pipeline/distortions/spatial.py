@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.kernels import compiled
+from pipeline.distortions.normalise import look_up, round_bytes, stretch_again
 from pipeline.distortions.prepared import Prepared
-from pipeline.distortions.stretch import look_up, round_bytes, stretch_again
+from pipeline.distortions.types import Bytes, Floats
 
 PATCH = 16
 BLOCK = 32

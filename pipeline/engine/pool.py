@@ -18,26 +18,26 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from pipeline.engine.crumbs import Trail
-from pipeline.engine.deaths import Deaths
+from pipeline.engine.last_seen import LastSeen
 from pipeline.engine.worker import die_with_parent, work
+from pipeline.engine.worker_failures import WorkerFailures
 
 PULSE = 1  # seconds between looks at who lives: a child of a worker's may hold its pipe open after its death
 PATIENCE = 30  # seconds for a worker that has nothing left to do to be gone, before it is killed
 
 
 def run(
-    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, trail: Trail
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, notes: LastSeen
 ) -> Generator[tuple[int, Callable[[], Any]], None, None]:
     """(index, a call that gives the result or raises the task's error) for each task, as they come.
 
     However this ends (all done, an error, Ctrl-C, closed): its workers have ended then.
     """
-    deaths, waiting = Deaths(tasks, trail), deque(range(len(tasks)))
+    failures, waiting = WorkerFailures(tasks, notes), deque(range(len(tasks)))
     pool: list[_Worker] = []
     try:
         for _ in range(min(workers, len(tasks))):  # they start side by side
-            pool.append(_Worker(trail))
+            pool.append(_Worker(notes))
         idle, busy = deque(pool), dict[Connection, _Worker]()
         while waiting or busy:
             while waiting and idle:
@@ -51,10 +51,10 @@ def run(
                     idle.append(worker)
                     yield worker.index, answer
                     continue
-                deaths.another(worker.index, "a worker process", worker.fate())
+                failures.count(worker.index, "a worker process", worker.fate())
                 waiting.appendleft(worker.index)
                 pool.remove(worker)
-                pool.append(_Worker(trail))
+                pool.append(_Worker(notes))
                 idle.append(pool[-1])
         for worker in pool:
             worker.pipe.close()
@@ -75,11 +75,11 @@ def _wait(pool: Sequence[_Worker]) -> None:
 class _Worker:
     """A process, the driver's end of its pipe, and the task that it is at."""
 
-    def __init__(self, trail: Trail) -> None:
+    def __init__(self, notes: LastSeen) -> None:
         context = get_context("spawn")  # a fork would copy the locks of torch's and numba's threads as they are
         self.index = -1
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, trail.path, os.getpid()))
+        self.process = context.Process(target=_serve, args=(theirs, notes.path, os.getpid()))
         resource_tracker.ensure_running()  # the first start would do it, and unblock the signal after it
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:  # the mask is inherited: Ctrl-C reaches every process of the terminal, and the driver alone answers it
@@ -126,7 +126,7 @@ def _result(data: bytes) -> Any:
     raise value from WorkerTraceback(text)
 
 
-def _serve(pipe: Connection, trail: str, driver: int) -> None:
+def _serve(pipe: Connection, notes: str, driver: int) -> None:
     """A worker's life: a task in, an answer out, until the driver closes the pipe."""
     die_with_parent(driver)
     os.register_at_fork(after_in_child=pipe.close)  # a child that outlives its worker would keep the driver waiting
@@ -135,7 +135,7 @@ def _serve(pipe: Connection, trail: str, driver: int) -> None:
             data, text = pipe.recv_bytes(), ""
             try:
                 function, index, task = ForkingPickler.loads(data)
-                right, value = True, work(function, task, index, trail)
+                right, value = True, work(function, task, index, notes)
             except BaseException as error:
                 right, value, text = False, error, traceback.format_exc()
             pipe.send_bytes(_packed(right, value, text))

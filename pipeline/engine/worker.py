@@ -9,16 +9,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
-from pipeline.engine import crumbs
+from pipeline.engine import last_seen
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def work(function: Callable[[Task], Result], task: Task, index: int, trail: str) -> Result:
-    """``function(task)`` with one thread, since the tasks already fill the cores; its crumbs go to ``trail``."""
+def work(function: Callable[[Task], Result], task: Task, index: int, notes: str) -> Result:
+    """``function(task)`` with one thread, because the tasks already fill the cores.
+
+    ``notes`` is the file for :func:`last_seen.note`.
+    """
     _pin_threads()
-    with crumbs.followed(trail, index):
+    with last_seen.recording(notes, index):
         return function(task)
 
 

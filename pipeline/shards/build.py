@@ -17,9 +17,10 @@ import numpy as np
 
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError, ShardMeta, Written
-from pipeline.engine import crumbs
+from pipeline.engine import last_seen
+from pipeline.labels import CLASSES
 from pipeline.seeding import generator
-from pipeline.shards import plan, poison, tables, writer
+from pipeline.shards import failed_sources, plan, tables, writer
 from pipeline.shards.reader import ShardSet
 
 PIXEL_LIBRARIES = ("imagecodecs", "numba", "numpy", "opencv-contrib-python-headless", "pillow", "scikit-image", "scipy")
@@ -92,7 +93,7 @@ def build_sources(task: SourceTask) -> ShardMeta:
     def write(temporary: Path) -> Written:
         samples = _sources(task, path.name)
         written, table, sha256 = writer.write_shard(temporary, samples, task.codec, tables.sources())
-        return Written(written, writer.write_companion(path, table), sha256)
+        return Written(written, writer.write_sidecar(path, table), sha256)
 
     return artifacts.commit_shard(path, print_, write)
 
@@ -100,7 +101,7 @@ def build_sources(task: SourceTask) -> ShardMeta:
 def _sources(task: SourceTask, shard: str) -> Iterator[writer.Sample]:
     for source in task.block.sources:
         key = plan.source_key(source)
-        crumbs.leave(f"while making source {source}, key {key}, of {task.folder}")
+        last_seen.note(f"while making source {source}, key {key}, of {task.folder}")
         image, recipe = task.source_set.make(source)
         images.check(image, f"source {source}")
         text = writer.record(recipe)
@@ -133,7 +134,7 @@ class DistortTask:
     pristine: str
     seed: int
     parts: dict[str, object]
-    max_poisoned: int = 0  # sources that may be left out; not part of the fingerprint
+    max_failed_sources: int = 0  # sources that may be left out; not part of the fingerprint
 
     def __str__(self) -> str:
         return f"set {self.set_name}, {plan.span(self.block)}, seed {self.seed}"
@@ -143,7 +144,7 @@ def build_distorted(task: DistortTask) -> list[ShardMeta]:
     """Distort the block's sources into its shards, unless they are all there and right. Each source is decoded once.
 
     A source of which a class cannot be made is left out of the shards, with its reason in their records, as long as
-    there are no more than ``max_poisoned``; else the error is raised with a note of the sample. A shard for which
+    there are no more than ``max_failed_sources``; else the error is raised with a note of the sample. A shard for which
     nothing is left is not written: its record (0 samples, with the reasons) is returned and kept nowhere, so that a
     rerun tries its sources again.
     """
@@ -185,13 +186,13 @@ def _commit_part(
 ) -> ShardMeta:
     if not samples:
         return ShardMeta(path.name, print_, 0, "", 0, "", "", {}, left_out)
-    crumbs.leave(f"while writing {path}")
+    last_seen.note(f"while writing {path}")
 
     def write(temporary: Path) -> Written:
         for sample in samples:
             sample.row["shard"] = path.name
         keys, table, sha256 = writer.write_shard(temporary, samples, task.codec, tables.distorted())
-        return Written(keys, writer.write_companion(path, table), sha256, left_out)
+        return Written(keys, writer.write_sidecar(path, table), sha256, left_out)
 
     return artifacts.commit_shard(path, print_, write)
 
@@ -202,7 +203,7 @@ def _distorted(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample],
     samples: dict[tuple[int, int], writer.Sample] = {}
     left_out: dict[str, str] = {}
     for source, (row, sha256) in zip(task.block.sources, task.rows, strict=True):
-        crumbs.leave(f"while reading source {source} of {task.sources}")
+        last_seen.note(f"while reading source {source} of {task.sources}")
         image = read.image(row)
         if pixel_sha256(image) != sha256:
             raise ArtifactError(f"{task.sources}: source {source} is not what it was when this run began")
@@ -213,10 +214,10 @@ def _distorted(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample],
                 classes.append(_encoded(task, source, sha256, image if raw else made.image, made))
         except Exception as error:
             label = len(classes)
-            if len(left_out) >= task.max_poisoned or isinstance(error, poison.MACHINE):
-                error.add_note(poison.place(task.set_name, source, label, task.seed))
+            if len(left_out) >= task.max_failed_sources or isinstance(error, failed_sources.MACHINE_ERRORS):
+                error.add_note(failed_sources.sample_at_work(task.set_name, source, label, task.seed))
                 raise
-            left_out[plan.source_key(source)] = poison.reason(error, label)
+            left_out[plan.source_key(source)] = failed_sources.reason(error, label)
         else:
             samples |= {(source, label): sample for label, sample in enumerate(classes)}
     return samples, left_out
@@ -225,8 +226,8 @@ def _distorted(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample],
 def _classes(task: DistortTask, source: int, image: np.ndarray) -> Iterator[Distorted]:
     """What the bank makes of a source, each class told of before it is made."""
     made = iter(task.bank(image, class_generator(task.seed, task.set_name, source)))
-    for label in range(plan.CLASSES):
-        crumbs.leave(poison.place(task.set_name, source, label, task.seed))
+    for label in range(CLASSES):
+        last_seen.note(failed_sources.sample_at_work(task.set_name, source, label, task.seed))
         yield next(made)
 
 
@@ -276,10 +277,10 @@ def about_sources(set_name: str, codec: str, source_set: SourceSet) -> dict[str,
 def commit_distorted(tasks: Sequence[DistortTask], done: Iterable[Sequence[ShardMeta]], sources: ShardSet) -> None:
     """Write the manifest of a distorted set, given what ``build_distorted`` returned for each of its tasks.
 
-    More sources left out than ``max_poisoned``, or all of them, is an :class:`ArtifactError`.
+    More sources left out than ``max_failed_sources``, or all of them, is an :class:`ArtifactError`.
     """
     task, shards = tasks[0], [meta for metas in done for meta in metas]
-    about = _about_distorted(task, sources, poison.poisoned(shards, task.max_poisoned))
+    about = _about_distorted(task, sources, failed_sources.failed_sources(shards, task.max_failed_sources))
     there = [meta for meta in shards if meta.samples]
     artifacts.commit_manifest(task.folder, there, plan.DISTORTED_PATTERN, about)
 
@@ -290,5 +291,5 @@ def _about_distorted(task: DistortTask, sources: ShardSet, left_out: dict[str, s
     """
     drawn = {"count": len(sources), "recipe": sources.manifest.get("recipe")}
     how = {"seed": task.seed, "pristine": task.pristine, "bank": task.parts, **versions()}
-    about = {"set": task.set_name, "codec": task.codec, "classes": plan.CLASSES, "sources": drawn}
+    about = {"set": task.set_name, "codec": task.codec, "classes": CLASSES, "sources": drawn}
     return {**about, **how, "poisoned": left_out}

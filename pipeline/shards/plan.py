@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.artifacts import ArtifactError
+from pipeline.labels import CLASSES
 from pipeline.seeding import generator
 
-CLASSES = 126  # the pristine image and 25 types x 5 levels
 SOURCE_PATTERN = r"sources-\d{5}\.(tar|tar\.meta\.json|parquet)"
 DISTORTED_PATTERN = r"distorted-\d{5}\.(tar|tar\.meta\.json|parquet)"
 
@@ -45,11 +45,6 @@ def source_key(source: int) -> str:
 def sample_key(source: int, label: int) -> str:
     """The key of a distorted sample's members."""
     return f"{source:06d}-{label:03d}"
-
-
-def kind_and_level(label: int) -> tuple[int, int]:
-    """Type 1..25 and level 1..5 of a label, or (0, 0) of the pristine image's: label = 5 (type - 1) + level."""
-    return ((label - 1) // 5 + 1, (label - 1) % 5 + 1) if label else (0, 0)
 
 
 def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:

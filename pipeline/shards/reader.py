@@ -110,7 +110,7 @@ class ShardSet:
 def table_name(shard: ShardMeta) -> str:
     """The file name of a shard's sample table, as its record lists it."""
     name = shard.name.removesuffix(".tar") + ".parquet"
-    if name not in shard.companions:
+    if name not in shard.sidecars:
         raise ArtifactError(f"{shard.name}: no sample table in the manifest")
     return name
 
@@ -120,7 +120,7 @@ def sample_table(data: bytes, shard: ShardMeta, name: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if sha256_bytes(data) != shard.companions[table_name(shard)]:
+    if sha256_bytes(data) != shard.sidecars[table_name(shard)]:
         raise ArtifactError(f"{name}: damaged (its sha256 is not the manifest's)")
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:

@@ -65,7 +65,7 @@ class ShardStream:
         self.fingerprint = artifacts.sha256_bytes(data)
         if fingerprint not in (None, self.fingerprint):
             raise ArtifactError(f"{name}: its sha256 is {self.fingerprint}, not the one that was asked for")
-        self.manifest = artifacts.unsealed(artifacts.parsed_json(data, name), name)
+        self.manifest = artifacts.verified(artifacts.parsed_json(data, name), name)
         self.shards = artifacts.listed_shards(self.manifest, name)
         self.codec = str(self.manifest.get("codec"))
         if self.codec not in images.CODECS:
@@ -237,7 +237,7 @@ class _Named:
 
 def _check_record(shard: ShardMeta, name: str) -> None:
     """Names that lead nowhere else, and numbers that are numbers: a manifest from elsewhere may say anything."""
-    names = [shard.name, *shard.companions]
+    names = [shard.name, *shard.sidecars]
     pattern = f"{plan.SOURCE_PATTERN}|{plan.DISTORTED_PATTERN}"
     numbers = (shard.bytes, shard.samples)
     if not all(re.fullmatch(pattern, one) for one in names) or not all(type(n) is int and n > 0 for n in numbers):

@@ -56,7 +56,7 @@ def write_shard(
     return keys, pa.Table.from_pylist(rows, schema=schema), file.sha256.hexdigest()
 
 
-def write_companion(shard: Path, table: pa.Table) -> dict[str, Path]:
+def write_sidecar(shard: Path, table: pa.Table) -> dict[str, Path]:
     """Write the sample table under a temporary name; returns {final name: temporary path} for ``commit_shard``."""
     name = shard.with_suffix(".parquet").name
     temporary = temporary_beside(shard.with_name(name))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipeline.artifacts import ArtifactError, read_sealed, sha256_bytes, write_bytes, write_sealed
+from pipeline.artifacts import ArtifactError, read_checksummed, sha256_bytes, write_bytes, write_checksummed
 
 POINTER = "latest.json"
 
@@ -23,7 +23,8 @@ def save(folder: Path, state: dict[str, Any], *, step: int, identity: str) -> No
     torch.save(state, buffer)
     name, data = f"step-{step:08d}.pt", buffer.getvalue()
     write_bytes(folder / name, data)
-    write_sealed(folder / POINTER, {"file": name, "identity": identity, "sha256": sha256_bytes(data), "step": step})
+    pointer = {"file": name, "identity": identity, "sha256": sha256_bytes(data), "step": step}
+    write_checksummed(folder / POINTER, pointer)
     for path in folder.iterdir():
         if path.name not in (name, POINTER) and (path.match("step-*.pt") or path.match("*.tmp")):
             path.unlink()
@@ -36,7 +37,7 @@ def load(folder: Path, identity: str) -> dict[str, Any] | None:
     """
     if not (folder / POINTER).exists():
         return None
-    pointer = read_sealed(folder / POINTER)
+    pointer = read_checksummed(folder / POINTER)
     if pointer.get("identity") != identity:
         return None
     path = folder / str(pointer["file"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline import distortions
-from pipeline.distortions import DistortionError, Prepared, apply, distort, distort_all, draw, label, split_label
+from pipeline.distortions import DistortionError, Prepared, apply, distort, distort_all, draw, type_of
+from pipeline.labels import label, type_and_level
 
 
 def photograph(height: int = 96, width: int = 120, seed: int = 5) -> np.ndarray:
@@ -25,15 +26,15 @@ def generator(seed: int = 1) -> np.random.Generator:
 
 
 def test_labels_number_the_classes_from_one():
-    assert label(1, 1) == 1 and label("jpeg2000", 3) == 43 and label(25, 5) == 125
-    assert split_label(0) == (0, 0)
-    assert all(label(*split_label(number)) == number for number in range(1, 126))
+    assert label(1, 1) == 1 and label(25, 5) == 125
+    assert type_and_level(0) == (0, 0)
+    assert all(label(*type_and_level(number)) == number for number in range(1, 126))
 
 
 @pytest.mark.parametrize("wrong", (0, 26, "blur", 1.5))
 def test_unknown_types_are_refused(wrong):
     with pytest.raises(ValueError, match="type"):
-        label(wrong, 1)
+        type_of(wrong)
 
 
 def test_unknown_levels_and_labels_are_refused():
@@ -41,7 +42,7 @@ def test_unknown_levels_and_labels_are_refused():
         with pytest.raises(ValueError, match="level"):
             label(1, level)
     with pytest.raises(ValueError, match="label"):
-        split_label(126)
+        type_and_level(126)
 
 
 def test_one_class_alone_has_the_bytes_it_has_among_all():

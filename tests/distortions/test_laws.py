@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.distortions import Prepared, apply, draw
-from pipeline.distortions.fields import fill
-from pipeline.distortions.weights import disc, folded_taps, gaussian, line
+from pipeline.distortions.blur_kernels import disc, folded_taps, gaussian, line
+from pipeline.distortions.philox import fill
 
 
 def generator(seed: int = 11) -> np.random.Generator:
@@ -167,7 +167,7 @@ def test_philox_gives_the_published_words():
     """The known answers of Random123 for philox4x32 with 10 rounds: all zero, and the digits of pi."""
     from numba import njit
 
-    from pipeline.distortions.fields import philox
+    from pipeline.distortions.philox import philox
 
     @njit
     def words(c0, c1, c2, c3, k0, k1):

@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pipeline.distortions import TYPES, Prepared, apply, describe
 from pipeline.distortions.denoise import denoised
-from pipeline.distortions.stretch import stretch_bytes
+from pipeline.distortions.normalise import stretch_bytes
 from tests.distortions import golden
 from tests.distortions.test_bank import generator, photograph
 from tests.distortions.test_parity import kadid

@@ -44,7 +44,7 @@ def build(held: Held) -> list[artifacts.ShardMeta]:
 
 
 def run(_: Params, where: str, name: str, address: str) -> None:
-    """The distort stage, with its lock and its crumbs in ``FOLDER/locks``."""
+    """The distort stage, with its lock and its notes in ``FOLDER/locks``."""
     folder, locks = Path(where), Path(where) / "locks"
     tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted")
     with folders.folder_lock(folder / "distorted", locks):

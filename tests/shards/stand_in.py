@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline import artifacts
 from pipeline.engine import Engine
+from pipeline.labels import CLASSES, type_and_level
 from pipeline.seeding import generator
 from pipeline.shards import plan
 from pipeline.shards.build import (
@@ -59,10 +60,9 @@ class Made:
 
 def bank(image: np.ndarray, random: np.random.Generator) -> Iterator[Made]:
     """126 images, each a shift of the source by its own generator's draw."""
-    for label, child in enumerate(random.spawn(plan.CLASSES)):
+    for label, child in enumerate(random.spawn(CLASSES)):
         shift = int(child.integers(1, 255)) if label else 0
-        kind, level = (label - 1) // 5 + 1 if label else 0, (label - 1) % 5 + 1 if label else 0
-        yield Made(label, kind, level, image + np.uint8(shift), {"parameter": shift})
+        yield Made(label, *type_and_level(label), image + np.uint8(shift), {"parameter": shift})
 
 
 def source_stage(folder: Path, engine: Engine = SERIAL, *, count: int = 5, size: int = 16, codec: str = "qoi") -> None:
@@ -82,7 +82,7 @@ def distort_tasks(
     codec: str = "qoi",
     pristine: str = "stretched",
     block: int = 2,
-    max_poisoned: int = 0,
+    max_failed_sources: int = 0,
     made_by: Bank | None = None,
 ) -> list[DistortTask]:
     """As the distort stage does it: two sources a block, if it is not said otherwise."""
@@ -102,7 +102,7 @@ def distort_tasks(
             pristine=pristine,
             seed=seed,
             parts={"bank": 1},
-            max_poisoned=max_poisoned,
+            max_failed_sources=max_failed_sources,
         )
         for block in plan.blocks(len(source_set), block)
     ]

@@ -15,6 +15,7 @@ import pytest
 from pipeline import artifacts
 from pipeline.artifacts import ArtifactError
 from pipeline.engine import Engine
+from pipeline.labels import CLASSES
 from pipeline.shards import plan
 from pipeline.shards.build import build_distorted
 from pipeline.shards.reader import ShardSet
@@ -46,7 +47,7 @@ def test_the_folders_hold_what_they_should(undisturbed: Path) -> None:
 
 def test_every_class_of_every_source_is_there_once_and_right(undisturbed: Path) -> None:
     sources, distorted = ShardSet(undisturbed / "sources"), ShardSet(undisturbed / "distorted")
-    assert len(distorted) == 5 * plan.CLASSES == distorted.manifest["samples"]
+    assert len(distorted) == 5 * CLASSES == distorted.manifest["samples"]
     places = list(zip(distorted.sources.tolist(), distorted.labels.tolist(), strict=True))
     assert len(set(places)) == len(places)
     assert distorted.keys == [plan.sample_key(source, label) for source, label in places]
@@ -65,9 +66,9 @@ def test_every_class_of_every_source_is_there_once_and_right(undisturbed: Path) 
 
 def test_classes_are_shuffled_within_their_block(undisturbed: Path) -> None:
     places = ShardSet(undisturbed / "distorted").sources
-    assert set(places[: 2 * plan.CLASSES]) == {0, 1}
-    assert 40 < np.count_nonzero(places[: plan.CLASSES] == 0) < 86
-    assert np.count_nonzero(np.diff(places[: 2 * plan.CLASSES])) > 80
+    assert set(places[: 2 * CLASSES]) == {0, 1}
+    assert 40 < np.count_nonzero(places[:CLASSES] == 0) < 86
+    assert np.count_nonzero(np.diff(places[: 2 * CLASSES])) > 80
 
 
 def test_raw_keeps_the_file_as_label_zero(undisturbed: Path, tmp_path: Path) -> None:

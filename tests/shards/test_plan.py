@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.labels import CLASSES
 from pipeline.shards import plan
 
 
@@ -28,7 +29,7 @@ def test_a_layout_holds_every_class_once_in_even_parts(sources: int, shards: int
     block = plan.Block(3, range(10, 10 + sources))
     parts = plan.layout(block, shards, seed)
     places = [place for part in parts for place in part]
-    assert sorted(places) == [(source, label) for source in block.sources for label in range(plan.CLASSES)]
+    assert sorted(places) == [(source, label) for source in block.sources for label in range(CLASSES)]
     assert len(parts) == shards and max(map(len, parts)) - min(map(len, parts)) <= 1 and all(parts)
     assert parts == plan.layout(block, shards, seed)
 

@@ -110,7 +110,7 @@ def assert_same(samples: list[stream.Streamed], shards: ShardSet) -> None:
         assert np.array_equal(samples[index].image(), shards.image(index))
 
 
-def reseal(folder: Path, shard: str, **changes: Any) -> None:
+def resign(folder: Path, shard: str, **changes: Any) -> None:
     """The manifest of someone who can write it: the shard's record is what the files are now, or what is given."""
     content, shards = json.loads((folder / "manifest.json").read_text()), []
     del content["seal"]
@@ -120,7 +120,7 @@ def reseal(folder: Path, shard: str, **changes: Any) -> None:
             now = {"bytes": path.stat().st_size, "sha256": changes.get("sha256") or artifacts.sha256_file(path)}
             entry = {**entry, **now, **changes}
         shards.append(entry)
-    artifacts.write_sealed(folder / "manifest.json", {**content, "shards": shards})
+    artifacts.write_checksummed(folder / "manifest.json", {**content, "shards": shards})
 
 
 # --- the same samples
@@ -229,7 +229,7 @@ def test_a_planted_member_is_refused_by_name_and_never_run(
     path, trace = copy / "sources" / "sources-00000.tar", tmp_path / "ran"
     plant(path, f"000000.{extension}", pickle.dumps(Planted(trace)), at=1)
     if resealed:
-        reseal(copy / "sources", path.name)
+        resign(copy / "sources", path.name)
     place = f"sources-00000.tar: member '000000.{extension}' is refused, where '000000.qoi' is due"
     for url in (serve(copy / "sources"), (copy / "sources").as_uri()):
         with pytest.raises(ArtifactError, match=place):
@@ -241,7 +241,7 @@ def test_a_planted_member_is_refused_by_name_and_never_run(
 def test_member_names_are_those_of_the_table(name: str, copy: Path) -> None:
     path = copy / "sources" / "sources-00000.tar"
     plant(path, name, b"{}", at=1)
-    reseal(copy / "sources", path.name)
+    resign(copy / "sources", path.name)
     with pytest.raises(ArtifactError, match=f"member '{name}' is refused, where '000000.qoi' is due"):
         everything((copy / "sources").as_uri())
 
@@ -258,7 +258,7 @@ def test_what_the_library_passes_over_is_found_by_the_sum(kind: bytes, copy: Pat
 def test_a_compressed_shard_is_refused(pack: Any, copy: Path) -> None:
     path = copy / "sources" / "sources-00000.tar"
     path.write_bytes(pack(path.read_bytes()))
-    reseal(copy / "sources", path.name)
+    resign(copy / "sources", path.name)
     with pytest.raises(ArtifactError, match="sources-00000.tar: not a plain tar"):
         everything((copy / "sources").as_uri())
 
@@ -282,7 +282,7 @@ def forged_table(folder: Path, **columns: list[Any]) -> None:
         place = table.schema.get_field_index(name)
         table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
     artifacts.write_table(path, table)
-    reseal(folder, "sources-00000.tar", companions={path.name: artifacts.sha256_file(path)})
+    resign(folder, "sources-00000.tar", companions={path.name: artifacts.sha256_file(path)})
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_member_longer_than_its_table_says_does_not_fill_the_memory(kind: byte
     with open(path, "wb") as file:
         file.write(oversized(kind))
         file.truncate(2**32 + 2**20)  # sparse
-    reseal(copy / "sources", path.name, sha256="0" * 64)
+    resign(copy / "sources", path.name, sha256="0" * 64)
     before = peak()
     with pytest.raises(ArtifactError, match=f"00000.tar: {message}"):
         everything((copy / "sources").as_uri())
@@ -332,7 +332,7 @@ def test_a_table_with_nulls_is_refused(opened: Any, column: str, copy: Path) -> 
 def test_a_table_without_a_column_is_refused(copy: Path) -> None:
     path = copy / "sources" / "sources-00000.parquet"
     artifacts.write_table(path, artifacts.read_table(path).drop_columns(["bytes"]))
-    reseal(copy / "sources", "sources-00000.tar", companions={path.name: artifacts.sha256_file(path)})
+    resign(copy / "sources", "sources-00000.tar", companions={path.name: artifacts.sha256_file(path)})
     with pytest.raises(ArtifactError, match=r"sources-00000.parquet: not a sample table"):
         everything((copy / "sources").as_uri())
 
@@ -362,7 +362,7 @@ def test_a_cut_shard_with_a_record_that_fits_is_an_error(copy: Path) -> None:
         starts = [member.offset for member in tar.getmembers()]
     for cut in starts[1:]:
         path.write_bytes(whole[:cut])
-        reseal(copy / "sources", path.name)
+        resign(copy / "sources", path.name)
         with pytest.raises(ArtifactError, match=r"sources-00001.tar: (the tar ends after \d of 2 samples|sample 0000)"):
             everything((copy / "sources").as_uri())
 
@@ -413,7 +413,7 @@ def test_swapped_shards_are_an_error(copy: Path) -> None:
 def test_other_records_in_the_tar_than_in_the_table_are_an_error(copy: Path) -> None:
     path = copy / "sources" / "sources-00000.tar"
     path.write_bytes(path.read_bytes().replace(b'"id":"noise-0"', b'"id":"noise-9"'))
-    reseal(copy / "sources", path.name)
+    resign(copy / "sources", path.name)
     with pytest.raises(ArtifactError, match="sample 000000: its json or cls is not what its table says"):
         everything((copy / "sources").as_uri())
 
@@ -432,7 +432,7 @@ def test_a_known_fingerprint_pins_everything(copy: Path) -> None:
     folder = copy / "sources"
     known = ShardSet(folder).fingerprint
     assert len(everything(folder.as_uri(), fingerprint=known)) == 5
-    reseal(folder, "sources-00000.tar", samples=1)
+    resign(folder, "sources-00000.tar", samples=1)
     with pytest.raises(ArtifactError, match="manifest.json: its sha256 is .*, not the one that was asked for"):
         ShardStream(folder.as_uri(), fingerprint=known)
 
@@ -444,7 +444,7 @@ def test_a_known_fingerprint_pins_everything(copy: Path) -> None:
     ids=str,
 )
 def test_a_manifest_that_leads_elsewhere_is_refused(changes: dict, copy: Path) -> None:
-    reseal(copy / "sources", "sources-00000.tar", **changes)
+    resign(copy / "sources", "sources-00000.tar", **changes)
     with pytest.raises(ArtifactError, match="manifest.json: the record of '.*' is refused"):
         ShardStream((copy / "sources").as_uri())
 
@@ -454,10 +454,10 @@ def test_a_broken_manifest_is_refused_with_its_url(copy: Path, monkeypatch: pyte
     whole = path.read_text()
     for text, message in (
         (whole[:-9], "broken JSON"),
-        (whole.replace("qoi", "png"), "its seal does not fit"),
+        (whole.replace("qoi", "png"), "its checksum is wrong"),
         ("[" * 200_000, "broken JSON"),
         ('{"seal": %s}' % ("9" * 9000), "broken JSON"),
-        ('{"samples": NaN, "seal": ""}', "its seal does not fit"),
+        ('{"samples": NaN, "seal": ""}', "its checksum is wrong"),
     ):
         path.write_text(text)
         with pytest.raises(ArtifactError, match=f"^file:.*sources/manifest.json: .*{message}"):

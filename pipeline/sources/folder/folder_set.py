@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.engine import crumbs
+from pipeline.engine import last_seen
 from pipeline.params.sections import FolderParams
 from pipeline.sources.errors import SourceError
 from pipeline.sources.folder.danbooru import PostRules, refusals
@@ -146,7 +146,7 @@ def examine(task: tuple[Path, FolderParams, list[Candidate]]) -> list[tuple[Cand
 def _verdict(base: Path, rules: FolderParams, candidate: Candidate) -> tuple[str, Recipe]:
     if not _is_text(candidate.path):
         return "name", {}
-    crumbs.leave(f"while reading {candidate.path} in {base}")
+    last_seen.note(f"while reading {candidate.path} in {base}")
     try:
         data = candidate.read(base, LIMIT)
     except FileNotFoundError:

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from pipeline import distortions, images
-from pipeline.engine import RETRIES, Engine, EngineError, crumbs
+from pipeline.engine import RETRIES, Engine, EngineError, last_seen
+from pipeline.labels import CLASSES
 from pipeline.shards import plan
 from pipeline.shards.build import SourceTask, build_distorted, build_sources, class_generator
 from pipeline.shards.reader import ShardSet
@@ -89,13 +90,13 @@ def test_a_class_that_kills_its_worker_is_named_and_its_command_makes_it(
     assert [line.rpartition("; ")[2] for line in told] == ["trying again, 1 of 2", "trying again, 2 of 2"]
     if engine.name == "processes":
         assert all("killed by SIGKILL" in text for text in (message, *told))
-    assert list(engine.crumbs.iterdir()) == []
+    assert list(engine.last_seen.iterdir()) == []
 
     command = re.search("to replay it: (.*)", message)[1]
     code, _, errors = synthetic_iqa(*shlex.split(command)[1:])
     assert code == 0, errors
     source = ShardSet(folder / "data" / "sources" / "noise").image(SOURCE)
-    child = class_generator(11, "noise", SOURCE).spawn(plan.CLASSES)[LABEL]
+    child = class_generator(11, "noise", SOURCE).spawn(CLASSES)[LABEL]
     made = images.decode((folder / "000003-047.png").read_bytes(), name="made")
     np.testing.assert_array_equal(made, distortions.distort(source, 10, 2, child))
 
@@ -109,16 +110,16 @@ def test_a_class_that_kills_its_worker_once_is_told_and_changes_no_byte(
     assert len(told) == 1 and PLACE in told[0] and told[0].endswith("trying again, 1 of 2")
     stand_in.distort_stage(folder / "data" / "sources" / "noise", folder / "calm")
     assert stand_in.content(folder / "data" / "distorted" / "noise") == stand_in.content(folder / "calm")
-    assert list(engine.crumbs.iterdir()) == []
+    assert list(engine.last_seen.iterdir()) == []
 
 
 def test_a_source_that_kills_its_worker_is_named(tmp_path: Path) -> None:
     tasks = [SourceTask(DeadlyMaker(5), block, tmp_path / "noise", "qoi", {"size": 16}) for block in plan.blocks(5, 2)]
     with pytest.raises(EngineError, match="; the last time while making source 3, key 000003, of .*noise$"):
-        Engine("processes", 2, crumbs=tmp_path / "locks").map(build_sources, tasks, describe="sources")
+        Engine("processes", 2, last_seen=tmp_path / "locks").map(build_sources, tasks, describe="sources")
 
 
-def test_without_a_folder_for_crumbs_the_task_is_named(folder: Path) -> None:
+def test_without_a_folder_for_notes_the_task_is_named(folder: Path) -> None:
     with pytest.raises(EngineError, match=r"one task \(killed by SIGKILL\): set noise, sources 2 to 3, seed 11$"):
         distort(folder, Engine("processes", 2), once=False)
 
@@ -126,7 +127,7 @@ def test_without_a_folder_for_crumbs_the_task_is_named(folder: Path) -> None:
 def test_a_death_that_leaves_no_crumb_is_not_told_with_an_earlier_ones(tmp_path: Path) -> None:
     tasks = [(number, str(tmp_path / "flag")) for number in range(3)]
     with pytest.raises(EngineError) as caught:
-        Engine("processes", 2, crumbs=tmp_path / "locks").map(engine_tasks.say_and_die, tasks, describe="die")
+        Engine("processes", 2, last_seen=tmp_path / "locks").map(engine_tasks.say_and_die, tasks, describe="die")
     assert (tmp_path / "flag").exists() and "the last time" not in str(caught.value)
 
 
@@ -140,33 +141,33 @@ def test_what_a_killed_driver_leaves_goes_with_the_next_run_and_what_a_living_on
         try:
             wait_until(lambda: any((tmp_path / "ticks").iterdir()), "the first write")
             (left,) = (tmp_path / "locks").iterdir()
-            with crumbs.trail(tmp_path / "locks") as own:  # another set's, beside
+            with last_seen.opened(tmp_path / "locks") as own:  # another set's, beside
                 assert set((tmp_path / "locks").iterdir()) == {left, Path(own.path)}
         finally:
             driver.kill()
     assert list((tmp_path / "locks").iterdir()) == [left]
-    with crumbs.trail(tmp_path / "locks") as own:
+    with last_seen.opened(tmp_path / "locks") as own:
         assert list((tmp_path / "locks").iterdir()) == [Path(own.path)]
     assert list((tmp_path / "locks").iterdir()) == []
 
 
-def test_crumbs_of_one_task_are_the_last_ones_and_no_other_tasks(tmp_path: Path) -> None:
-    with crumbs.trail(tmp_path) as trail:
+def test_notes_of_one_task_are_the_last_ones_and_no_other_tasks(tmp_path: Path) -> None:
+    with last_seen.opened(tmp_path) as notes:
         for index, texts in ((2, ["a long one, in which the next one lies", "short"]), (0, ["ä" * 5000])):
-            with crumbs.followed(trail.path, index):
+            with last_seen.recording(notes.path, index):
                 for text in texts:
-                    crumbs.leave(text)
-        crumbs.leave("of nobody's")
-        assert [trail.last(index) for index in range(4)] == ["ä" * (crumbs.PAGE // 2 - 1), "", "short", ""]
-        trail.clear(2)
-        assert trail.last(2) == ""
-        with crumbs.followed(str(tmp_path / "of another machine"), 1):
-            crumbs.leave("unheard")
+                    last_seen.note(text)
+        last_seen.note("of nobody's")
+        assert [notes.of(index) for index in range(4)] == ["ä" * (last_seen.PAGE // 2 - 1), "", "short", ""]
+        notes.clear(2)
+        assert notes.of(2) == ""
+        with last_seen.recording(str(tmp_path / "of another machine"), 1):
+            last_seen.note("unheard")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_single_task_leaves_nothing_anywhere(folder: Path) -> None:
     """It runs in the driver, whose own death nobody would read of."""
     tasks = stand_in.distort_tasks(folder / "data" / "sources" / "noise", folder / "distorted", block=5)
-    Engine("processes", 2, crumbs=folder / "locks").map(build_distorted, tasks, describe="one")
+    Engine("processes", 2, last_seen=folder / "locks").map(build_distorted, tasks, describe="one")
     assert len(tasks) == 1 and not (folder / "locks").exists()

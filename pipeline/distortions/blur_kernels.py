@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from pipeline.distortions.arrays import Floats
 from pipeline.distortions.kernels import padded_taps
+from pipeline.distortions.types import Floats
 
 Taps = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows, columns (int64) and weights (float32) of a tap list, padded to a multiple of eight."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from pipeline.distortions.arrays import Bytes, Floats
 from pipeline.distortions.kernels import quantise
+from pipeline.distortions.types import Bytes, Floats
 
 FLAT = 1e-3
 """A range in [0, 1] up to which a clipped result is flat: a quarter of a grey level. A flat grey image through Lab
