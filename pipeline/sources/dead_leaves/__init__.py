@@ -1,1 +1,1 @@
-"""Dead leaves: the radius law, the geometry, the paint."""
+"""Dead leaves: the law of their radii, the geometry (which leaf each pixel shows), and the paint."""

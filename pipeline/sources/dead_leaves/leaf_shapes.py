@@ -1,15 +1,16 @@
-"""Leaves that are no discs: ellipses and convex polygons inside the disc of radius r. Beyond the paper, off by default.
+"""Other shapes of leaves: ellipses and convex polygons inside the disc of radius r. The paper has discs only.
 
-The hitting law of the surrounding discs holds: a leaf whose disc meets the window and whose form does not is simply
-never seen. r is the larger half axis of an ellipse and the circumradius of a polygon.
+Leaves are drawn by the hitting law of their discs. A leaf whose disc meets the window and whose own shape does not is
+never visible, so the law stays exact. r is the larger half axis of an ellipse and the circumradius of a polygon.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from pipeline.sources.dead_leaves import occlusion
+from pipeline.sources.dead_leaves.kernel import kernel
 from pipeline.sources.dead_leaves.leaf import FIXED
 
 DRAWS = 10
@@ -44,7 +45,7 @@ def draw(uniform: np.ndarray, shape: str) -> np.ndarray:
     return np.asarray(forms)
 
 
-@njit(types.boolean(*[types.float64] * 3, types.float64[::1]), cache=True, nogil=True)
+@kernel(types.boolean(*[types.float64] * 3, types.float64[::1]))
 def contains(dx, dy, r, form):  # type: ignore[no-untyped-def]
     """Does the form of radius ``r`` contain the point (``dx``, ``dy``) from its centre? All in 1/65,536 pixel."""
     edges = int(form[0])
@@ -57,10 +58,8 @@ def contains(dx, dy, r, form):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(
+@kernel(
     types.int64(*[types.int64] * 3, types.float64[::1], types.uint64[:, ::1], types.int32[:, ::1], types.int32),
-    cache=True,
-    nogil=True,
 )
 def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
     height, width = labels.shape[0] - 2 * occlusion.MARGIN, labels.shape[1]
@@ -76,7 +75,7 @@ def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
     return taken
 
 
-@njit(
+@kernel(
     occlusion.COUNTS(
         types.int64[:, ::1],
         types.float64[:, ::1],
@@ -85,8 +84,6 @@ def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
         occlusion.LEAVES,
         *[types.int64] * 3,
     ),
-    cache=True,
-    nogil=True,
 )
 def lay(drawn, forms, tiles, labels, leaves, remaining, count, rank):  # type: ignore[no-untyped-def]
     """As ``occlusion.lay``, for leaves with a form each (float64 [n, 25])."""

@@ -1,18 +1,20 @@
-"""Compiled kernels: laying leaves front to back until every pixel is covered.
+"""Compiled kernels: leaves are laid front to back until every pixel is covered.
 
-Open pixels are bits, an 8 x 8 tile to a word. Of the 63,000 leaves of a 512 x 512 image with r in [1, 512] only 9,600
-find an open pixel, and 92 % are of at most 8 x 8 pixels. So leaves are looked up a block at a time, without branches:
-one window of 8 x 8 bits, cut from four words, says whether a leaf can find anything. What can is tested
-exactly, eight pixels at once, in whole 1/65,536 pixel: the kernels and the numpy reference agree to the bit.
+A pixel that no leaf has yet is open. Open pixels are bits, a tile of 8 x 8 pixels in a word. An image of 512 x 512
+with r in [1, 512] needs 63,000 leaves. Only 9,600 of them find an open pixel, and 92 % are at most 8 x 8 pixels large.
+So leaves are looked up in blocks, without branches: one window of 8 x 8 bits, cut from four words, says whether a leaf
+can find an open pixel. Those that can are tested exactly, eight pixels at once, in whole 1/65,536 pixel. The kernels
+and the numpy reference of the tests agree to the bit.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
+from pipeline.sources.dead_leaves.kernel import kernel
 from pipeline.sources.dead_leaves.leaf import FIXED, LEAF
-from pipeline.sources.dead_leaves.simd import put_where, row_within
+from pipeline.sources.dead_leaves.simd import row_within, store_where
 
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -20,10 +22,10 @@ _BYTE = np.uint64(0xFF)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 
 MARGIN = 16
-"""Rows before and after the labels of an image: windows of 8 x 8 pixels at its borders reach into them."""
+"""Rows before and after the labels of an image: windows of 8 x 8 pixels at its borders write into them."""
 
 BLOCK = 256
-"""Leaves that are looked up at a time: what they look at, 10 kB, stays in the first cache."""
+"""Leaves that are looked up at a time; their 10 kB stay in the first-level cache."""
 
 COUNTS = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
 LEAVES = types.Array(from_dtype(LEAF), 1, "C")
@@ -35,9 +37,9 @@ _QUEUE = types.int64[::1]
 _PLACE = types.UniTuple(types.uint64, 3)  # type: ignore[no-untyped-call]
 
 
-@njit(types.int64(types.uint64), cache=True, nogil=True)
+@kernel(types.int64(types.uint64))
 def _count(bits):  # type: ignore[no-untyped-def]
-    """How many bits are set: sums of 2, 4, 8 neighbours side by side, then all bytes by one product."""
+    """Number of set bits: sums of 2, 4 and 8 neighbouring bits, then the sum of all bytes by one product."""
     bits = bits - ((bits >> np.uint64(1)) & np.uint64(0x5555555555555555))
     bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
     bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -45,11 +47,11 @@ def _count(bits):  # type: ignore[no-untyped-def]
 
 
 def open_tiles(height: int, width: int) -> np.ndarray:
-    """Every pixel of a window as an open bit: uint64, bit 8 * row + column of each tile of 8 x 8 pixels.
+    """All pixels of a window as open bits: uint64 [ceil(H / 8) + 3 + ceil(H / 64) + 3, ceil(W / 8) + 3].
 
-    Two levels one below the other, of ceil(H / 8) + 3 rows of tiles and as many of groups as they need: a group of
-    8 x 8 tiles has a bit for each that may have open pixels (``lay`` sees to it). On either level there is an empty
-    row and column before the first and two after the last, so that no leaf is too near the border to be looked up.
+    The first ceil(H / 8) + 3 rows are tiles of 8 x 8 pixels, bit 8 * row + column of each. The rows below are groups of
+    8 x 8 tiles, with a bit for each tile that may have open pixels; ``lay`` fills them. Both levels have an empty row
+    and column before the first and two after the last, so that every leaf can be looked up without a border test.
     """
     down, along = -(-height // 8), -(-width // 8)
     tiles = np.zeros((down + 3 + -(-down // 8) + 3, along + 3), np.uint64)
@@ -62,15 +64,15 @@ def open_tiles(height: int, width: int) -> np.ndarray:
 
 
 def open_labels(height: int, width: int) -> np.ndarray:
-    """Uninitialised int32 [H + 2 ``MARGIN``, W]: the labels, and the rows around them that ``lay`` may write into."""
+    """Uninitialised int32 [H + 2 ``MARGIN``, W]: the labels, between the rows that ``lay`` may write into."""
     return np.empty((height + 2 * MARGIN, width), np.int32)
 
 
-@njit(types.void(_FLAT, *[types.int64] * 3), cache=True, nogil=True)
+@kernel(types.void(_FLAT, *[types.int64] * 3))
 def _survey(tiles, stride, down, above):  # type: ignore[no-untyped-def]
-    """Bring the groups up to date: which of the tiles have an open pixel.
+    """Fill the groups: which of the tiles have an open pixel.
 
-    The corner word, where no pixel lies, is always open: it stands for what leaves larger than a group see.
+    The groups' corner word, where no pixel lies, is always open. Leaves larger than a group look it up.
     """
     tiles[above:] = np.uint64(0)
     tiles[above] = _ALL
@@ -81,12 +83,12 @@ def _survey(tiles, stride, down, above):  # type: ignore[no-untyped-def]
             tiles[np.uint64(above + ((ty >> 3) + 1) * stride + (tx >> 3) + 1)] |= some << bit
 
 
-@njit(types.void(_DRAWN, *[types.int64] * 4, types.uint64[:, ::1]), cache=True, nogil=True)
+@kernel(types.void(_DRAWN, *[types.int64] * 4, types.uint64[:, ::1]))
 def _look_up(drawn, first, size, stride, above, places):  # type: ignore[no-untyped-def]
-    """Where ``size`` leaves from ``first`` on look: ``places`` uint64 [4, n], what ``_window`` takes, and which bits.
+    """The windows of ``size`` leaves from ``first`` on, into ``places`` uint64 [4, n]: arguments of ``_window``, bits.
 
-    A leaf of at most 8 x 8 pixels looks at those, one of at most 8 x 8 tiles at its group's bits. No branches, so that
-    the processor's vectors take eight leaves at a time.
+    The window of a leaf of at most 8 x 8 pixels is of pixels, that of one of at most 8 x 8 tiles is of tiles. There is
+    no branch, so the processor's vectors hold eight leaves at a time.
     """
     for k in range(size):
         at = np.uint64(first + k)
@@ -107,7 +109,7 @@ def _look_up(drawn, first, size, stride, above, places):  # type: ignore[no-unty
         places[3, k] = np.uint64(0) if empty else bits
 
 
-@njit(types.uint64(_FLAT, *[types.uint64] * 4), cache=True, nogil=True, inline="always")
+@kernel(types.uint64(_FLAT, *[types.uint64] * 4), inline="always")
 def _window(tiles, stride, tile, down, along):  # type: ignore[no-untyped-def]
     """The open bits of the 8 x 8 pixels ``down`` / 8 rows and ``along`` columns from the first of ``tile``."""
     kept, back = (_BYTE >> along) * _EVERY_BYTE, np.uint64(8) - along
@@ -117,7 +119,7 @@ def _window(tiles, stride, tile, down, along):  # type: ignore[no-untyped-def]
     return (upper >> down) | ((lower << (np.uint64(56) - down)) << np.uint64(8))
 
 
-@njit(types.void(_FLAT, *[types.uint64] * 5), cache=True, nogil=True)
+@kernel(types.void(_FLAT, *[types.uint64] * 5))
 def _close(tiles, stride, tile, down, along, taken):  # type: ignore[no-untyped-def]
     """Take the bits ``taken``, which are open, out of the tiles below a window."""
     kept, back = (_BYTE >> along) * _EVERY_BYTE, np.uint64(8) - along
@@ -129,22 +131,22 @@ def _close(tiles, stride, tile, down, along, taken):  # type: ignore[no-untyped-
     tiles[tile + _ONE] ^= (lower & ~kept) >> back
 
 
-@njit(types.int64(_FLAT, types.uint64, types.uint64[:, ::1], types.int64, _QUEUE), cache=True, nogil=True)
+@kernel(types.int64(_FLAT, types.uint64, types.uint64[:, ::1], types.int64, _QUEUE))
 def _candidates(tiles, stride, places, leaves, queue):  # type: ignore[no-untyped-def]
-    """Which of the leaves may find an open pixel: their numbers into ``queue``, how many is returned. No branches."""
-    found = np.uint64(0)
+    """Numbers of the leaves that may find an open pixel, into ``queue``; returns how many. Without branches."""
+    queued = np.uint64(0)
     for k in range(leaves):
-        queue[found] = k
+        queue[queued] = k
         open_pixels = _window(tiles, stride, places[0, k], places[1, k], places[2, k]) & places[3, k]
-        found += np.uint64(open_pixels != 0)
-    return np.int64(found)
+        queued += np.uint64(open_pixels != 0)
+    return np.int64(queued)
 
 
-@njit(types.uint64(*[types.int64] * 3), cache=True, nogil=True)
+@kernel(types.uint64(*[types.int64] * 3))
 def _within(dx, dy, square):  # type: ignore[no-untyped-def]
     """Bits of the pixels of a window that lie in a disc: (j + .5 - x)^2 + (i + .5 - y)^2 <= r^2.
 
-    The middle of the first pixel is ``dx``, ``dy`` from the disc's; all lengths in 1/65,536 pixel.
+    ``dx``, ``dy``: from the disc's centre to the first pixel's, in 1/65,536 pixel; ``square``: r^2.
     """
     bits = np.uint64(0)
     for row in range(8):
@@ -153,16 +155,16 @@ def _within(dx, dy, square):  # type: ignore[no-untyped-def]
     return bits
 
 
-@njit(types.void(types.int32[::1], *[types.int64] * 2, types.uint64, types.int32), cache=True, nogil=True)
+@kernel(types.void(types.int32[::1], *[types.int64] * 2, types.uint64, types.int32))
 def _label(labels, first, width, bits, label):  # type: ignore[no-untyped-def]
-    """Give the pixels ``bits`` of the window that begins at ``labels[first]`` to ``label``."""
+    """Write ``label`` to the pixels ``bits`` of the window that begins at ``labels[first]``."""
     for row in range(8):
-        put_where(labels, np.uint64(first + row * width), np.uint8(bits >> np.uint64(8 * row)), label)  # type: ignore[call-arg]
+        store_where(labels, np.uint64(first + row * width), np.uint8(bits >> np.uint64(8 * row)), label)  # type: ignore[call-arg]
 
 
-@njit(types.int64(*[types.int64] * 3, _FLAT, types.int64, _LABELS, types.int32), cache=True, nogil=True)
+@kernel(types.int64(*[types.int64] * 3, _FLAT, types.int64, _LABELS, types.int32))
 def _lay_large(x, y, r, tiles, stride, labels, label):  # type: ignore[no-untyped-def]
-    """Lay a disc of more than 8 x 8 pixels under what is there, tile by tile; returns how many pixels it takes."""
+    """Give the open pixels of a disc of more than 8 x 8 pixels to ``label``, tile by tile; returns how many."""
     height, width = labels.shape[0] - 2 * MARGIN, labels.shape[1]
     top, bottom = max(0, (y - r + 32767) >> 16), min(height - 1, (y + r - 32768) >> 16)
     left, right = max(0, (x - r + 32767) >> 16), min(width - 1, (x + r - 32768) >> 16)
@@ -186,9 +188,9 @@ def _lay_large(x, y, r, tiles, stride, labels, label):  # type: ignore[no-untype
     return taken
 
 
-@njit(types.int64(*[types.int64] * 3, _FLAT, types.int64, _PLACE, _LABELS, types.int32), cache=True, nogil=True)
+@kernel(types.int64(*[types.int64] * 3, _FLAT, types.int64, _PLACE, _LABELS, types.int32))
 def _lay_small(x, y, r, tiles, stride, place, labels, label):  # type: ignore[no-untyped-def]
-    """The same for a disc of at most 8 x 8 pixels, 92 % of the leaves: one window. ``place``: see ``_look_up``."""
+    """As ``_lay_large`` for a disc of at most 8 x 8 pixels: one window. ``place``: see ``_look_up``."""
     width = labels.shape[1]
     top, left = (y - r + 32767) >> 16, (x - r + 32767) >> 16
     inside = _within((left << 16) + 32768 - x, (top << 16) + 32768 - y, r * r)
@@ -201,21 +203,21 @@ def _lay_small(x, y, r, tiles, stride, place, labels, label):  # type: ignore[no
     return _count(bits)
 
 
-@njit(types.void(LEAVES, *[types.int64] * 5), cache=True, nogil=True)
+@kernel(types.void(LEAVES, *[types.int64] * 5))
 def record(leaves, number, x, y, r, rank):  # type: ignore[no-untyped-def]
-    """A visible leaf into its row of the table, in pixels."""
+    """Write a visible leaf into row ``number`` of the table, in pixels."""
     leaves[number].x, leaves[number].y, leaves[number].r = x / FIXED, y / FIXED, r / FIXED
     leaves[number].rank = rank
 
 
-@njit(COUNTS(_DRAWN, _TILES, _LABELS, LEAVES, *[types.int64] * 3), cache=True, nogil=True)
+@kernel(COUNTS(_DRAWN, _TILES, _LABELS, LEAVES, *[types.int64] * 3))
 def lay(drawn, tiles, labels, leaves, remaining, count, rank):  # type: ignore[no-untyped-def]
     """Lay the leaves ``drawn`` (int64 [3, n]) front to back, until no pixel is open.
 
     ``tiles`` holds the open pixels (``open_tiles`` at the start), ``labels`` (of ``open_labels``) receives the number
     of the leaf of each pixel, ``leaves`` (``LEAF`` [n]) the visible ones, in order. ``count`` leaves are visible
-    already, of the ``rank`` drawn before. Returns (pixels still open, visible leaves in all, leaves used). A block of
-    leaves is looked up at a time: pixels are only ever closed, so what finds none finds none later.
+    already, of the ``rank`` drawn before. Returns (pixels still open, visible leaves in all, leaves used). Leaves are
+    looked up in blocks: pixels are only ever closed, so a leaf without an open pixel at its block's start gets none.
     """
     flat, stride, down = tiles.reshape(-1), tiles.shape[1], (labels.shape[0] - 2 * MARGIN + 7) >> 3
     above = (down + 3) * stride

@@ -1,4 +1,4 @@
-"""From a geometry to an image: every leaf one colour, plain or under a texture (the paper's sec. 3.1)."""
+"""From a geometry to an image: each leaf in one colour, plain or mixed with a texture (the paper's sec. 3.1)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def draw_colours(generator: np.random.Generator, photograph: np.ndarray, leaves:
     from pipeline.sources.dead_leaves import paint_kernels
 
     pixels = np.ascontiguousarray(photograph).reshape(-1, 3)
-    found = np.empty((leaves, 3), np.uint8)
-    paint_kernels.pick(pixels, generator.integers(0, len(pixels), size=leaves), found)
-    return found
+    colours = np.empty((leaves, 3), np.uint8)
+    paint_kernels.pick(pixels, generator.integers(0, len(pixels), size=leaves), colours)
+    return colours
 
 
 def plain(geometry: Geometry, colour: np.ndarray, *, supersample: int = 1) -> np.ndarray:
@@ -30,10 +30,10 @@ def plain(geometry: Geometry, colour: np.ndarray, *, supersample: int = 1) -> np
         image = np.empty((*geometry.labels.shape, 3), np.uint8)
         paint_kernels.paint(geometry.labels, colour, image)
         return image
-    nothing = np.zeros((len(colour), 8), np.int64)
+    no_places = np.zeros((len(colour), 8), np.int64)
     image = _canvas(geometry, supersample)
     weighted = colour.astype(np.int32) * np.int32(256)
-    paint_kernels.blend_fine(geometry.labels, supersample, weighted, nothing, np.zeros(1, np.uint8), 0, image)
+    paint_kernels.blend_fine(geometry.labels, supersample, weighted, no_places, np.zeros(1, np.uint8), 0, image)
     return image
 
 

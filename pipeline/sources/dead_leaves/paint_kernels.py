@@ -1,10 +1,11 @@
-"""Compiled kernels that turn a label map into an image: plain colours, or colours under a texture per leaf."""
+"""Compiled kernels that paint a label map: each leaf its colour, or its colour mixed with a texture."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from pipeline.sources.dead_leaves.kernel import kernel
 from pipeline.sources.dead_leaves.occlusion import LEAVES
 from pipeline.sources.dead_leaves.simd import prefetch
 
@@ -17,10 +18,10 @@ _ATLAS = types.uint8[::1]
 _COLOUR = types.uint8[:, ::1]
 
 _THRICE = 0x0001_0001_0001
-"""One in each of three fields of 16 bits: the channels of a pixel, worked on as one number."""
+"""1 in each of three fields of 16 bits: the channels of a pixel are computed in one number."""
 
 
-@njit(types.void(_LABELS, types.uint8[:, ::1], _IMAGE), cache=True, nogil=True)
+@kernel(types.void(_LABELS, types.uint8[:, ::1], _IMAGE))
 def paint(labels, colours, image):  # type: ignore[no-untyped-def]
     """``image[i, j] = colours[labels[i, j]]``."""
     for i in range(labels.shape[0]):
@@ -31,29 +32,29 @@ def paint(labels, colours, image):  # type: ignore[no-untyped-def]
             image[i, j, 2] = colours[leaf, 2]
 
 
-@njit(types.int64(types.int64, types.int64), cache=True, nogil=True)
+@kernel(types.int64(types.int64, types.int64))
 def _mirror(place, size):  # type: ignore[no-untyped-def]
     place %= 2 * size
     return place if place < size else 2 * size - 1 - place
 
 
-@njit(types.int64(types.int64[::1], types.int64, types.int64), cache=True, nogil=True)
+@kernel(types.int64(types.int64[::1], types.int64, types.int64))
 def _mirrored(leaf, i, j):  # type: ignore[no-untyped-def]
     base, height, width, start_y, step_y, start_x, step_x, turned = leaf
     down, along = (j, i) if turned else (i, j)
     return base + _mirror(start_y + step_y * down, height) * width + _mirror(start_x + step_x * along, width)
 
 
-@njit(types.void(_COLOUR, types.int64[::1], _COLOUR), cache=True, nogil=True)
+@kernel(types.void(_COLOUR, types.int64[::1], _COLOUR))
 def pick(pixels, indices, colours):  # type: ignore[no-untyped-def]
-    """``colours[k] = pixels[indices[k]]``, uint8 [n, 3]: half of numpy's time, which moves three bytes by a call."""
+    """``colours[k] = pixels[indices[k]]``, uint8 [n, 3], in half of numpy's time."""
     for k in range(indices.size):
         at = np.uint64(indices[k])
         for channel in range(3):
             colours[k, channel] = pixels[at, channel]
 
 
-@njit(types.void(LEAVES, *[types.int64] * 3, _PLACES), cache=True, nogil=True)
+@kernel(types.void(LEAVES, *[types.int64] * 3, _PLACES))
 def enclose(leaves, height, width, supersample, boxes):  # type: ignore[no-untyped-def]
     """The rows of ``Placement.boxes``: each leaf's box inside the window of ``height`` x ``width`` labels."""
     for k in range(leaves.size):
@@ -65,12 +66,12 @@ def enclose(leaves, height, width, supersample, boxes):  # type: ignore[no-untyp
         boxes[k, 3] = np.int64(right) // supersample - boxes[k, 2] + 1
 
 
-@njit(types.void(_WORDS, _PLACES, _PLACES, _PLACES), cache=True, nogil=True)
+@kernel(types.void(_WORDS, _PLACES, _PLACES, _PLACES))
 def locate(words, boxes, shapes, places):  # type: ignore[no-untyped-def]
-    """Where each leaf's piece of texture lies: rows of ``texture_placement.Placement.places``.
+    """The rows of ``Placement.places``: which piece of which texture each leaf shows.
 
-    ``words`` uint64 [n]: 16 bits for the texture, 3 for the symmetry, 22 for the offset down, 22 along. ``boxes`` int64
-    [n, 4]: first row, rows, first column, columns of the leaf inside the window. ``shapes``: those of the atlas.
+    ``words`` uint64 [n]: 16 bits choose the texture, 3 the symmetry, 22 the offset down, 22 that along. ``boxes``:
+    those of ``Placement``; ``shapes``: those of ``Atlas``.
     """
     for leaf in range(words.size):
         word = words[leaf]
@@ -90,12 +91,12 @@ def locate(words, boxes, shapes, places):  # type: ignore[no-untyped-def]
             places[leaf, 4 + 2 * axis] = -1 if back else 1
 
 
-@njit(types.void(_PLACES, _PLACES, _COLOUR, types.int64, _PLACES), cache=True, nogil=True)
+@kernel(types.void(_PLACES, _PLACES, _COLOUR, types.int64, _PLACES))
 def leaf_rows(places, boxes, colours, weight, rows):  # type: ignore[no-untyped-def]
-    """All that ``blend`` needs of a leaf in half a cache line, int64 [n, 4].
+    """All that ``blend`` needs of a leaf, int64 [n, 4], half a cache line.
 
-    Atlas index of pixel (0, 0), its steps along i and j, and the colour times 256 - ``weight`` and 128 to round, 16
-    bits a channel; all its bits are turned over, so that it is negative, if the leaf is larger than its texture.
+    Columns: atlas index of pixel (0, 0), its step along i, its step along j, and the colour times 256 - ``weight`` plus
+    128 to round, 16 bits a channel. The last is inverted, and so negative, if the leaf is larger than its texture.
     """
     for leaf in range(places.shape[0]):
         base, height, width, start_y, step_y, start_x, step_x, turned = places[leaf]
@@ -109,9 +110,9 @@ def leaf_rows(places, boxes, colours, weight, rows):  # type: ignore[no-untyped-
         rows[leaf, 3] = ~colour if mirrored else colour
 
 
-@njit(types.void(_LABELS, types.int64, _PLACES, _PLACES, _ATLAS, types.int64[::1]), cache=True, nogil=True)
-def _find(labels, i, rows, places, atlas, found):  # type: ignore[no-untyped-def]
-    """Where in the atlas each pixel of row ``i`` is, into ``found``; the memory is asked for it."""
+@kernel(types.void(_LABELS, types.int64, _PLACES, _PLACES, _ATLAS, types.int64[::1]))
+def _locate_row(labels, i, rows, places, atlas, indices):  # type: ignore[no-untyped-def]
+    """Atlas index of each pixel of row ``i``, into ``indices``; the memory behind it is prefetched."""
     for j in range(labels.shape[1]):
         leaf = np.uint64(labels[i, j])
         if rows[leaf, 3] < 0:
@@ -119,23 +120,23 @@ def _find(labels, i, rows, places, atlas, found):  # type: ignore[no-untyped-def
         else:
             at = rows[leaf, 0] + rows[leaf, 1] * i + rows[leaf, 2] * j
         prefetch(atlas, np.uint64(at))  # type: ignore[call-arg]
-        found[j] = at
+        indices[j] = at
 
 
-@njit(types.void(_LABELS, _PLACES, _PLACES, _ATLAS, types.int64, _IMAGE), cache=True, nogil=True)
+@kernel(types.void(_LABELS, _PLACES, _PLACES, _ATLAS, types.int64, _IMAGE))
 def blend(labels, rows, places, atlas, weight, image):  # type: ignore[no-untyped-def]
     """``image[i, j] = (colour * (256 - weight) + texture * weight + 128) >> 8``, all three channels as one number.
 
-    ``rows`` are those of ``leaf_rows``, ``places`` those of ``Placement``, ``atlas`` all textures. Each row is
-    looked for in the atlas one row ahead: nearly every leaf's row is a cache line of its own out of megabytes, and
-    waiting for those was two thirds of the time.
+    ``rows`` are those of ``leaf_rows``, ``places`` those of ``Placement``, ``atlas`` all textures. Atlas indices are
+    computed one row ahead, so that the memory arrives in time: nearly every leaf's row is a cache line of its own out
+    of megabytes, and waiting for them took two thirds of the time.
     """
     height, width = labels.shape
     here, ahead = np.empty(width, np.int64), np.empty(width, np.int64)
-    _find(labels, 0, rows, places, atlas, here)
+    _locate_row(labels, 0, rows, places, atlas, here)
     for i in range(height):
         if i + 1 < height:
-            _find(labels, i + 1, rows, places, atlas, ahead)
+            _locate_row(labels, i + 1, rows, places, atlas, ahead)
         for j in range(width):
             colour = rows[np.uint64(labels[i, j]), 3]
             grey = np.int64(atlas[np.uint64(here[j])]) * weight
@@ -146,15 +147,13 @@ def blend(labels, rows, places, atlas, weight, image):  # type: ignore[no-untype
         here, ahead = ahead, here
 
 
-@njit(
+@kernel(
     types.void(_LABELS, types.int64, _COLOURS, _PLACES, types.uint8[::1], types.int64, _IMAGE),
-    cache=True,
-    nogil=True,
 )
 def blend_fine(labels, factor, weighted, places, atlas, weight, image):  # type: ignore[no-untyped-def]
-    """The same with ``factor`` x ``factor`` labels a pixel, averaged and rounded once.
+    """As ``blend`` with ``factor`` x ``factor`` labels a pixel, averaged and rounded once.
 
-    Each leaf's texture is read at the pixel, not at the finer label: edges are smoothed and textures stay as sharp.
+    Each leaf's texture is read at the pixel, not at the label: edges become smooth and textures stay sharp.
     """
     samples = factor * factor
     for i in range(image.shape[0]):

@@ -1,4 +1,4 @@
-"""What processors do in an instruction or two and numba has no words for: eight lanes at once, and prefetching."""
+"""LLVM intrinsics that numba does not expose: vectors of eight integers, and prefetching."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def put_where(typing_context: Any, labels: Any, first: Any, bits: Any, label: Any) -> Any:
+def store_where(typing_context: Any, labels: Any, first: Any, bits: Any, label: Any) -> Any:
     """``labels[first + k] = label`` for those k in 0..7 whose bit in ``bits`` (uint8) is set; ``labels`` int32 [n].
 
-    Load, select, store of a vector of eight: LLVM makes one masked store of it where there is one. Written as a loop it
-    is eight branches, a third of the time of a geometry. Nothing checks that first + 7 < n.
+    A vector is loaded, selected and stored; LLVM makes one masked store of it where the processor has one. As a loop of
+    eight branches it took a third of the time of a geometry. The caller guarantees first + 7 < n: there is no check.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         lane, eight = ir.IntType(32), ir.VectorType(ir.IntType(32), 8)
-        there = builder.bitcast(builder.gep(array.data, [arguments[1]]), eight.as_pointer())
-        nothing = ir.Constant(eight, ir.Undefined)
-        single = builder.insert_element(nothing, arguments[3], lane(0))
-        every = builder.shuffle_vector(single, nothing, ir.Constant(eight, [lane(0)] * 8))
-        chosen = builder.bitcast(arguments[2], ir.VectorType(ir.IntType(1), 8))
-        before = builder.load(there, typ=eight)
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), eight.as_pointer())
+        undefined = ir.Constant(eight, ir.Undefined)
+        single = builder.insert_element(undefined, arguments[3], lane(0))
+        broadcast = builder.shuffle_vector(single, undefined, ir.Constant(eight, [lane(0)] * 8))
+        mask = builder.bitcast(arguments[2], ir.VectorType(ir.IntType(1), 8))
+        before = builder.load(address, typ=eight)
         before.align = 4
-        builder.store(builder.select(chosen, every, before), there, align=4)
+        builder.store(builder.select(mask, broadcast, before), address, align=4)
         return context.get_dummy_value()
 
     return types.void(labels, types.uint64, types.uint8, types.int32), generate
@@ -36,14 +36,16 @@ def put_where(typing_context: Any, labels: Any, first: Any, bits: Any, label: An
 
 @intrinsic
 def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of ``array[index]`` and go on: it is there when it is read, some hundred steps later."""
+    """Fetch the cache line of ``array[index]`` in the background, for a read some hundred steps later."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.gep(context.make_array(signature.args[0])(context, builder, arguments[0]).data, [arguments[1]])
+        address = builder.gep(
+            context.make_array(signature.args[0])(context, builder, arguments[0]).data, [arguments[1]]
+        )
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
-        builder.call(function, [builder.bitcast(place, byte), word(0), word(3), word(1)])
+        builder.call(function, [builder.bitcast(address, byte), word(0), word(3), word(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), generate
@@ -51,16 +53,16 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def row_within(typing_context: Any, dx: Any, rest: Any) -> Any:
-    """Uint8, bit k set where (``dx`` + 65,536 k)^2 <= ``rest``: which of eight neighbours a row of a disc covers.
+    """Uint8, bit k set where (``dx`` + 65,536 k)^2 <= ``rest``: which of eight neighbouring pixels a disc's row covers.
 
-    The squares are the same in each row of a window, so that a row is one comparison.
+    The squares are the same in each row of a window, so a row costs one comparison.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lane, eight = ir.IntType(64), ir.VectorType(ir.IntType(64), 8)
-        nothing, zeros = ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 8), None)
+        undefined, zeros = ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 8), None)
         first, limit = (
-            builder.shuffle_vector(builder.insert_element(nothing, value, ir.IntType(32)(0)), nothing, zeros)
+            builder.shuffle_vector(builder.insert_element(undefined, value, ir.IntType(32)(0)), undefined, zeros)
             for value in arguments
         )
         along = builder.add(first, ir.Constant(eight, [lane(k << 16) for k in range(8)]))
