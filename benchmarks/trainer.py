@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
@@ -157,16 +158,29 @@ class Stand:
         return decode(self._files[index % 8])
 
 
-def trained(data: Stand, params: TrainParams, skip: int, **where: object) -> tuple[float, float]:
+def trained(
+    data: Stand, params: TrainParams, skip: int, kind: str = "cpu", threads: int | None = None, **options: object
+) -> tuple[float, float]:
     """crops/s and the share of waiting of a run, without its first ``skip`` steps."""
     import pyarrow.parquet as pq
 
-    from pipeline.training.job import Job
-    from pipeline.training.trainer import train
+    from pipeline.devices import Device, resolve_precision
+    from pipeline.training.loop import Run, train
+    from pipeline.training.methods.contrastive import Contrastive
 
+    device = Device(kind)
+    precision = resolve_precision(params.precision, device)
     with tempfile.TemporaryDirectory() as folder:
-        places = {"out": Path(folder), "checkpoints": Path(folder) / "checkpoints"}
-        train(Job(data=data, rows=np.arange(len(data)), params=params, seed=0, name="benchmark", **places, **where))
+        out = Path(folder)
+        run = Run(
+            name="benchmark",
+            out=out,
+            checkpoints=out / "checkpoints",
+            device=device,
+            precision=precision,
+            threads=threads,
+        )
+        train(run, partial(Contrastive, images=data, params=params, seed=0, **options))
         table = pq.read_table(Path(folder) / "history.parquet").slice(skip)
     speed, share = (table[name].to_numpy() for name in ("crops_per_s", "waiting"))
     return statistics.harmonic_mean(speed.tolist()), float(np.average(share, weights=1 / speed))  # of the seconds
@@ -261,7 +275,7 @@ def on_gpu() -> dict[str, float | str]:
     figures: dict[str, float | str] = {"gpu": torch.cuda.get_device_name(), "bare_crops_per_s": ways["channels_last"]}
     for cache in ("device", "host"):
         readers = os.cpu_count() or 1
-        speed, share = trained(Stand(512), params, 10, device="cuda", cache=cache, readers=readers)
+        speed, share = trained(Stand(512), params, 10, kind="cuda", cache=cache, readers=readers)
         figures |= {f"crops_per_s_{cache}": speed, f"ratio_{cache}": speed / ways["channels_last"]}
         figures[f"data_wait_share_{cache}"] = share
     return figures
@@ -271,8 +285,8 @@ def bare(params: TrainParams, channels: bool = True, compiled: bool = False, ste
     """crops/s of forward, backward and update on one batch of noise that lies on the device."""
     import torch
 
+    from pipeline.training.optimisers import sgd
     from pipeline.training.projector import build
-    from pipeline.training.schedule import sgd
 
     torch.backends.cudnn.benchmark = True
     order = torch.channels_last if channels else torch.contiguous_format

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from time import process_time
 
@@ -19,12 +20,12 @@ from pipeline.evaluation import Protocol, evaluate
 from pipeline.features import extract_features, read_features
 from pipeline.params import TrainParams
 from pipeline.seeding import generator
-from pipeline.training.batches import Batches
+from pipeline.shards.loader import Prefetch
 from pipeline.training.calibrate import calibrate, random_trunk
-from pipeline.training.classes import class_labels
-from pipeline.training.job import Job
+from pipeline.training.labels import class_labels
+from pipeline.training.loop import Loop, Run, train
+from pipeline.training.methods.contrastive import Contrastive, batch_order
 from pipeline.training.probe import probe
-from pipeline.training.trainer import _Run, train
 
 COSTLY = {"batch", "width", "crop"}  # the rest moves a step by less than its noise
 WARM, TIMED, ROUNDS = 3, 10, 2  # steps not looked at, steps timed, turns
@@ -49,43 +50,41 @@ def steps_of(change: Change, data: Chosen, old: Chosen) -> int:
 def _costs(change: Change, data: Chosen) -> list[float]:
     """CPU seconds of each of a few steps, the making of its batch included."""
     with tempfile.TemporaryDirectory() as folder:
-        timed = _Run(_job(change, data, steps=TIMED + WARM, seed=0, out=Path(folder)))
+        loop = Loop(*_run(change, data, steps=TIMED + WARM, seed=0, out=Path(folder)))
         marks = []
-        with timed.feed() as feed:
-            for batch in feed:
-                timed.step(batch, feed)
+        loop.method.prepare(1)
+        with loop.history, Prefetch(loop.method.batches(0, TIMED + WARM, 0, 1)) as batches:
+            for batch in batches:
+                loop.step(batch)
                 marks.append(process_time())
-        timed.progress.close()
     return np.diff(marks)[WARM - 1 :].tolist()
 
 
 def in_epoch(change: Change, data: Chosen) -> int:
     """Steps in an epoch."""
     params = TrainParams(**{**OLD, **change.train})
-    labels = class_labels(data.labels, params.merge_identical_classes)
-    return Batches(labels, params.batch, 0, params.images_per_class if params.class_balanced else 0).in_epoch
+    return batch_order(class_labels(data.labels, params.merge_identical_classes), params, 0).in_epoch
 
 
-def _job(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) -> Job:
-    return Job(
-        data=data,
-        rows=np.arange(len(data)),
-        params=change.params(steps=steps, in_epoch=in_epoch(change, data)),
-        seed=seed,
+def _run(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) -> tuple[Run, partial[Contrastive]]:
+    params = change.params(steps=steps, in_epoch=in_epoch(change, data))
+    run = Run(
         name="ablation",
         out=out,
         checkpoints=out / "checkpoints",
+        precision=resolve_precision(params.precision, Device("cpu")),
         threads=1,
-        cache="none",  # the data keeps its images itself
+        ema=params.ema,
         checkpoint_every=10**9,
     )
+    return run, partial(Contrastive, images=data, params=params, seed=seed, cache="none")  # the data keeps its images
 
 
 def run(folder: Path, change: Change, data: Chosen, old: Chosen, seed: int, steps: int | None) -> int:
     """Train into ``folder``, write training.json last; returns the steps (``steps``, or measured where None)."""
     steps = steps or steps_of(change, data, old)
     start = process_time()
-    train(_job(change, data, steps=steps, seed=seed, out=folder))
+    train(*_run(change, data, steps=steps, seed=seed, out=folder))
     seconds = process_time() - start
     loss = artifacts.read_table(folder / "history.parquet")["loss"].to_numpy()
     batch = {**OLD, **change.train}["batch"]

@@ -2,13 +2,13 @@
 same.
 
 The ranges are those of the usual 8-bit forms divided by 255. LAB has its +128 offset: the official code reads Pillow's
-LAB bytes without it, which turns neutral grey into full-range salt and pepper in a and b (:func:`lab_bytes`).
+LAB bytes without it, which turns neutral grey into full-range salt and pepper in a and b.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -39,15 +39,6 @@ def lab(images: Tensor) -> Tensor:
     """
     lightness, a, b = _lab(images)
     return torch.stack((lightness / 100, (a + 128) / 255, (b + 128) / 255), 1).clamp(0, 1)
-
-
-def lab_bytes(images: Tensor) -> Tensor:
-    """CIE Lab as the official code sees it: L, a and b in whole bytes, a and b in two's complement, all divided by 255.
-    Neutral grey has a = b = 0, and one step towards green or blue 1.
-    """
-    lightness, a, b = _lab(images)
-    levels = torch.stack((lightness * 2.55, a, b), 1).round()
-    return torch.remainder(levels, 256) / 255
 
 
 def _lab(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,16 +85,13 @@ SPACES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-OFFICIAL = {**SPACES, "lab": lab_bytes}
-
-
-def convert(images: Tensor, spaces: Tensor, definitions: Mapping[str, Callable[[Tensor], Tensor]] = SPACES) -> Tensor:
-    """Each image of a batch in its own space: ``spaces`` int64 [n], on the host, indexes ``definitions`` in order.
+def convert(images: Tensor, spaces: Tensor) -> Tensor:
+    """Each image of a batch in its own space: ``spaces`` int64 [n], on the host, indexes :data:`SPACES` in order.
 
     (On a GPU each look for a space's rows would make the host wait for all that is queued there.)
     """
     converted = torch.empty_like(images)
-    for index, space in enumerate(definitions.values()):
+    for index, space in enumerate(SPACES.values()):
         rows = torch.nonzero(spaces == index).squeeze(1).to(images.device, non_blocking=True)
         if len(rows):
             converted[rows] = space(images[rows])

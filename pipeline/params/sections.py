@@ -111,7 +111,6 @@ class TrainParams(Section):
         "none", description="how much of a batch are authentic images, each a class of its own (paper 2, eq. 4)"
     )
     authentic_set: Name | None = Field(None, description="the set whose sources are the authentic images")
-    compat: Literal["fixed", "official"] = Field("fixed", description="official: with the published code's quirks")
     probe_every: int = Field(4, ge=0, description="epochs between looks at the type accuracy; 0: never")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
 

@@ -17,7 +17,12 @@ Last = Literal["drop", "repeat", "short"]
 
 
 class EpochError(Refusal, ValueError):
-    """An order that can't be; the message names the argument."""
+    """An order that is impossible; the message begins with the argument's name."""
+
+
+def part(count: int, rank: int, ranks: int) -> slice:
+    """Which of a step's ``count`` samples are rank ``rank``'s; parts differ by at most one."""
+    return slice(count * rank // ranks, count * (rank + 1) // ranks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +38,11 @@ class Epochs:
     is the same for all ranks under each.
 
     ``per_class`` > 0 balances the classes of ``labels`` (int [count], 0 or above): the order consists of groups of
-    ``per_class`` different samples of one class, and a class with n groups has one in each n-th of the epoch. Equal
-    classes thus come once each before any comes again. Up to ``per_class - 1`` samples of a class wait for another
-    epoch.
+    ``per_class`` different samples of one class. Up to ``per_class - 1`` samples of a class wait for another epoch.
+    With ``spread`` a class with n groups has one in each n-th of the epoch, so that equal classes come once each before
+    any comes again; without it the groups are in random order.
+
+    ``stage`` names the random stream, for orders that must differ under one seed.
     """
 
     count: int
@@ -44,6 +51,8 @@ class Epochs:
     per_class: int = 0
     labels: NDArray[np.integer] | None = None
     last: Last = "drop"
+    spread: bool = True
+    stage: str = "epoch"
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.per_class < 0:
@@ -72,9 +81,9 @@ class Epochs:
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The samples of one epoch in order, int64 [samples]: what ``last`` is applied to."""
-        chance = generator(self.seed, "epoch", epoch)
-        order = chance.permutation(self.count)
-        return self._balanced(order, chance) if self.per_class and self.labels is not None else order
+        random = generator(self.seed, self.stage, epoch)
+        order = random.permutation(self.count)
+        return self._balanced(order, random) if self.per_class and self.labels is not None else order
 
     def steps(self, first: int, last: int, rank: int = 0, ranks: int = 1) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(step, samples of this rank's part, int64) for the steps ``first`` .. ``last - 1``."""
@@ -95,10 +104,10 @@ class Epochs:
                 if self.last == "repeat":
                     order = np.resize(order, self.in_epoch * self.batch)
             batch = order[place * self.batch : (place + 1) * self.batch]
-            yield step, batch[len(batch) * rank // ranks : len(batch) * (rank + 1) // ranks]
+            yield step, batch[part(len(batch), rank, ranks)]
 
-    def _balanced(self, order: NDArray[np.int64], chance: np.random.Generator) -> NDArray[np.int64]:
-        """Groups of ``per_class``; group i of a class's n lies at a random place in the i-th n-th of the epoch."""
+    def _balanced(self, order: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+        """Groups of ``per_class``, in random order, or group i of a class's n at a random place in the i-th n-th."""
         assert self.labels is not None
         groups, places = [], []
         shuffled = np.asarray(self.labels)[order]
@@ -108,5 +117,9 @@ class Epochs:
         for members in by_class:
             number = len(members) // self.per_class
             groups.append(members[: number * self.per_class].reshape(number, self.per_class))
-            places.append((np.arange(number) + chance.random(number)) / max(number, 1))
-        return np.concatenate(groups)[np.argsort(np.concatenate(places), kind="stable")].reshape(-1)
+            if self.spread:
+                places.append((np.arange(number) + random.random(number)) / max(number, 1))
+        stacked = np.concatenate(groups)
+        if self.spread:
+            return stacked[np.argsort(np.concatenate(places), kind="stable")].reshape(-1)
+        return stacked[random.permutation(len(stacked))].reshape(-1)

@@ -19,13 +19,6 @@ class RankRefused(Refusal, RuntimeError):
     """What a rank of ours refused, in its words."""
 
 
-def world() -> tuple[int, int]:
-    """(rank, ranks) of this process: (0, 1) unless torch.distributed runs."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
 @contextlib.contextmanager
 def joined(device: str, local_rank: int | None) -> Iterator[int]:
     """Be one rank of the group that a launcher such as torchrun has started, and yield its number; 0 and no group where

@@ -1,39 +1,40 @@
-"""The supervised contrastive loss of paper 1, eq. (2), in its class-sum form: exact, in row chunks, with its own
+"""The supervised contrastive loss of paper 1, eq. (2), in its class-sum form: exact, in chunks of rows, with its own
 gradient.
 
-With unit rows z, S_c the sum of the rows of class c and P(i) the other rows of i's class,
+For unit rows z_1 .. z_N with classes y, and P(i) the other rows of i's class, eq. (2) is
 
-    L_i = logsumexp over m != i of (z_i . z_m / tau)  -  z_i . (S_{y_i} - z_i) / (tau |P(i)|),
+    L_i = - 1/|P(i)|  sum over j in P(i) of  log( exp(z_i . z_j / tau) / sum over m != i of exp(z_i . z_m / tau) ).
 
-because the denominator of eq. (2) does not depend on the positive. So no N x N mask exists, and the similarity is seen
-in chunks of rows: at N = 4,096 a chunk of 512 takes 8 MiB where the whole takes 64. The loss is the mean over the
-anchors that have a positive; the others are dropped from the mean (they stay in the denominators) and counted.
+The denominator does not depend on j, so with S_c the sum of the rows of class c
 
-Classes may also be positives of one another in part: with an affinity a_{cd} (a_{cc} = 1), S_c becomes the sum of
-a_{cd} S_d over d, and |P(i)| the sum of a_{y_i d} n_d, less the anchor itself. The form stays the same.
+    L_i = log sum over m != i of exp(z_i . z_m / tau)  -  z_i . (S_{y_i} - z_i) / (tau |P(i)|).
+
+No N x N mask of positives exists, and the similarities are seen in chunks of rows: at N = 4,096 a chunk of 512 takes
+8 MiB where all take 64. The loss is the mean of L_i over the anchors with a positive; the others stay in the
+denominators, and are counted.
+
+Classes may be positives of one another in part: with weights a_{cd} (a_{cc} = 1), S_c becomes the sum over d of
+a_{cd} S_d, and |P(i)| the sum over d of a_{y_i d} n_d, less the anchor itself. The form stays the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.training.collectives import gather, gather_rows, world
+
 CHUNK = 512  # rows; 256 to 1,024 take the same time at N = 4,096
 
 
-@dataclass(frozen=True)
-class Loss:
-    """``value`` has the gradient; ``mean`` is the mean over the anchors of all ranks; ``dropped`` counts those
-    without a positive.
-    """
+class Loss(NamedTuple):
+    """``value``, a scalar with its gradient; ``dropped`` int64, the anchors without a positive, of all ranks."""
 
     value: Tensor
-    mean: Tensor
     dropped: Tensor
 
 
@@ -43,32 +44,31 @@ def contrastive_loss(
     *,
     temperature: float,
     classes: int,
-    affinity: Tensor | None = None,
+    positive_weights: Tensor | None = None,
     chunk: int = CHUNK,
 ) -> Loss:
     """The loss of a batch: ``embeddings`` [n, K] of any length, ``labels`` int64 [n] in 0..classes-1.
 
-    ``affinity`` [classes, classes], symmetric, in [0, 1] with ones on its diagonal, says how much of a positive the
-    rows of one class are to the anchors of another; None: the classes are apart (the papers').
+    ``positive_weights`` [classes, classes], symmetric, in [0, 1] with ones on its diagonal, says how much of a positive
+    the rows of one class are to the anchors of another; None: the classes are apart (the papers').
 
     The similarity is computed in float32 (float64 stays) whatever the autocast: bf16 would be off by 0.023 at tau 0.1.
-    With torch.distributed running, rows are one rank's and the denominators and positives are of all ranks; ``value``
-    is scaled so that the mean of the ranks' gradients (what DistributedDataParallel makes) is the gradient of one
-    process.
+    Over ranks, ``embeddings`` are one rank's rows, and denominators and positives are of all ranks. The mean of the
+    ranks' values is the loss of one process, and the mean of their gradients is its gradient.
     """
     dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
+    rank, ranks = world()
     with torch.autocast(embeddings.device.type, enabled=False):
         rows = F.normalize(embeddings.to(dtype), dim=1)
-        everyone, all_labels, first, world = _gathered(rows, labels)
+        all_rows, all_labels = gather_rows(rows), gather(labels)
         counts = _counts(all_labels, classes)
-        affinity = None if affinity is None else affinity.to(rows)
-        positives = (counts.to(dtype) if affinity is None else affinity @ counts.to(dtype)) - 1
-        kept = (counts * (positives > 0)).sum()
+        weights = None if positive_weights is None else positive_weights.to(rows)
+        positives = (counts.to(dtype) if weights is None else weights @ counts.to(dtype)) - 1  # |P(i)| of each class
+        anchors = (counts * (positives > 0)).sum()
         total = _ClassSum.apply(  # type: ignore[no-untyped-call]
-            rows, everyone, labels, all_labels, positives, affinity, first, temperature, chunk
+            rows, all_rows, labels, all_labels, positives, weights, rank * len(rows), temperature, chunk
         )
-        value = total * world / kept.clamp_min(1)
-    return Loss(value, _mean_over_ranks(value.detach(), world), len(all_labels) - kept)
+        return Loss(total * ranks / anchors.clamp_min(1), len(all_labels) - anchors)
 
 
 def _counts(labels: Tensor, classes: int) -> Tensor:
@@ -77,8 +77,8 @@ def _counts(labels: Tensor, classes: int) -> Tensor:
 
 
 class _ClassSum(torch.autograd.Function):
-    """Sum of L_i over ``rows``, which are ``everyone[first : first + len(rows)]``; gradients by both, as if they were
-    apart.
+    """The sum of L_i over ``rows``, which are ``all_rows[first : first + len(rows)]``; gradients by both, as if they
+    were different tensors.
 
     The gradient is made in the forward pass, chunk by chunk, while the similarities are at hand: three matrix products
     in all where a recomputing backward needs four.
@@ -88,114 +88,64 @@ class _ClassSum(torch.autograd.Function):
     def forward(
         ctx: Any,
         rows: Tensor,
-        everyone: Tensor,
+        all_rows: Tensor,
         labels: Tensor,
         all_labels: Tensor,
         positives: Tensor,
-        affinity: Tensor | None,
+        weights: Tensor | None,
         first: int,
         temperature: float,
         chunk: int,
     ) -> Tensor:
         """The sum, a scalar; see the class."""
-        weights = positives[labels]
-        valid = (weights > 0).to(rows.dtype)
-        share = valid / torch.where(weights > 0, weights, 1)  # 1 / |P(i)|, 0 where there is none
-        sums = _sums_by_class(everyone, all_labels, len(positives), affinity)
-        own = everyone[first : first + len(rows)]
-        attraction = (sums[labels] - own) * share[:, None]
-        spread, by_rows, by_everyone = _log_denominators(rows, everyone, valid, first, temperature, chunk)
+        of_rows = positives[labels]
+        valid = (of_rows > 0).to(rows.dtype)
+        share = valid / torch.where(of_rows > 0, of_rows, 1)  # 1 / |P(i)|, 0 where there is none
+        sums = _class_sums(all_rows, all_labels, len(positives), weights)
+        own = all_rows[first : first + len(rows)]
+        attraction = (sums[labels] - own) * share[:, None]  # (S_{y_i} - z_i) / |P(i)|
+        spread, by_rows, by_all = _log_denominators(rows, all_rows, valid, first, temperature, chunk)
         total = spread - (rows * attraction).sum() / temperature
         pulled = rows * share[:, None]
-        by_everyone -= _sums_by_class(pulled, labels, len(positives), affinity)[all_labels]
-        by_everyone[first : first + len(rows)] += pulled
+        by_all -= _class_sums(pulled, labels, len(positives), weights)[all_labels]
+        by_all[first : first + len(rows)] += pulled
         by_rows -= attraction
-        ctx.save_for_backward(by_rows.div_(temperature), by_everyone.div_(temperature))
+        ctx.save_for_backward(by_rows.div_(temperature), by_all.div_(temperature))
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The saved gradients times the incoming scalar."""
-        by_rows, by_everyone = ctx.saved_tensors
-        return gradients[0] * by_rows, gradients[0] * by_everyone, None, None, None, None, None, None, None
+        by_rows, by_all = ctx.saved_tensors
+        return gradients[0] * by_rows, gradients[0] * by_all, None, None, None, None, None, None, None
 
 
 def _log_denominators(
-    rows: Tensor, everyone: Tensor, valid: Tensor, first: int, temperature: float, chunk: int
+    rows: Tensor, all_rows: Tensor, valid: Tensor, first: int, temperature: float, chunk: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum over valid rows of logsumexp_{m != i}(z_i . z_m / tau), and tau times its gradients by ``rows`` and
-    ``everyone``.
+    """The sum over valid rows of log sum_{m != i} exp(z_i . z_m / tau), and tau times its gradients by ``rows`` and by
+    ``all_rows``.
     """
     total = rows.new_zeros(())
-    by_rows, by_everyone = torch.empty_like(rows), torch.zeros_like(everyone)
+    by_rows, by_all = torch.empty_like(rows), torch.zeros_like(all_rows)
     scaled = rows / temperature
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
-        weights = scaled[part] @ everyone.T
-        places = torch.arange(len(weights), device=rows.device)
-        weights[places, places + first + start] = -torch.inf
-        highest = weights.amax(1, keepdim=True)
-        weights.sub_(highest).exp_()
-        mass = weights.sum(1, keepdim=True)
+        similarity = scaled[part] @ all_rows.T
+        numbers = torch.arange(len(similarity), device=rows.device)
+        similarity[numbers, numbers + first + start] = -torch.inf  # m != i
+        highest = similarity.amax(1, keepdim=True)
+        exponentials = similarity.sub_(highest).exp_()
+        mass = exponentials.sum(1, keepdim=True)
         total += ((highest + mass.log()).squeeze(1) * valid[part]).sum()
-        scale = valid[part, None] / mass  # turns the weights into the softmax without touching all of them
-        torch.mul(weights @ everyone, scale, out=by_rows[part])
-        by_everyone.addmm_(weights.T, rows[part] * scale)
-    return total, by_rows, by_everyone
+        scale = valid[part, None] / mass  # makes a softmax of the exponentials without touching all of them
+        torch.mul(exponentials @ all_rows, scale, out=by_rows[part])
+        by_all.addmm_(exponentials.T, rows[part] * scale)
+    return total, by_rows, by_all
 
 
-def _sums_by_class(rows: Tensor, labels: Tensor, classes: int, affinity: Tensor | None) -> Tensor:
-    """[classes, K]: a product with the one-hot labels, which on CUDA is deterministic where index_add is not."""
+def _class_sums(rows: Tensor, labels: Tensor, classes: int, weights: Tensor | None) -> Tensor:
+    """S, [classes, K]: a product with the one-hot labels, which on CUDA is deterministic where index_add is not."""
     sums = F.one_hot(labels, classes).to(rows.dtype).T @ rows
-    return sums if affinity is None else affinity @ sums
-
-
-class _Gather(torch.autograd.Function):
-    """The rows of all ranks, one rank after the other; its gradient is the sum of all ranks' gradients by our rows.
-
-    (Taking our rank's gradient alone, as the official code does, scales the loss's gradient by 1 / ranks.)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        """[n, K] on each rank -> [ranks n, K] on all."""
-        return torch.cat(_all_gather(rows))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """[ranks n, K] on each rank -> [n, K]."""
-        import torch.distributed as dist
-
-        summed = gradients[0].contiguous()
-        dist.all_reduce(summed)
-        return summed.chunk(dist.get_world_size())[dist.get_rank()]
-
-
-def _all_gather(tensor: Tensor) -> list[Tensor]:
-    import torch.distributed as dist
-
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, tensor.contiguous())
-    return parts
-
-
-def _gathered(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int, int]:
-    """Rows and labels of all ranks (equally many on each), the place of our first row, and the number of ranks."""
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return rows, labels, 0, 1
-    everyone: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
-    return everyone, torch.cat(_all_gather(labels)), dist.get_rank() * len(rows), dist.get_world_size()
-
-
-def _mean_over_ranks(value: Tensor, world: int) -> Tensor:
-    if world > 1:
-        import torch.distributed as dist
-
-        value = value.clone()
-        dist.all_reduce(value)
-        value = value / world
-    return value
+    return sums if weights is None else weights @ sums

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from pipeline.encoder import Extractor
 from pipeline.engine import progress
+from pipeline.labels import CLASSES, LEVELS
 from pipeline.params import ParamsError
-from pipeline.training.batches import Data
-from pipeline.training.classes import CLASSES, LEVELS
+from pipeline.shards.decoded import LabelledImages
 
 RIDGE = 10.0  # on standardised features: the order of 1 % of the rows in a fold of the small profile
 
@@ -28,11 +28,16 @@ class HeldOut:
     [n] are those of the rows.
     """
 
-    data: Data
+    data: LabelledImages
     rows: NDArray[np.int64]
     sources: NDArray[np.int32]
     folds: int = 4
     ridge: float = RIDGE
+
+    def first(self, count: int) -> HeldOut:
+        """The same on the first ``count`` sources alone."""
+        chosen = np.isin(self.sources, np.unique(self.sources)[:count])
+        return HeldOut(self.data, self.rows[chosen], self.sources[chosen], min(self.folds, count), self.ridge)
 
     def __call__(self, extractor: Extractor, describe: str = "probe") -> dict[str, float]:
         """Extract the features, as many images at a time as a source has, and :func:`probe` them."""

@@ -1,4 +1,4 @@
-"""What is trained: the trunk, 2x2 patch pooling, and the projector that is thrown away afterwards."""
+"""The network of contrastive training: the trunk, 2x2 patch pooling, and the projector, which is thrown away after."""
 
 from __future__ import annotations
 
@@ -26,38 +26,32 @@ class Projector(nn.Sequential):
         super().__init__(*modules, nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs))
 
 
-class Model(nn.Module):
-    """Trunk and projector. ``passes`` 2: each half of a batch has batch statistics of its own, as the official code's
-    views have.
-    """
+class ContrastiveNetwork(nn.Module):
+    """Trunk and projector."""
 
-    def __init__(self, trunk: ResNet, projector: Projector, passes: int = 1) -> None:
+    def __init__(self, trunk: ResNet, projector: Projector) -> None:
         super().__init__()
-        self.trunk, self.projector, self._passes = trunk, projector, passes
+        self.trunk, self.projector = trunk, projector
 
     def forward(self, crops: Tensor) -> Tensor:
         """float [n, 3, M, M] -> embeddings [4 n, K], the four patches of a crop one after the other.
 
         Patches are places of the trunk's last map, averaged to 2 x 2 (not squares of pixels), L2-normalised.
         """
-        parts = [self._embeddings(part) for part in crops.chunk(self._passes)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _embeddings(self, crops: Tensor) -> Tensor:
         patches = F.adaptive_avg_pool2d(self.trunk(crops), 2)
         rows = patches.permute(0, 2, 3, 1).reshape(-1, patches.shape[1])
         embeddings: Tensor = self.projector(F.normalize(rows.float(), dim=1))
         return embeddings
 
 
-def build(params: TrainParams, chance: torch.Generator | None) -> Model:
-    """A model whose weights are drawn from ``chance`` (a CPU generator), the trunk's first."""
+def build(params: TrainParams, random: torch.Generator | None) -> ContrastiveNetwork:
+    """The network whose weights are drawn from ``random`` (a CPU generator), the trunk's first."""
     trunk = ResNet(params.depth, params.width)
-    initialise(trunk, chance)
+    initialise(trunk, random)
     projector = Projector(trunk.dim, params.projector_layers, params.projector_width, params.projection)
     for module in projector:
         if isinstance(module, nn.Linear):
             bound = module.in_features**-0.5  # torch's own default for a linear layer
             with torch.no_grad():
-                module.weight.uniform_(-bound, bound, generator=chance)
-    return Model(trunk, projector, passes=2 if params.compat == "official" else 1)
+                module.weight.uniform_(-bound, bound, generator=random)
+    return ContrastiveNetwork(trunk, projector)

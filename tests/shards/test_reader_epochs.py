@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts import ArtifactError
 from pipeline.shards.epochs import EpochError, Epochs
-from pipeline.shards.loader import BatchReader, Crop, Steps, loader
+from pipeline.shards.loader import BatchReader, Crop, loader
 from pipeline.shards.reader import ShardSet
 
 RANKS = (1, 2, 4)
@@ -183,7 +183,7 @@ def test_a_reader_stopped_anywhere_goes_on_at_the_exact_sample(ranks: int, shard
     epochs = Epochs(len(shards), ranks, 5, last="short")
     end, data = 2 * epochs.in_epoch, BatchReader(shards, 5, Crop(8))
     for rank in range(ranks):
-        never = keys(data[step] for step in Steps(epochs, 0, end, rank, ranks))
+        never = keys(data[step] for step in epochs.steps(0, end, rank, ranks))
         if ranks == 1:
             assert Counter(never) == Counter(2 * shards.keys)
         for stop in np.random.default_rng(rank).integers(0, end + 1, 20).tolist():
@@ -195,7 +195,7 @@ def test_a_reader_stopped_anywhere_goes_on_at_the_exact_sample(ranks: int, shard
             assert after == never[done:]
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("ranks", RANKS)
 def test_a_stopped_loader_goes_on_at_the_exact_batch(ranks: int, workers: int, shards: ShardSet) -> None:
     """20 random points, the ranks in turn: the loader is left in the middle and another started from its state."""
@@ -213,10 +213,10 @@ def test_a_stopped_loader_goes_on_at_the_exact_batch(ranks: int, workers: int, s
                     break
             resumed = loader(shards, epochs, first=before[-1]["step"] + 1, workers=workers, **options)
             after = list(resumed)
-            assert len(resumed) == len(after) == end - stop
+            assert len(after) == end - stop
             assert keys(before + after) == keys(never)
             for one, other in zip(before + after, never, strict=True):
-                assert one["step"] == other["step"] and one["image"].equal(other["image"])
+                assert one["step"] == other["step"] and np.array_equal(one["image"], other["image"])
 
 
 @pytest.mark.parametrize("ranks", RANKS)
@@ -227,11 +227,9 @@ def test_the_loaders_of_all_ranks_give_an_epoch_once(ranks: int, shards: ShardSe
 
 
 def test_a_batch_is_what_the_shards_hold(shards: ShardSet) -> None:
-    import torch
-
     tall = np.flatnonzero(shards.shapes[:, 0] == 18)
-    first = next(iter(loader(shards, Epochs(len(shards), 1, 3))))
-    assert first["image"].dtype == torch.uint8 and first["label"].dtype == first["index"].dtype == torch.int64
+    first = next(loader(shards, Epochs(len(shards), 1, 3)))
+    assert first["image"].dtype == np.uint8 and first["label"].dtype == first["index"].dtype == np.int64
     for _, samples in Epochs(len(shards), 16, 3).steps(0, 3):
         with pytest.raises(ArtifactError, match="images of several sizes in a batch: give a transform"):
             BatchReader(shards, 0)[0, samples]
@@ -267,6 +265,18 @@ def test_a_loader_refuses_what_does_not_fit_at_once(shards: ShardSet) -> None:
         loader(shards, Epochs(629, 4, 0))
     with pytest.raises(EpochError, match="batch: 4 is not a multiple of 3 ranks"):
         loader(shards, Epochs(630, 4, 0), ranks=3)
+
+
+def test_torchs_loader_reads_the_same_in_worker_processes(shards: ShardSet) -> None:
+    from torch.utils.data import DataLoader
+
+    epochs = Epochs(len(shards), 16, 3)
+    ours = loader(shards, epochs, transform=Crop(8), last=4)
+    theirs = DataLoader(
+        BatchReader(shards, epochs.seed, Crop(8)), sampler=list(epochs.steps(0, 4)), batch_size=None, num_workers=1
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["key"] == other["key"] and np.array_equal(one["image"], other["image"])
 
 
 def test_damage_in_a_worker_is_an_error_of_the_loader(copy: Path) -> None:

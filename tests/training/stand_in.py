@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.devices import Device
 from pipeline.params import TrainParams
-from pipeline.training.job import Job
+from pipeline.shards.decoded import LabelledImages
+from pipeline.training.loop import Loop, Run
+from pipeline.training.methods.contrastive import Contrastive
 
 TINY = TrainParams(
     depth=18,
@@ -30,6 +36,7 @@ class StandIn:
     def __init__(self, sources: int = 4, classes: int = 8, kill_after: int | None = None) -> None:
         self.sources = np.repeat(np.arange(sources, dtype=np.int32), classes)
         self.labels = np.tile(np.arange(classes, dtype=np.int16), sources)
+        self.shapes = np.tile(np.array([[48, 56]], np.int32), (len(self.labels), 1))
         self.keys = [f"{s:06d}-{c:03d}" for s, c in zip(self.sources, self.labels, strict=True)]
         self.fingerprint = "stand-in"
         self.read = 0
@@ -50,10 +57,24 @@ class StandIn:
         return (127 + wave[..., None] * colour + chance.normal(0, 4, (48, 56, 3))).clip(0, 255).astype(np.uint8)
 
 
-def job(folder: Path, data: StandIn, params: TrainParams = TINY, **changes: object) -> Job:
-    """A run on all of ``data`` into ``folder``, one thread."""
-    settings: dict = {
-        "rows": np.arange(len(data)), "seed": 5, "name": "stand_in", "out": folder / "out",
-        "checkpoints": folder / "checkpoints", "threads": 1, "checkpoint_every": 2,
-    }  # fmt: skip
-    return Job(data=data, params=params, **{**settings, **changes})
+def job(
+    folder: Path, images: LabelledImages, params: TrainParams = TINY, *, ranks: int = 1, **changes: Any
+) -> tuple[Run, partial[Contrastive]]:
+    """A run on all of ``images`` into ``folder``, one thread a rank: what ``train`` takes."""
+    run = Run(
+        name="stand_in",
+        out=folder / "out",
+        checkpoints=folder / "checkpoints",
+        device=Device("cpu", ranks),
+        precision=params.precision,
+        threads=1,
+        ema=params.ema,
+        checkpoint_every=changes.pop("checkpoint_every", 2),
+    )
+    return run, partial(Contrastive, images=images, params=params, **{"seed": 5, **changes})
+
+
+def fingerprint(folder: Path, images: LabelledImages, params: TrainParams = TINY, **changes: Any) -> str:
+    """The fingerprint of such a run: its checkpoint goes on under this name."""
+    run, make = job(folder, images, params)
+    return Loop(replace(run, **changes), make).identity

@@ -10,19 +10,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from stand_in import TINY, StandIn, job
+from stand_in import TINY, StandIn, fingerprint, job
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.params import ParamsError
-from pipeline.training.batches import Batches, Mixed, in_batches
-from pipeline.training.cache import HostImages
-from pipeline.training.classes import AUTHENTIC, CLASSES, batch_labels
-from pipeline.training.feed import Feed
-from pipeline.training.job import identity
+from pipeline.labels import CLASSES
+from pipeline.params import ParamsError, TrainParams
+from pipeline.shards.decoded import Subset
+from pipeline.shards.epochs import Epochs
+from pipeline.training.authentic import Halves, Mixture
+from pipeline.training.collectives import mean_over_ranks
+from pipeline.training.labels import AUTHENTIC, batch_labels
 from pipeline.training.launch import launch
+from pipeline.training.loop import train
 from pipeline.training.loss import contrastive_loss
-from pipeline.training.mixture import Mixture
-from pipeline.training.trainer import train
+from pipeline.training.methods.contrastive import batch_order
 
 TAU = 0.1
 
@@ -34,10 +35,6 @@ class Photographs(StandIn):
         super().__init__(sources=count, classes=1)
         del self.labels
 
-    @property
-    def shapes(self) -> np.ndarray:
-        return np.tile([48, 56], (len(self.keys), 1))
-
     def __len__(self) -> int:
         return len(self.keys)
 
@@ -45,14 +42,8 @@ class Photographs(StandIn):
         return np.random.default_rng(index).integers(0, 256, (48, 56, 3), dtype=np.uint8)
 
 
-class Shaped(StandIn):
-    """Stand-in images that know their sizes."""
-
-    shapes = np.tile([48, 56], (32, 1))
-
-
 def mixture() -> Mixture:
-    return Mixture(Shaped(), np.arange(4, 32), Photographs(), np.arange(1, 12))
+    return Mixture(Subset(StandIn(), np.arange(4, 32)), Subset(Photographs(), np.arange(1, 12)))
 
 
 def term(unit: torch.Tensor, i: int, j: int) -> torch.Tensor:
@@ -111,7 +102,10 @@ def rank_gradient(folder: str) -> None:
     embeddings = model(inputs.transpose(0, 1).reshape(-1, 6))
     loss = contrastive_loss(embeddings, classes.repeat(2), temperature=TAU, classes=CLASSES + 8, chunk=3)
     loss.value.backward()
-    torch.save({"loss": loss.mean, "gradients": [p.grad for p in model.parameters()]}, f"{folder}/{rank}.pt")
+    torch.save(
+        {"loss": mean_over_ranks(loss.value.detach()), "gradients": [p.grad for p in model.parameters()]},
+        f"{folder}/{rank}.pt",
+    )
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
@@ -128,59 +122,60 @@ def test_over_processes_it_is_equation_four_in_one(tmp_path: Path, ranks: int) -
             assert (ours - theirs.grad).abs().max() < 1e-12
 
 
+def orders(params: TrainParams = TINY) -> Epochs | Halves:
+    return batch_order(mixture().labels.astype(np.int64), params, 1)
+
+
 def test_half_of_a_batch_is_authentic_and_in_turn() -> None:
-    data = mixture()
-    batches = in_batches(data.labels.astype(np.int64), 8, seed=1)
-    assert isinstance(batches, Mixed) and batches.in_epoch == 7  # 28 distorted images, 4 a step
+    data, order = mixture(), orders()
+    assert isinstance(order, Halves) and order.in_epoch == 7  # 28 distorted images, 4 a step
     seen: list[int] = []
-    for _, places in batches.steps(0, 14):
-        assert ((data.labels[places] == AUTHENTIC) == [False, True] * 4).all() and len(set(places)) == 8
-        seen += [int(place) for place in places[::2]]
+    for _, samples in order.steps(0, 14):
+        assert ((data.labels[samples] == AUTHENTIC) == [False, True] * 4).all() and len(set(samples)) == 8
+        seen += [int(sample) for sample in samples[::2]]
     assert sorted(seen[:28]) == list(range(28)) == sorted(seen[28:]) and seen[:28] != seen[28:]
-    again = dict(batches.steps(5, 14))
-    assert all((again[step] == places).all() for step, places in batches.steps(0, 14) if step >= 5)
+    again = dict(order.steps(5, 14))
+    assert all((again[step] == samples).all() for step, samples in order.steps(0, 14) if step >= 5)
 
 
-def test_each_authentic_image_is_a_class_of_its_own_on_every_rank() -> None:
-    data = mixture()
-    batches = in_batches(data.labels.astype(np.int64), 8, seed=1)
-    images = HostImages(data, np.arange(len(data)), keep=False)
-    with Feed(images, batches, crop=32, first=0, last=3) as whole:
-        expected = list(whole)
+def test_each_authentic_image_is_a_class_of_its_own_on_every_rank(tmp_path: Path) -> None:
+    run, make = job(tmp_path, mixture())
+    method = make(run, torch.device("cpu"))
+    method.prepare(1)
+    expected = list(method.batches(0, 3, 0, 1))
     for batch in expected:
         own = [label for label in batch.labels.tolist() if label >= CLASSES]
         assert len(set(own)) == 4 and sum(label < CLASSES for label in batch.labels.tolist()) == 4
     for rank in range(2):
-        with Feed(images, batches, crop=32, first=0, last=3, rank=rank, ranks=2) as part:
-            for batch, all_ranks in zip(part, expected, strict=True):
-                assert torch.equal(batch.labels, all_ranks.labels[4 * rank : 4 * rank + 4])
+        for batch, all_ranks in zip(method.batches(0, 3, rank, 2), expected, strict=True):
+            assert torch.equal(batch.labels, all_ranks.labels[4 * rank : 4 * rank + 4])
 
 
 def test_a_mixture_is_its_parts() -> None:
     data = pickle.loads(pickle.dumps(mixture()))  # as ranks get it
     assert len(data) == len(data.keys) == len(data.labels) == len(data.shapes) == 28 + 11
-    assert data.keys[0] == Shaped().keys[4] and data.keys[28] == f"authentic/{Photographs().keys[1]}"
-    assert (data.image(0) == Shaped().image(4)).all() and (data.image(38) == Photographs().image(11)).all()
-    only = Mixture(None, np.arange(28), Photographs(), np.arange(12))
+    assert data.keys[0] == StandIn().keys[4] and data.keys[28] == f"authentic/{Photographs().keys[1]}"
+    assert (data.image(0) == StandIn().image(4)).all() and (data.image(38) == Photographs().image(11)).all()
+    only = Mixture(None, Photographs())
     assert len(only) == 12 and set(only.labels) == {AUTHENTIC} and only.fingerprint != data.fingerprint
-    assert isinstance(in_batches(only.labels.astype(np.int64), 4, seed=1, per_class=4), Batches)
+    balanced = TINY.model_copy(update={"batch": 4, "class_balanced": True})
+    assert isinstance(batch_order(only.labels.astype(np.int64), balanced, 1), Epochs)
 
 
 def test_impossible_mixtures_are_refused_by_name() -> None:
-    labels = mixture().labels.astype(np.int64)
     with pytest.raises(ParamsError, match="train.batch: 9 is odd"):
-        in_batches(labels, 9, seed=1)
+        orders(TINY.model_copy(update={"batch": 9}))
     with pytest.raises(ParamsError, match=r"train.batch: 12 is more than an epoch has, 11 of 11 .*authentic"):
-        in_batches(labels, 24, seed=1)
+        orders(TINY.model_copy(update={"batch": 24}))
 
 
 @pytest.mark.parametrize("kind", ["half", "only"])
 def test_the_trainer_learns_with_authentic_images(tmp_path: Path, kind: str) -> None:
-    data = mixture() if kind == "half" else Mixture(None, np.arange(0), Photographs(), np.arange(12))
+    data = mixture() if kind == "half" else Mixture(None, Photographs())
     params = TINY.model_copy(update={"authentic": kind, "authentic_set": "photographs", "neighbour_weight": 0.5})
     run = job(tmp_path, data, params)
-    train(run)
+    train(*run)
     history = pq.read_table(tmp_path / "out" / "history.parquet")
     assert np.isfinite(history["loss"].to_numpy()).all() and set(history["dropped"].to_pylist()) == {0}
     assert json.loads((tmp_path / "out" / "encoder.json").read_text())["provenance"]["images"] == len(data)
-    assert identity(run, 1, "fp32") != identity(job(tmp_path, StandIn(), params), 1, "fp32")
+    assert fingerprint(tmp_path, data, params) != fingerprint(tmp_path, StandIn(), params)

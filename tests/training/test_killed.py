@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,16 +14,15 @@ import pytest
 import torch
 from stand_in import TINY, StandIn, job
 
-from pipeline.training.job import Job
-from pipeline.training.trainer import train
+from pipeline.training.loop import train
 
 KILLS = 5
 STEPS = 80  # 26 after the last kill, however late that comes
 PARAMS = TINY.model_copy(update={"epochs": STEPS / 4, "ema": 0.9})
 
 
-def _run(job: Job) -> None:
-    train(job)
+def _run(broken: tuple[Any, Any]) -> None:
+    train(*broken)
 
 
 def _reached(folder: Path) -> int:
@@ -46,8 +46,8 @@ def test_killed_at_five_random_moments_and_resumed_is_unbroken(tmp_path: Path) -
         process.join()
         assert process.exitcode == -9 and moment <= _reached(tmp_path / "broken") < STEPS
         assert not (tmp_path / "broken" / "out" / "encoder.json").exists()
-    train(broken)
-    train(job(tmp_path / "whole", StandIn(), PARAMS))
+    train(*broken)
+    train(*job(tmp_path / "whole", StandIn(), PARAMS))
     ours, expected = (tmp_path / name / "out" for name in ("broken", "whole"))
     assert (ours / "encoder.safetensors").read_bytes() == (expected / "encoder.safetensors").read_bytes()
     clocks = ["crops_per_s", "waiting"]

@@ -10,7 +10,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.training.classes import affinity
+from pipeline.training.collectives import mean_over_ranks
+from pipeline.training.labels import positive_weights
 from pipeline.training.launch import launch
 from pipeline.training.loss import contrastive_loss
 
@@ -61,7 +62,9 @@ def test_neighbouring_levels_are_positives_of_their_weight(weight: float, chunk:
     embeddings = torch.randn(len(labels), 9, dtype=torch.float64, generator=generator)
     near = {(low, low + 1): weight for low in (1, 2, 3, 4, 6, 7, 8, 9, 14, 121, 122, 123, 124)}  # not 5-6: two types
     ours, theirs = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
-    loss = contrastive_loss(ours, labels, temperature=0.1, classes=126, affinity=affinity(weight), chunk=chunk)
+    loss = contrastive_loss(
+        ours, labels, temperature=0.1, classes=126, positive_weights=positive_weights(weight), chunk=chunk
+    )
     expected, dropped = literal(theirs, labels, 0.1, near)
     loss.value.backward()
     expected.backward()
@@ -99,10 +102,12 @@ def test_a_small_temperature_does_not_overflow() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_nothing_is_read_back_from_the_device(weight: float) -> None:
-    near = affinity(weight)
+    near = positive_weights(weight)
     with FakeTensorMode(allow_non_fake_inputs=True):  # tensors without values: what asks for one fails
         embeddings, labels = torch.empty(24, 8, requires_grad=True), torch.zeros(24, dtype=torch.int64)
-        contrastive_loss(embeddings, labels, temperature=0.1, classes=126, affinity=near, chunk=7).value.backward()
+        contrastive_loss(
+            embeddings, labels, temperature=0.1, classes=126, positive_weights=near, chunk=7
+        ).value.backward()
         assert embeddings.grad is not None and embeddings.grad.shape == (24, 8)
 
 
@@ -133,7 +138,11 @@ def _rank_gradient(folder: str) -> None:
     model = DistributedDataParallel(_network())
     loss = contrastive_loss(model(rows), labels, temperature=0.1, classes=5, chunk=3)
     loss.value.backward()
-    result = {"loss": loss.mean, "dropped": loss.dropped, "gradients": [p.grad for p in model.parameters()]}
+    result = {
+        "loss": mean_over_ranks(loss.value.detach()),
+        "dropped": loss.dropped,
+        "gradients": [p.grad for p in model.parameters()],
+    }
     torch.save(result, f"{folder}/{rank}.pt")
 
 

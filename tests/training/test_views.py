@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from pipeline.encoder.colour import SPACES
 from pipeline.encoder.preprocessing import half_scale
 from pipeline.encoder.trunk import as_input
 from pipeline.seeding import generator
+from pipeline.shards.decoded import square
 from pipeline.training import views
 
 
@@ -18,15 +21,16 @@ def image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def rendered(picture: np.ndarray, crop: int, draws: views.Draws, official: bool = False) -> torch.Tensor:
-    squares = views.cut(picture, crop, draws, 0, official)
-    full, half = (torch.from_numpy(np.ascontiguousarray(square))[None] for square in squares)
-    return views.render(full, half, draws, official)
+def rendered(picture: np.ndarray, crop: int, draws: views.Draws) -> torch.Tensor:
+    corners = views.corners(np.array([picture.shape[:2]]), crop, draws)
+    squares = [square(picture, *map(int, at[0]), side) for at, side in zip(corners, (crop, 2 * crop), strict=True)]
+    full, half = (torch.from_numpy(np.ascontiguousarray(pixels))[None] for pixels in squares)
+    return views.render(full, half, draws)
 
 
-def plain(down: float, across: float, flip: bool = False, space: int = 0, swap: bool = False) -> views.Draws:
+def plain(down: float, across: float, flip: bool = False, space: int = 0) -> views.Draws:
     places = np.full((2, 1, 2), (down, across))
-    return views.Draws(places, np.full((2, 1), flip), np.full((2, 1), space, dtype=np.int64), np.full(1, swap))
+    return views.Draws(places, np.full((2, 1), flip), np.full((2, 1), space, dtype=np.int64))
 
 
 @pytest.mark.parametrize("size", [(80, 96), (81, 97), (64, 64), (65, 64)])
@@ -99,58 +103,11 @@ def test_only_the_chosen_spaces_are_drawn_and_all_five_by_default() -> None:
     assert np.array_equal(every.places, grey.places) and np.array_equal(every.flips, grey.flips)
 
 
-def centred(picture: np.ndarray, crop: int) -> np.ndarray:
-    """The middle of [h, w, 3], with zeros around where a side is smaller: written out for CONTRIQUE's padding."""
-    out = np.zeros((crop, crop, 3), picture.dtype)
-    for y in range(crop):
-        for x in range(crop):
-            top, left = (
-                y + round((side - crop) / 2) if side >= crop else y - (crop - side) // 2
-                for y, side in ((y, picture.shape[0]), (x, picture.shape[1]))
-            )
-            if 0 <= top < picture.shape[0] and 0 <= left < picture.shape[1]:
-                out[y, x] = picture[top, left]
-    return out
-
-
-@pytest.mark.parametrize("size", [(40, 100), (41, 101), (27, 25), (80, 50)])
-def test_official_small_images_are_centred_on_black(size: tuple[int, int]) -> None:
-    picture, crop = image(*size), 32
-    full, half = rendered(picture, crop, plain(0.9, 0.1), official=True).permute(0, 2, 3, 1).numpy()
-    even = picture[: size[0] // 2 * 2, : size[1] // 2 * 2]
-    small = half_scale(as_input(torch.from_numpy(even)[None]))[0].permute(1, 2, 0).numpy()
-    assert np.abs(half - centred(small, crop)).max() < 1e-6  # one of its sides is below 32 in all four
-    if min(size) < crop:
-        assert np.abs(full - centred(picture / np.float32(255), crop)).max() < 1e-6
-    else:
-        assert (full > 0).mean() > 0.9
-
-
-def test_official_large_images_are_cut_as_others() -> None:
-    picture = image(80, 96)
-    assert torch.equal(rendered(picture, 32, plain(0.3, 0.6), True), rendered(picture, 32, plain(0.3, 0.6), False))
-
-
-def test_official_views_change_places_when_drawn() -> None:
-    picture = image(80, 96)
-    straight, swapped = (rendered(picture, 32, plain(0.3, 0.6, swap=swap), True) for swap in (False, True))
-    assert torch.equal(swapped, straight.flip(0)) and not torch.equal(swapped, straight)
-    draws = views.draw(generator(1, "train/views", 0), 20_000)
-    assert abs(draws.swaps.mean() - 0.5) < 0.01
-
-
-def test_official_lab_is_seen_without_its_offset() -> None:
-    grey = np.full((80, 96, 3), 119, np.uint8)
-    lab = plain(0.1, 0.2, space=list(SPACES).index("lab"))
-    assert rendered(grey, 32, lab, True)[:, 1:].max() == 0
-    assert (rendered(grey, 32, lab)[:, 1:] - 0.502).abs().max() < 1e-3
-
-
-@pytest.mark.parametrize("official", [False, True])
-def test_nothing_is_read_back_from_the_device(official: bool) -> None:
+def test_nothing_is_read_back_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none on "meta"
     draws = views.draw(generator(1, "train/views", 0), 6)  # on "meta" tensors have no values: what asks for one fails
     full, half = (torch.empty((6, side, side, 3), dtype=torch.uint8, device="meta") for side in (32, 64))
-    assert views.render(full, half, draws, official).shape == (12, 3, 32, 32)
+    assert views.render(full, half, draws).shape == (12, 3, 32, 32)
     copies = colour._constant.cache_info().misses
-    views.render(full, half, draws, official)
+    views.render(full, half, draws)
     assert colour._constant.cache_info().misses == copies  # no list is copied to the device twice

@@ -1,0 +1,207 @@
+"""Contrastive training on synthetic distortions (paper 1; paper 2 without authentic images is the same).
+
+Images of one class of distortion and level are to lie near each other, whatever they show, and images of other
+classes far away (paper 1, section 3.2). Each image gives two views, a crop at full and one at half scale, each in a
+drawn colour space (3.3). The encoder's last map, averaged to 2 x 2 patches, goes through a projector (eq. 1), and the
+supervised contrastive loss (eq. 2) compares all patches of all views. The projector is thrown away afterwards.
+
+``training.authentic`` adds paper 2's authentic images, each a class of its own (section III-B, eq. 3 and 4).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.devices import free_memory
+from pipeline.encoder import Extractor, weights
+from pipeline.encoder.network import weight_generator
+from pipeline.encoder.trunk import TrunkExtractor
+from pipeline.labels import CLASSES
+from pipeline.params import ParamsError, TrainParams
+from pipeline.seeding import generator
+from pipeline.shards.decoded import MODES, Decoded, LabelledImages, Mode, open_images
+from pipeline.shards.epochs import EpochError, Epochs, part
+from pipeline.training import views
+from pipeline.training.authentic import Halves
+from pipeline.training.labels import AUTHENTIC, batch_labels, class_labels, positive_weights
+from pipeline.training.loop import Method, Run
+from pipeline.training.loss import contrastive_loss
+from pipeline.training.optimisers import learning_rate, sgd
+from pipeline.training.projector import PATCHES, ContrastiveNetwork, build
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One rank's part of a step: what :func:`views.render` takes, and the labels; ``names`` are those of all ranks."""
+
+    step: int
+    names: Sequence[str]
+    full: Tensor  # uint8 [n, M, M, 3]
+    half: Tensor  # uint8 [n, 2 M, 2 M, 3], to be halved
+    draws: views.Draws
+    labels: Tensor  # int64 [n]
+
+
+class Contrastive(Method[Batch]):
+    """The method of paper 1 on ``images`` with the knobs of ``params``.
+
+    ``cache`` says where decoded images stay (device, host, none), ``readers`` how many threads decode. ``probe``, where
+    given, is called every ``params.probe_every`` epochs and at the end with an extractor of the weights as they are;
+    its ``type_accuracy`` goes into the history and decides nothing.
+    """
+
+    columns = {
+        "dropped": "anchors without a positive, left out of the mean",
+        "type_accuracy": "of the linear probe on held-out sources after this step, in [0, 1]; null where not run",
+    }
+
+    def __init__(
+        self,
+        run: Run,
+        device: torch.device,
+        *,
+        images: LabelledImages,
+        params: TrainParams,
+        seed: int,
+        cache: Mode = "host",
+        readers: int = 1,
+        probe: Callable[[Extractor], Mapping[str, float]] | None = None,
+    ) -> None:
+        if cache not in MODES:
+            raise ValueError(f"run.cache: {cache!r} is not one of {', '.join(MODES)}")
+        self.run, self.device = run, device
+        self.images, self.params, self.seed = images, params, seed
+        self._cache, self._readers, self._probe = cache, readers, probe
+        self.labels = class_labels(images.labels, params.merge_identical_classes)
+        self.shapes = images.shapes
+        self.order = batch_order(self.labels, params, seed)
+        self.steps_in_epoch = self.order.in_epoch
+        self.steps = max(1, round(params.epochs * self.steps_in_epoch))
+        self.warmup = min(round(params.warmup * self.steps_in_epoch), self.steps - 1)
+        self.views = 2 * params.batch
+        self.validate_every = params.probe_every * self.steps_in_epoch if probe else 0
+        self.network: ContrastiveNetwork = build(params, weight_generator(seed)).to(device)
+        self.classes = CLASSES + (params.batch if AUTHENTIC in self.labels else 0)
+        weights_of_positives = positive_weights(params.neighbour_weight, self.classes)
+        self.positive_weights = None if weights_of_positives is None else weights_of_positives.to(device)
+        self._decoded: Decoded | None = None
+
+    def prepare(self, ranks: int) -> str:
+        """Open the images; half of the memory that is free is for them, of all ranks together."""
+        if self.params.batch % ranks:
+            raise ParamsError(f"train.batch: {self.params.batch} is not a multiple of the {ranks} ranks")
+        on_gpu = self.device.type == "cuda"
+        host = free_memory() // 2 // ranks
+        device = torch.cuda.mem_get_info(self.device)[0] // 2 if on_gpu else host
+        self._decoded, kept = open_images(
+            self.images, self._cache, self.device, readers=self._readers, host_free=host, device_free=device
+        )
+        return kept
+
+    def batches(self, first: int, last: int, rank: int, ranks: int) -> Iterator[Batch]:
+        """Two squares of each image of a step, and the choices that make views of them. The choices of the whole step
+        come from (seed, step).
+        """
+        crop, keys = self.params.crop, self.images.keys
+        assert self._decoded is not None, "prepare() comes first"
+        for step, samples in self.order.steps(first, last):
+            mine = part(len(samples), rank, ranks)
+            random = generator(self.seed, "train/views", step)
+            draws = views.draw(random, len(samples), self.params.colour_spaces).part(mine)
+            full, half = views.corners(self.shapes[samples[mine]], crop, draws)
+            squares = self._decoded.cut(samples[mine], [(full, crop), (half, 2 * crop)])
+            labels = torch.from_numpy(batch_labels(self.labels[samples])[mine])
+            yield Batch(step, [keys[sample] for sample in samples], squares[0], squares[1], draws, labels)
+
+    def loss(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Eq. (2) over the 4 patches of the 2 views of each image."""
+        full, half, labels = (t.to(self.device, non_blocking=True) for t in (batch.full, batch.half, batch.labels))
+        crops = views.render(full, half, batch.draws)
+        embeddings = self.network(crops)  # z = g(h(x)), eq. (1): all patches of a crop, then those of the next
+        loss = contrastive_loss(
+            embeddings,
+            labels.repeat(2).repeat_interleave(PATCHES),
+            temperature=self.params.temperature,
+            classes=self.classes,
+            positive_weights=self.positive_weights,
+        )
+        return {"loss": loss.value, "dropped": loss.dropped}
+
+    def optimiser(self) -> torch.optim.SGD:
+        """SGD with momentum; the batch norms do not decay (section 4.1)."""
+        params = self.params
+        return sgd(
+            self.network,
+            momentum=params.momentum,
+            weight_decay=params.weight_decay,
+            decay_norms=params.decay_norms,
+        )
+
+    def rates(self, step: int) -> Sequence[float]:
+        """Linear warm-up, then a cosine to 0, for both groups alike."""
+        rate = learning_rate(step, total=self.steps, warmup=self.warmup, peak=self.params.learning_rate)
+        return rate, rate
+
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """The probe's type accuracy, on a copy: the weights that train are not touched."""
+        assert self._probe is not None
+        trunk = copy.deepcopy(cast(ContrastiveNetwork, network).trunk)
+        name, device, precision = self.run.name, str(self.device), self.run.precision
+        extractor = TrunkExtractor(trunk, name=name, sha256="", device=device, precision=precision)
+        return {"type_accuracy": self._probe(extractor)["type_accuracy"]}
+
+    def write(self, network: nn.Module, folder: Path, provenance: Mapping[str, object]) -> None:
+        """The trunk and its card; the projector is thrown away."""
+        own = {
+            "data": getattr(self.images, "fingerprint", None),
+            "images": len(self.images),
+            "params": self.params.model_dump(),
+            "seed": self.seed,
+        }
+        weights.save_encoder(folder, cast(ContrastiveNetwork, network).trunk, self.run.name, {**own, **provenance})
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """Keys, labels and bytes of the images, parameters and seed."""
+        pairs = zip(self.images.keys, self.images.labels, strict=True)
+        return {
+            "data": getattr(self.images, "fingerprint", None),
+            "images": hashlib.sha256("\n".join(f"{key} {label}" for key, label in pairs).encode()).hexdigest(),
+            "params": self.params.model_dump(),
+            "seed": self.seed,
+        }
+
+
+def batch_order(labels: NDArray[np.int64], params: TrainParams, seed: int) -> Epochs | Halves:
+    """Which images each step sees: a permutation of all in each epoch (the paper's), or with ``class_balanced`` one of
+    groups of a class, so that every anchor has positives with other content. With authentic images beside distorted
+    ones, half of each step is of each kind.
+    """
+    authentic = labels == AUTHENTIC
+    per_class = params.images_per_class if params.class_balanced and not authentic.all() else 0
+    mixed = authentic.any() and not authentic.all()
+    size = params.batch // 2 if mixed else params.batch
+    if mixed and params.batch % 2:
+        raise ParamsError(f"train.batch: {params.batch} is odd, and half of it is to be authentic (train.authentic)")
+    if per_class and size % per_class:
+        raise ParamsError(f"train.images_per_class: {per_class} does not divide the {size} images of a step")
+
+    def order(of: NDArray[np.int64], per_class: int, stage: str) -> Epochs:
+        try:
+            return Epochs(len(of), size, seed, per_class, of, spread=False, stage=stage)
+        except EpochError as error:
+            raise ParamsError(f"train.{error} ({stage})") from None
+
+    if mixed:
+        distorted = order(labels[~authentic], per_class, "train/order")
+        return Halves(labels, distorted, order(labels[authentic], 0, "train/authentic"))
+    return order(labels, per_class, "train/order")
