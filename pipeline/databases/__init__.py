@@ -3,7 +3,7 @@
 from pipeline.databases.ingest import ingest_folder
 from pipeline.databases.manifest import Manifest, ManifestError, load_manifest, manifest_names
 from pipeline.databases.members import class_means, ingest_members
-from pipeline.databases.table import DATABASE, IngestError
+from pipeline.databases.table import DATABASE, IngestError, notes_of
 
 __all__ = [
     "DATABASE",
@@ -15,4 +15,5 @@ __all__ = [
     "ingest_members",
     "load_manifest",
     "manifest_names",
+    "notes_of",
 ]

@@ -1,42 +1,26 @@
-"""From a manifest and a folder to the database table: every image found, decoded, hashed; every fault named."""
+"""From a manifest and a folder to the database table: every image listed, decoded and hashed; every fault named."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from pipeline import artifacts, images
-from pipeline.databases.manifest import OWN_MANIFEST, Images, Manifest
+from pipeline import images
+from pipeline.databases import equal_images
+from pipeline.databases.inspection import Inspected, Piece, conversions, inspect
+from pipeline.databases.manifest import Images, Manifest
+from pipeline.databases.names import fold, near_misses, path_in
 from pipeline.databases.scores import Score, ScoreTable, read_scores
-from pipeline.databases.table import database_table, duplicates, refuse
-from pipeline.engine import Engine, last_seen
+from pipeline.databases.table import IngestError, about_opinions, database_table, refuse
+from pipeline.engine import Engine
 
-_CHUNK = 64  # images of one task: half a second of decoding
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """What an image file turned out to be; ``fault`` is why it was refused, or empty."""
-
-    sha256: str = ""
-    phash: int = 0
-    width: int = 0
-    height: int = 0
-    fault: str = ""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Where the bytes of one image are; ``offset`` and ``size`` for a member of a tar."""
-
-    name: str
-    path: str
-    offset: int | None = None
-    size: int | None = None
+REFERENCE = " (reference)"  # behind the image_id of a reference that is scored as well
 
 
 def ingest_folder(
@@ -44,38 +28,47 @@ def ingest_folder(
 ) -> pa.Table:
     """The database table of ``folder`` (schema: :data:`pipeline.databases.table.DATABASE`), ordered by image_id.
 
-    Raises :class:`IngestError` with every fault at once: scores without images, images without scores, missing
-    references, undecodable images, equal images, and what :func:`read_scores` refuses.
+    Names of the score file and of the disk meet whatever their case, Unicode form and slashes. Images of equal pixels
+    share a group. Raises :class:`IngestError` with every fault at once: scores without images, images without scores,
+    missing references, undecodable images, names that several files have, equal images in different parts of an
+    official split, and what :func:`read_scores` refuses.
     """
     folder = Path(folder)
     table = read_scores(manifest, folder)
-    scores = table.scores
     files = _files(manifest, table, folder)
-    pieces = [Piece(name, str(path)) for name, path in {**files.scored, **files.references}.items()]
-    seen = inspect(pieces, engine or Engine(), max_pixels)
-    there = [score for score in scores if score.image in files.scored]
-    rows = [_row(manifest, score, seen[score.image], files.scored[score.image], folder) for score in there]
-    rows += _reference_rows(manifest, scores, seen, files.references, folder)
-    wanted = sorted({score.reference for score in scores if score.reference is not None})
+    pieces = {path: Piece(str(path), str(path)) for path in (*files.scored.values(), *files.references.values())}
+    inspected = inspect(list(pieces.values()), engine or Engine(), max_pixels)
+    rows, pixels = [], {}
+    for row, path in _rows(manifest, table.scores, files):
+        image = inspected[str(path)]
+        rows.append({**row, **image.columns(), "path": path.relative_to(folder).as_posix()})
+        pixels[row["image_id"]] = image.pixels_sha256 or str(path)
+    wanted = sorted({score.reference for score in table.scores if score.reference is not None})
+    equals = equal_images.equal_sets(rows, pixels)
     refuse(
         manifest,
         {
             "names that several files have": files.clashes,
-            "scores without images": [score.image for score in scores if score.image not in files.scored],
+            "folders that can't be listed": files.unlisted,
+            "scores without images": [score.image for score in table.scores if score.image not in files.scored],
             "images without scores": files.extra,
             "references that are not there": [name for name in wanted if name not in files.references],
-            "images that are both scored and a reference": sorted(set(files.scored) & set(files.references)),
-            "images that can't be decoded": [f"{name} ({r.fault})" for name, r in seen.items() if r.fault],
-            "sets of equal images": duplicates(manifest, [row for row in rows if row["sha256"]]),
+            "images that can't be decoded": _faults(files, inspected),
+            "sets of equal images in different parts of the official split (the manifest's `official_shares_groups: "
+            "true` accepts them)": equal_images.across_official_parts(manifest, equals),
         },
     )
-    return database_table(manifest, rows, unscored=files.unscored)
+    notes = [*conversions(inspected.values()), *about_opinions(manifest, [score.mos for score in table.scores])]
+    notes += [f"{len(files.loops)} links to a folder above them were not followed"] if files.loops else []
+    return database_table(manifest, rows, equals=equals, unscored=files.unscored, notes=notes)
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the images and the references are, by their names; files that nothing speaks of, and how many more are
-    declared to have no score; names of several files.
+    """Where the scored images and the references are, by their names in the score file.
+
+    ``extra``: images that nothing speaks of. ``unscored``: how many more are declared to have no score. ``clashes``:
+    names that several files have. ``unlisted``: folders that cannot be listed.
     """
 
     scored: dict[str, Path]
@@ -83,112 +76,104 @@ class _Files:
     extra: list[str]
     unscored: int
     clashes: list[str]
+    unlisted: list[str]
+    loops: list[Path]
 
 
 def _files(manifest: Manifest, table: ScoreTable, folder: Path) -> _Files:
     declared = manifest.images
     assert declared is not None
-    key, root = _key(declared), folder / declared.folder
-    found, clashes = _listing(root, declared)
+    root = _folder(manifest, folder, declared.folder)
+    listing = listing_of_references = images.list_images([root], endings=declared.extensions)
+    found, clashes = _by_name(listing, root, declared)
     others = found
     if manifest.references_folder not in (None, declared.folder):
-        others, more = _listing(folder / str(manifest.references_folder), declared)
+        beside = _folder(manifest, folder, str(manifest.references_folder))
+        listing_of_references = images.list_images([beside], endings=declared.extensions)
+        others, more = _by_name(listing_of_references, beside, declared)
         clashes += more
-    names = sorted({score.reference for score in table.scores if score.reference is not None})
-    scored = {score.image: found[key(score.image)] for score in table.scores if key(score.image) in found}
-    references = {name: others[key(name)] for name in names if key(name) in others}
-    left_out = {found[key(name)] for name in table.left_out if key(name) in found}
-    others_left = sorted(set(found.values()) - {*scored.values(), *references.values()} - left_out)
-    extra = [path.relative_to(root).as_posix() for path in others_left if not _unscored(path, root, declared)]
-    return _Files(scored, references, extra, len(others_left) - len(extra), sorted(set(clashes)))
-
-
-def inspect(pieces: Sequence[Piece], engine: Engine, max_pixels: int) -> dict[str, Inspected]:
-    """Decode and hash ``pieces``; what can't be decoded comes back with its fault."""
-    tasks = [(list(pieces[i : i + _CHUNK]), max_pixels) for i in range(0, len(pieces), _CHUNK)]
-    found = [result for chunk in engine.map(inspect_chunk, tasks, describe="ingest") for result in chunk]
-    return dict(zip((piece.name for piece in pieces), found, strict=True))
-
-
-def inspect_chunk(task: tuple[list[Piece], int]) -> list[Inspected]:
-    """One task of :func:`inspect`."""
-    return [_inspect(piece, task[1]) for piece in task[0]]
-
-
-def _inspect(piece: Piece, max_pixels: int) -> Inspected:
-    last_seen.note(f"while reading {piece.path}")
-    try:
-        with open(piece.path, "rb") as file:
-            file.seek(piece.offset or 0)
-            data = file.read(-1 if piece.size is None else piece.size)
-        image = images.decode(data, name=Path(piece.path).name, max_pixels=max_pixels)
-    except (images.ImageError, OSError) as error:
-        return Inspected(fault=str(error))
-    height, width = image.shape[:2]
-    return Inspected(artifacts.sha256_bytes(data), images.perceptual_hash(image), width, height)
-
-
-def _listing(folder: Path, declared: Images) -> tuple[dict[str, Path], list[str]]:
-    """Image files below ``folder``: key (relative path, or the name alone; lower case if the manifest says so) -> path;
-    and the keys that several files have. An unscored file never stands in for another.
-    """
-    if not folder.is_dir():
-        return {}, []
-    suffixes, key = {suffix.lower() for suffix in declared.extensions}, _key(declared)
-    found: dict[str, Path] = {}
-    clashes = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or not path.is_file() or path.name == OWN_MANIFEST:
-            continue
-        name = key(path.name if declared.by_name else path.relative_to(folder).as_posix())
-        if name in found and _unscored(path, folder, declared):
-            continue
-        if name in found and not _unscored(found[name], folder, declared):
-            clashes.append(name)
-        found[name] = path
-    return found, clashes
-
-
-def _unscored(path: Path, folder: Path, declared: Images) -> bool:
-    key = _key(declared)
-    inside = key(path.relative_to(folder).as_posix())
-    return any(fnmatch.fnmatchcase(inside, key(pattern)) for pattern in declared.unscored)
-
-
-def _key(declared: Images) -> Callable[[str], str]:
-    return str.lower if declared.ignore_case else str
-
-
-def _row(manifest: Manifest, score: Score, seen: Inspected, path: Path, folder: Path) -> dict[str, object]:
-    return {
-        "image_id": score.image,
-        "path": path.relative_to(folder).as_posix(),
-        "sha256": seen.sha256,
-        "phash": seen.phash,
-        "group": score.group,
-        "reference_id": score.reference,
-        "is_reference": False,
-        "mos": score.mos,
-        "mos_std": score.mos_std,
-        "higher_is_better": manifest.higher_is_better,
-        "type": score.type,
-        "level": score.level,
-        "official_split": score.official_split,
-        "stratum": score.stratum,
-        "short_side": manifest.short_side,
-        "width": seen.width,
-        "height": seen.height,
+    names = {score.reference for score in table.scores if score.reference is not None}
+    scored = {score.image: found[fold(score.image)] for score in table.scores if fold(score.image) in found}
+    references = {name: others[fold(name)] for name in sorted(names) if fold(name) in others}
+    left_out = {found[name] for name in map(fold, table.left_out) if name in found}
+    left = sorted(set(found.values()) - {*scored.values(), *references.values()} - left_out)
+    extra = [path.relative_to(root).as_posix() for path in left if not _is_unscored(path, root, declared)]
+    unlisted = {
+        f"{path.relative_to(folder)} ({problem})"
+        for listed in (listing, listing_of_references)
+        for path, problem in listed.failed.items()
+        if path.is_dir()
     }
+    return _Files(
+        scored, references, extra, len(left) - len(extra), sorted(set(clashes)), sorted(unlisted), listing.loops
+    )
 
 
-def _reference_rows(
-    manifest: Manifest, scores: Sequence[Score], seen: dict[str, Inspected], paths: dict[str, Path], folder: Path
-) -> list[dict[str, object]]:
-    group_of = {score.reference: score.group for score in scores if score.reference is not None}
-    rows = []
-    for name, path in paths.items():
-        row = _row(
-            manifest, Score(name, 0.0, None, None, group_of[name], None, None, None, None), seen[name], path, folder
+def _folder(manifest: Manifest, folder: Path, name: str) -> Path:
+    path = path_in(folder, name)
+    if path is None or not path.is_dir():
+        like = ", ".join(near_misses(folder, name, folders=True)) or "no folders"
+        raise IngestError(f"{manifest.name}: no folder {name} in {folder}; there are {like}")
+    return path
+
+
+def _by_name(listing: images.Listing, root: Path, declared: Images) -> tuple[dict[str, Path], list[str]]:
+    """Folded name (the path below ``root``, or the file's own name) -> file; and the names that several files have.
+
+    A file that is declared to have no score never stands in for another.
+    """
+    unreadable = [path for path in listing.failed if not path.is_dir()]  # decoding them says why
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in [*listing.files, *unreadable]:
+        files[fold(path.name if declared.by_name else path.relative_to(root).as_posix())].append(path)
+    by_name, clashes = {}, []
+    for name, paths in files.items():
+        scored = [path for path in paths if not _is_unscored(path, root, declared)]
+        by_name[name] = (scored or paths)[0]
+        if len(scored) > 1:
+            clashes.append(" = ".join(path.relative_to(root).as_posix() for path in scored))
+    return by_name, clashes
+
+
+def _is_unscored(path: Path, root: Path, declared: Images) -> bool:
+    inside = fold(path.relative_to(root).as_posix())
+    return any(fnmatch.fnmatchcase(inside, fold(pattern)) for pattern in declared.unscored)
+
+
+def _faults(files: _Files, inspected: dict[str, Inspected]) -> list[str]:
+    named = {**files.references, **files.scored}
+    return [f"{name} ({inspected[str(path)].fault})" for name, path in named.items() if inspected[str(path)].fault]
+
+
+def _rows(manifest: Manifest, scores: Sequence[Score], files: _Files) -> list[tuple[dict[str, Any], Path]]:
+    """What scores and manifest say of each image, and its file: the scored ones, then the references."""
+    constant = {"higher_is_better": manifest.higher_is_better, "short_side": manifest.short_side}
+    scored = {score.image: score for score in scores if score.image in files.scored}
+    ids = {name: name + REFERENCE if name in scored else name for name in files.references}
+    rows = [
+        (
+            {
+                "image_id": score.image,
+                "group": score.group,
+                "reference_id": None if score.reference is None else ids.get(score.reference, score.reference),
+                "is_reference": False,
+                "mos": score.mos,
+                "mos_std": score.mos_std,
+                "type": score.type,
+                "level": score.level,
+                "official_split": score.official_split,
+                "stratum": score.stratum,
+                **constant,
+            },
+            files.scored[name],
         )
-        rows.append({**row, "is_reference": True, "mos": None})
-    return rows
+        for name, score in scored.items()
+    ]
+    group_of = {score.reference: score.group for score in scores}
+    return rows + [
+        (
+            {"image_id": ids[name], "group": group_of[name], "is_reference": True, "official_split": None, **constant},
+            path,
+        )
+        for name, path in files.references.items()
+    ]

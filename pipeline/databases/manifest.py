@@ -6,7 +6,6 @@ Manifests of known databases are in ``manifests/databases``; for one's own, ``da
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline import Refusal
+from pipeline import Refusal, images
 
 OWN_MANIFEST = "database.yaml"
 
@@ -37,10 +36,24 @@ def _has(pattern: str | None, group: str) -> bool | None:
 
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
+Ending = Annotated[str, AfterValidator(lambda ending: f".{ending.lower().lstrip('.')}")]
+
+
+_GONE = {
+    "duplicates": "equal images always share a group",
+    "ignore_case": "names always meet whatever their case",
+}
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_that_is_gone(cls, content: Any) -> Any:
+        for key in _GONE.keys() & content.keys() if isinstance(content, dict) else ():
+            raise ValueError(f"take `{key}` away: {_GONE[key]}")
+        return content
 
 
 class SplitFile(_Part):
@@ -83,14 +96,15 @@ class Scores(_Part):
 
 
 class Images(_Part):
-    """Where the images are, below the database's folder. ``unscored`` are glob patterns of files that are known to
-    have no score (training examples of the viewers); anything else without a score is an error. With ``by_name`` the
-    score file gives names, and the files may lie in any folders below.
+    """Where the images are, below the database's folder, and their ``extensions`` (all that are decoded, if not given).
+
+    ``unscored`` are glob patterns of files that are known to have no score (training examples of the viewers); anything
+    else without a score is an error. With ``by_name`` the score file gives names, and the files may lie in any folders
+    below. Case does not count.
     """
 
     folder: str = "."
-    extensions: tuple[str, ...] = Field(min_length=1)
-    ignore_case: bool = False
+    extensions: tuple[Ending, ...] = images.ENDINGS
     by_name: bool = False
     unscored: tuple[str, ...] = ()
 
@@ -113,8 +127,11 @@ class Group(_Part):
 
 
 class Manifest(_Part):
-    """One human-scored database. ``kind``: ``folder`` (images and a score file) or ``members`` (members of tar shards,
-    scored by the class of their distortion).
+    """One human-scored database.
+
+    ``kind``: ``folder`` (images and a score file) or ``members`` (members of tar shards, scored by the class of their
+    distortion). Patterns on names of images ignore case. ``official_shares_groups``: the official split may put images
+    of one group (and equal images) into different parts.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
@@ -144,7 +161,6 @@ class Manifest(_Part):
     stratum: Literal["none", "column", "type", "subset"] = Field("none", description="subset: that of group.pattern")
     official_parts: dict[str, Literal["train", "val", "test", "unused"]] = {}
     official_shares_groups: bool = False
-    duplicates: Literal["refuse", "within_group"] = "refuse"
     protocol: Literal["random", "leave_one_group_out", "official"] = "random"
     stratified: bool = Field(False, description="random splits take their shares inside each stratum")
 
@@ -177,21 +193,6 @@ class Manifest(_Part):
         if self.group.kind == "source":
             raise ValueError("group.kind source is for members")
         return self
-
-
-_FIELD = re.compile(r"\{([^{}:]+)(?::(\d))?\}")
-
-
-def columns_of(text: str) -> list[str]:
-    """The columns that a name or a pattern over columns speaks of."""
-    return [found[1] for found in _FIELD.finditer(text)] or [text]
-
-
-def filled(text: str, row: Mapping[str, str]) -> str:
-    """What a column's name or a pattern over columns gives for a row."""
-    if not _FIELD.search(text):
-        return row[text]
-    return _FIELD.sub(lambda found: row[found[1]].zfill(int(found[2] or 0)), text)
 
 
 def manifest_names() -> list[str]:

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import images
-from pipeline.databases.ingest import Inspected, Piece, inspect
+from pipeline.databases.equal_images import equal_sets
+from pipeline.databases.inspection import Inspected, Piece, inspect
 from pipeline.databases.manifest import Manifest
-from pipeline.databases.table import IngestError, database_table, duplicates, refuse
+from pipeline.databases.table import IngestError, database_table, refuse
 from pipeline.engine import Engine
 
 COLUMNS = ("key", "label", "source", "type", "level", "shard", "offset", "bytes", "sha256")
@@ -40,7 +41,7 @@ def ingest_members(
 
     ``samples`` has one row an image (columns :data:`COLUMNS`; label 0 is its source's reference); ``names`` gives the
     sources' names, else they are numbers. Raises :class:`IngestError` naming missing references, members whose bytes
-    differ from their sha256, undecodable or equal ones, and classes without a published mean.
+    differ from their sha256, undecodable ones, and classes without a published mean.
     """
     lacking = [column for column in COLUMNS if column not in samples.column_names]
     if lacking or not len(samples):
@@ -64,8 +65,10 @@ def ingest_members(
         },
     )
     table = [_row(manifest, row, seen[row["key"]], references, names or {}, means) for row in rows]
-    refuse(manifest, {"sets of equal images": duplicates(manifest, table)})
-    return database_table(manifest, table)
+    pixels = {row["key"]: seen[row["key"]].pixels_sha256 for row in rows}
+    # four classes equal the pristine image by construction: only what ties two sources is worth a word
+    equals = [equal for equal in equal_sets(table, pixels) if len({row["group"] for row in equal}) > 1]
+    return database_table(manifest, table, equals=equals)
 
 
 def _row(
@@ -75,7 +78,7 @@ def _row(
     references: Mapping[int, str],
     names: Mapping[int, str],
     means: Mapping[tuple[int, int], tuple[float, float]],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     scored = row["label"] != 0
     mean, deviation = means[row["type"], row["level"]] if scored else (None, None)
     return {
@@ -83,8 +86,7 @@ def _row(
         "path": row["shard"],
         "offset": row["offset"],
         "bytes": row["bytes"],
-        "sha256": row["sha256"],
-        "phash": found.phash,
+        **found.columns(),
         "group": names.get(row["source"], f"{row['source']:06d}"),
         "reference_id": references[row["source"]] if scored else None,
         "is_reference": not scored,
@@ -94,6 +96,4 @@ def _row(
         "type": row["type"] if scored else None,
         "level": row["level"] if scored else None,
         "stratum": f"{row['type']:02d}" if scored and manifest.stratum == "type" else None,
-        "width": found.width,
-        "height": found.height,
     }

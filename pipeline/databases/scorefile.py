@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.databases.manifest import Scores, columns_of
+from pipeline.databases.manifest import Scores
+from pipeline.databases.names import columns_of, fold, near_misses, path_in
 from pipeline.databases.table import IngestError
 from pipeline.databases.workbook import sheet_rows
 
@@ -66,12 +68,9 @@ def read_file(
     delimiter: str = ",",
     sheet: str | None = None,
 ) -> Rows:
-    """The rows of one file, or of all that fit a glob pattern, in the order of their names."""
-    paths = sorted(folder.glob(file)) if "*" in file else [folder / file]
-    if not paths:
-        raise IngestError(f"{name}: no file {folder / file}")
+    """The rows of one file, or of all that fit a pattern (``*`` in its name alone), in the order of their names."""
     rows: Rows = []
-    for path in paths:
+    for path in _paths(name, folder, file):
         if path.suffix.lower() == ".mat":
             rows += _mat(name, path, columns or ())
         elif path.suffix.lower() == ".xlsx":
@@ -79,6 +78,20 @@ def read_file(
         else:
             rows += _text(name, path, columns, delimiter)
     return rows
+
+
+def _paths(name: str, folder: Path, file: str) -> list[Path]:
+    base, pattern = path_in(folder, str(Path(file).parent)), fold(Path(file).name)
+    path = path_in(folder, file)
+    if "*" not in pattern and path is not None:
+        return [path]
+    if "*" in pattern and base is not None:
+        if fitting := sorted(path for path in base.iterdir() if fnmatch.fnmatchcase(fold(path.name), pattern)):
+            return fitting
+    if not folder.is_dir():
+        raise IngestError(f"{name}: no folder {folder}")
+    near = ", ".join(near_misses(folder, file)) or "no files but images"
+    raise IngestError(f"{name}: no score file {file} in {folder}; there are {near}")
 
 
 def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) -> Rows:
@@ -89,7 +102,9 @@ def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) 
         cells = [line.split() for line in text.splitlines()]
     else:
         try:
-            cells = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]
+            cells = [
+                [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            ]
         except csv.Error as error:  # an open quote swallows the rest of a file
             raise IngestError(f"{name}: score file {path} can't be read ({error})") from None
     cells = [row for row in cells if any(row)]

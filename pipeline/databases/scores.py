@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.databases.manifest import Manifest, Scores, filled
+from pipeline.databases.manifest import Manifest, Scores
+from pipeline.databases.names import clean, filled, fold
 from pipeline.databases.scorefile import read_file, read_rows
 from pipeline.databases.table import IngestError, refuse
 
@@ -31,7 +32,10 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The scores in the file's order, and the names of images that the manifest's ``leave_out`` takes away."""
+    """The scores in the file's order, and the names of images that the manifest's ``leave_out`` takes away.
+
+    Each reference has one spelling, the first that the file has of it.
+    """
 
     scores: list[Score]
     left_out: frozenset[str]
@@ -46,25 +50,27 @@ def read_scores(manifest: Manifest, folder: Path) -> ScoreTable:
     assert manifest.scores is not None
     rows = read_rows(manifest.name, manifest.scores, Path(folder))
     official = _OfficialParts(manifest, Path(folder))
+    references = _Spellings()
     faults: dict[str, list[str]] = {}
     scores, seen, left_out = [], set(), set()
     for row in rows:
         gone = any(re.fullmatch(pattern, row[column]) for column, pattern in manifest.scores.leave_out.items())
         try:
-            image = _image(manifest, manifest.scores, row)
+            image = _image(manifest.scores, row)
             if gone:
                 left_out.add(image)
                 continue
-            score = _score(manifest, manifest.scores, image, row, official.of(image, row))
+            reference = references.of(_reference(manifest, manifest.scores, image, row))
+            score = _score(manifest, manifest.scores, image, reference, row, official.of(image, row))
         except _RowFault as fault:
             if not gone:
                 faults.setdefault(fault.what, []).append(fault.name)
             continue
-        if score.image in seen:
+        if fold(score.image) in seen:
             faults.setdefault("images with two scores", []).append(score.image)
-        seen.add(score.image)
+        seen.add(fold(score.image))
         scores.append(score)
-    faults["images of a split file without a score"] = sorted(official.listed.keys() - seen - left_out)
+    faults["images of a split file without a score"] = official.without(seen | set(map(fold, left_out)))
     refuse(manifest, faults)
     if not scores:
         raise IngestError(f"{manifest.name}: {manifest.scores.file} has no rows")
@@ -77,23 +83,22 @@ class _RowFault(Exception):
         self.what, self.name = what, name
 
 
-def _image(manifest: Manifest, scores: Scores, row: dict[str, str]) -> str:
-    assert manifest.images is not None
-    image = filled(scores.image, row).replace("\\", "/")
-    image = image.lower() if manifest.images.ignore_case else image
-    if not image or image.startswith("/") or ".." in image.split("/"):
-        raise _RowFault("image names that leave the folder", image or "(empty)")
+def _image(scores: Scores, row: dict[str, str]) -> str:
+    name = filled(scores.image, row)
+    if not (image := clean(name)):
+        raise _RowFault("image names that leave the folder", name or "(empty)")
     return image
 
 
-def _score(manifest: Manifest, scores: Scores, image: str, row: dict[str, str], part: str | None) -> Score:
+def _score(
+    manifest: Manifest, scores: Scores, image: str, reference: str | None, row: dict[str, str], part: str | None
+) -> Score:
     mos = _number(row[scores.mos], "scores that are no numbers", image)
     if not manifest.range[0] <= mos <= manifest.range[1]:
         raise _RowFault(f"scores outside {manifest.range[0]:g} to {manifest.range[1]:g}", f"{image} ({mos:g})")
     std = None if scores.mos_std is None else _number(row[scores.mos_std], "spreads that are no numbers", image)
     if std is not None and std < 0:
         raise _RowFault("spreads below 0", f"{image} ({std:g})")
-    reference = _reference(manifest, scores, image, row)
     kind, level = _type_level(manifest, image)
     group = _group(manifest, image, reference, row)
     stratum = None
@@ -108,10 +113,13 @@ def _score(manifest: Manifest, scores: Scores, image: str, row: dict[str, str], 
 
 def _reference(manifest: Manifest, scores: Scores, image: str, row: dict[str, str]) -> str | None:
     if scores.reference is not None:
-        return filled(scores.reference, row)
+        name = filled(scores.reference, row)
+        if not (reference := clean(name)):
+            raise _RowFault("references that leave the folder", f"{image} ({name!r})")
+        return reference
     if manifest.reference_pattern is None:
         return None
-    found = re.fullmatch(manifest.reference_pattern, image)
+    found = re.fullmatch(manifest.reference_pattern, image, re.IGNORECASE)
     if found is None:
         raise _RowFault("image names that do not fit reference_pattern", image)
     return found["reference"] + manifest.reference_suffix
@@ -130,13 +138,14 @@ def _number(text: str, what: str, image: str) -> float:
 def _type_level(manifest: Manifest, image: str) -> tuple[int | None, int | None]:
     if manifest.type_level is None:
         return None, None
-    found = re.fullmatch(manifest.type_level, image)
+    found = re.fullmatch(manifest.type_level, image, re.IGNORECASE)
     if found is None:
         raise _RowFault("image names that do not fit type_level", image)
     level, kind = found.groupdict().get("level"), found["type"]
-    if kind not in manifest.types and not kind.isdecimal():
+    numbers = {fold(word): number for word, number in manifest.types.items()}
+    if fold(kind) not in numbers and not kind.isdecimal():
         raise _RowFault("types that have no number in `types`", f"{image} ({kind})")
-    number = manifest.types[kind] if kind in manifest.types else int(kind)
+    number = numbers[fold(kind)] if fold(kind) in numbers else int(kind)
     if number > _LARGEST or int(level or 0) > _LARGEST:
         raise _RowFault(f"types or levels above {_LARGEST}", image)
     return number, None if level is None else int(level)
@@ -154,11 +163,21 @@ def _group(manifest: Manifest, image: str, reference: str | None, row: dict[str,
     if group.kind == "image":
         return image
     assert group.pattern is not None and group.size is not None
-    found = re.fullmatch(group.pattern, image)
+    found = re.fullmatch(group.pattern, image, re.IGNORECASE)
     if found is None:
         raise _RowFault("image names that do not fit group.pattern", image)
     first = (int(found["number"]) - 1) // group.size * group.size + 1
-    return f"{found.groupdict().get('subset', '')}:{first:06d}".lstrip(":")
+    return f"{found.groupdict().get('subset', '').lower()}:{first:06d}".lstrip(":")
+
+
+class _Spellings:
+    """The first spelling of each name."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+
+    def of(self, name: str | None) -> str | None:
+        return None if name is None else self._first.setdefault(fold(name), name)
 
 
 class _OfficialParts:
@@ -168,25 +187,29 @@ class _OfficialParts:
         assert manifest.scores is not None
         self.parts, self.column = manifest.official_parts, manifest.scores.official_split
         self.from_files = bool(manifest.scores.split_files)
-        self.listed: dict[str, str] = {}  # image -> the file's word for its part
+        self.listed: dict[str, tuple[str, str]] = {}  # folded name -> the file's name and its word for the part
         faults: dict[str, list[str]] = {}
         for given in manifest.scores.split_files:
             for row in read_file(manifest.name, folder, given.file):
                 lacking = [column for column in (given.image, given.part) if column is not None and column not in row]
                 if lacking:
                     raise IngestError(f"{manifest.name}: {given.file} has no column {', '.join(lacking)}")
-                word = given.file if given.part is None else row[given.part]
-                if self.listed.setdefault(row[given.image], word) != word:
-                    faults.setdefault("images in two parts of the official split", []).append(row[given.image])
+                image, word = row[given.image], given.file if given.part is None else row[given.part]
+                if self.listed.setdefault(fold(clean(image)), (image, word))[1] != word:
+                    faults.setdefault("images in two parts of the official split", []).append(image)
         refuse(manifest, faults)
 
     def of(self, image: str, row: dict[str, str]) -> str | None:
         """train, val, test or unused; None where the database has no split."""
-        if self.from_files and image not in self.listed:
+        if self.from_files and fold(image) not in self.listed:
             return "unused"
         if self.column is None and not self.from_files:
             return None
-        part = self.listed[image] if self.from_files else row[str(self.column)]
+        part = self.listed[fold(image)][1] if self.from_files else row[str(self.column)]
         if part not in self.parts:
             raise _RowFault("official parts that official_parts does not name", f"{image} ({part!r})")
         return self.parts[part]
+
+    def without(self, scored: set[str]) -> list[str]:
+        """What a split file lists and no row of the score file has; ``scored`` are folded names."""
+        return sorted(name for folded, (name, _) in self.listed.items() if folded not in scored)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline import Refusal
 from pipeline.artifacts import column
+from pipeline.databases import equal_images
 from pipeline.databases.manifest import Manifest
+
+_NARROW = 0.05  # share of the declared range; the opinions of every shipped database take more than a quarter
 
 
 class IngestError(Refusal, ValueError):
@@ -46,33 +50,64 @@ DATABASE = pa.schema(
             "the shorter side that the protocol resizes to before anything looks at the image; null: as it is",
             nullable=True,
         ),
-        column("width", pa.int32(), "pixels of the file"),
-        column("height", pa.int32(), "pixels of the file"),
+        column("width", pa.int32(), "pixels of the upright image"),
+        column("height", pa.int32(), "pixels of the upright image"),
+        column("orientation", pa.int8(), "how the file is stored, EXIF's 1..8; 1: upright. Every reader undoes it"),
+        column(
+            "colour_profile",
+            pa.string(),
+            "the file's colour space where it is not sRGB, which every reader converts it to; null: sRGB, or not said",
+            nullable=True,
+        ),
     ]
 )
 
 
-def database_table(manifest: Manifest, rows: Sequence[Mapping[str, object]], *, unscored: int = 0) -> pa.Table:
-    """The table of ``rows`` (one mapping an image, keys of :data:`DATABASE`), ordered by image_id, with the manifest's
-    name, title, citation and note, and the number of images that it declares to have no score, in its schema metadata.
+def database_table(
+    manifest: Manifest,
+    rows: Sequence[dict[str, Any]],
+    *,
+    equals: Sequence[Sequence[dict[str, Any]]] = (),
+    unscored: int = 0,
+    notes: Sequence[str] = (),
+) -> pa.Table:
+    """The table of ``rows`` (one mapping an image, keys of :data:`DATABASE`), ordered by image_id.
+
+    The groups of the ``equals`` (sets of rows of equal images) are tied. In the schema's metadata: the manifest's name,
+    title, citation and note; ``equal_images``, a JSON list of the sets' names; the number of ``unscored`` images; and
+    ``notes``, a sentence a line, for people.
     """
-    about = {"database": manifest.name, "title": manifest.title, "citation": manifest.citation, "note": manifest.note}
-    about["unscored"] = str(unscored)
-    ordered = sorted(rows, key=lambda row: str(row["image_id"]))
-    return pa.Table.from_pylist(list(ordered), schema=DATABASE).replace_schema_metadata(about)
+    said = list(notes)
+    if equals:
+        listed = _some([equal_images.names(equal) for equal in equals], 5)
+        said.insert(0, f"{len(equals)} sets of equal images; the images of each share a group: {listed}")
+    metadata = {
+        "database": manifest.name,
+        "title": manifest.title,
+        "citation": manifest.citation,
+        "note": manifest.note,
+        "unscored": str(unscored),
+        "equal_images": json.dumps([[row["image_id"] for row in equal] for equal in equals]),
+        "notes": "\n".join(said),
+    }
+    ordered = sorted(equal_images.tied(rows, equals), key=lambda row: str(row["image_id"]))
+    return pa.Table.from_pylist(ordered, schema=DATABASE).replace_schema_metadata(metadata)
 
 
-def duplicates(manifest: Manifest, rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Images of equal bytes, as ``a = b``. With ``duplicates: within_group`` only those of different groups: equal
-    images on two sides of a split leak, equal ones on one side do not.
-    """
-    same: dict[str, list[Mapping[str, object]]] = defaultdict(list)
-    for row in rows:
-        same[str(row["sha256"])].append(row)
-    found = [equal for equal in same.values() if len(equal) > 1]
-    if manifest.duplicates == "within_group":
-        found = [equal for equal in found if len({str(row["group"]) for row in equal}) > 1]
-    return sorted(" = ".join(sorted(str(row["image_id"]) for row in equal)) for equal in found)
+def notes_of(table: pa.Table) -> list[str]:
+    """What there is to know about a database beside its rows, a sentence each."""
+    return str(table.schema.metadata.get(b"notes", b"").decode()).splitlines()
+
+
+def about_opinions(manifest: Manifest, opinions: Sequence[float]) -> list[str]:
+    """What is odd about the scale: all opinions equal, or far inside the declared range."""
+    least, most = min(opinions), max(opinions)
+    if len(opinions) > 1 and least == most:
+        return [f"all {len(opinions)} opinions are {least:g}: no correlation with them is defined"]
+    low, high = manifest.range
+    if len(opinions) > 1 and most - least < _NARROW * (high - low):
+        return [f"opinions run from {least:g} to {most:g}, far inside the declared range of {low:g} to {high:g}"]
+    return []
 
 
 def refuse(manifest: Manifest, faults: Mapping[str, Sequence[str]]) -> None:
@@ -83,4 +118,5 @@ def refuse(manifest: Manifest, faults: Mapping[str, Sequence[str]]) -> None:
 
 
 def _some(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in listed)  # no escape codes

@@ -4,7 +4,15 @@ An image is ``uint8``, H x W x 3, RGB everywhere between parts. Whatever comes f
 """
 
 from pipeline.images.arrays import ImageError, check
-from pipeline.images.decoding import MAX_PIXELS, decode, jxl_transparent_share, read
+from pipeline.images.decoding import (
+    MAX_PIXELS,
+    Facts,
+    decode,
+    decode_with_facts,
+    jxl_transparent_share,
+    read,
+    read_bytes,
+)
 from pipeline.images.encoding import CODECS, encode
 from pipeline.images.hashing import perceptual_hash
 from pipeline.images.listing import ENDINGS, Listing, is_image_name, list_images, walk
@@ -13,17 +21,20 @@ from pipeline.images.resizing import short_side_size, to_short_side
 __all__ = [
     "CODECS",
     "ENDINGS",
+    "Facts",
     "MAX_PIXELS",
     "ImageError",
     "Listing",
     "check",
     "decode",
+    "decode_with_facts",
     "encode",
     "is_image_name",
     "jxl_transparent_share",
     "list_images",
     "perceptual_hash",
     "read",
+    "read_bytes",
     "short_side_size",
     "to_short_side",
     "walk",

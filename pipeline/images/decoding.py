@@ -7,6 +7,9 @@ it cannot turn into RGB without guessing.
 from __future__ import annotations
 
 import io
+import os
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import imagecodecs
@@ -18,15 +21,48 @@ from pipeline.images.headers import image_size
 from pipeline.images.jxl import jxl_header
 
 MAX_PIXELS = 2**26  # 8192 x 8192: 192 MiB as RGB
+_MOST_BYTES = 8  # of a file for each pixel of the cap: 16 bits of four channels, not compressed
+_MOST_METADATA = 2**20
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _CMYK = "CMYK, which has no meaning without its profile: convert it to RGB first"
 _QOI_END = b"\x00" * 7 + b"\x01"
 _JXL_CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a file is beside its pixels.
+
+    ``orientation``: EXIF's 1..8, how it was stored (1: upright). ``colour_profile``: the colour space that it was
+    converted from, empty for sRGB and where the file says nothing.
+    """
+
+    orientation: int = 1
+    colour_profile: str = ""
+
+
+def read_bytes(path: Path, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """The bytes of an image file.
+
+    :class:`ImageError` for what is no regular file (opening a pipe would wait for ever) or larger than an image of
+    ``max_pixels`` pixels can be; ``OSError`` if it cannot be read.
+    """
+    state = os.stat(path)
+    if not stat.S_ISREG(state.st_mode):
+        raise ImageError(f"{path}: {'a folder, not an image' if stat.S_ISDIR(state.st_mode) else 'not a regular file'}")
+    if state.st_size > _MOST_BYTES * max_pixels + _MOST_METADATA:
+        raise ImageError(f"{path}: {state.st_size:,} bytes, more than an image of {max_pixels:,} pixels can have")
+    return Path(path).read_bytes()
+
+
 def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The image in a file, uint8 H x W x 3 RGB. :class:`ImageError` if refused, ``OSError`` if it cannot be read."""
-    return decode(Path(path).read_bytes(), name=str(path), max_pixels=max_pixels)
+    return decode(read_bytes(path, max_pixels=max_pixels), name=str(path), max_pixels=max_pixels)
+
+
+def decode_with_facts(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Facts]:
+    """:func:`decode`, and what was undone to make the image upright sRGB."""
+    return decode(data, name=name, max_pixels=max_pixels), Facts()
 
 
 def decode(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> np.ndarray:

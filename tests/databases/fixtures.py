@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from pipeline import artifacts, images
 
+EQUAL = ((1, 1), (3, 1), (8, 1), (18, 3))
+
 
 def picture(number: int, size: int = 16, width: int | None = None) -> np.ndarray:
     return np.random.default_rng(number).integers(0, 256, (size, width or size + 4, 3), dtype=np.uint8)
@@ -28,13 +30,15 @@ def save(path: Path, number: int, codec: str = "png", size: int = 16, width: int
 
 
 def kadid(folder: Path, references: int = 3, types: int = 2, levels: int = 5) -> Path:
+    """As released: four classes equal their reference (of two types one)."""
     lines, number = ["dist_img,ref_img,dmos,var"], 0
     for r in range(1, references + 1):
-        save(folder / "images" / f"I{r:02d}.png", number := number + 1)
+        save(folder / "images" / f"I{r:02d}.png", first := number + 1)
+        number = first
         for t in range(1, types + 1):
             for level in range(1, levels + 1):
-                name = f"I{r:02d}_{t:02d}_{level:02d}.png"
-                save(folder / "images" / name, number := number + 1)
+                name, number = f"I{r:02d}_{t:02d}_{level:02d}.png", number + 1
+                save(folder / "images" / name, first if (t, level) in EQUAL else number)
                 lines.append(f"{name},I{r:02d}.png,{5 - 0.7 * level:.2f},0.5")
     (folder / "dmos.csv").write_text("\n".join(lines) + "\n")
     return folder

@@ -118,13 +118,14 @@ def csiq(folder: Path) -> None:
 
 
 def clive(folder: Path) -> None:
-    names = [*(f"t{n}.bmp" for n in range(1, 8)), "3.bmp", "10.bmp", "1024.JPG"]
+    """As released: one photograph is there twice, 246.bmp and 333.bmp, with two scores."""
+    names = [*(f"t{n}.bmp" for n in range(1, 8)), "3.bmp", "10.bmp", "1024.JPG", "246.bmp", "333.bmp"]
     for number, name in enumerate(names):
         below = "Images/trainingImages" if name.startswith("t") else "Images"
-        save(folder / below / name, number, name[-3:].lower())
+        save(folder / below / name, min(number, 10), name[-3:].lower())
     matlab(folder / "Data/AllImages_release.mat", AllImages_release=names)
-    matlab(folder / "Data/AllMOS_release.mat", AllMOS_release=[10.5 * n for n in range(10)])
-    matlab(folder / "Data/AllStdDev_release.mat", AllStdDev_release=[20.0 + n for n in range(10)])
+    matlab(folder / "Data/AllMOS_release.mat", AllMOS_release=[8.5 * n for n in range(12)])
+    matlab(folder / "Data/AllStdDev_release.mat", AllStdDev_release=[20.0 + n for n in range(12)])
 
 
 def spaq(folder: Path) -> None:
@@ -184,20 +185,28 @@ def biq_release(folder: Path) -> None:
     for part, names in {"Train": ("ss01 (101)", "ss03 (505)"), "Test": ("ss01 (632)",)}.items():
         rows = [f"{name}.jpg,0.{700 + number}" for number, name in enumerate(names)]
         text(folder / f"{part} (Images and MOS).csv", "Image Name,MOS", *rows)
-        for name in names:
-            save(folder / "Images" / f"{name}.jpg", int(name[-4:-1]), "jpg")
+        for name in names:  # as released: some of the files end in .JPG, the score file says .jpg
+            save(folder / "Images" / f"{name}.{'jpg' if part == 'Train' else 'JPG'}", int(name[-4:-1]), "jpg")
 
 
 LAYOUTS = {
-    "bid": Layout(bid, 3, 0, "databaseimage0012.jpg", {"mos": 4.19, "group": "databaseimage0012.jpg"}),
+    "bid": Layout(bid, 3, 0, "DatabaseImage0012.JPG", {"mos": 4.19, "group": "DatabaseImage0012.JPG"}),
     "biq2021": Layout(biq, 4, 0, "ss01 (51).jpg", {"group": "ss01:000051", "stratum": "ss01", "mos": 0.0051}),
     "biq2021_release": Layout(
-        biq_release, 3, 0, "ss01 (632).jpg",
+        biq_release,
+        3,
+        0,
+        "ss01 (632).jpg",
         {"mos": 0.7, "group": "ss01:000601", "stratum": "ss01", "official_split": "test"},
     ),
-    "clive": Layout(clive, 3, 0, "10.bmp", {"mos": 84.0, "mos_std": 28.0, "path": "Images/10.bmp"}),
+    "clive": Layout(
+        clive, 5, 0, "333.bmp", {"mos": 93.5, "mos_std": 31.0, "path": "Images/333.bmp", "group": "246.bmp"}
+    ),
     "csiq": Layout(
-        csiq, 24, 2, "awgn/1600.awgn.5.png",
+        csiq,
+        24,
+        2,
+        "awgn/1600.awgn.5.png",
         {"mos": 0.625, "mos_std": 0.03125, "reference_id": "1600.png", "type": 1, "level": 5, "stratum": "01"},
     ),
     "flive": Layout(flive, 5, 0, "voc_emotic_ava/EMOTIC__5ge7.jpg", {"mos": 72.5, "official_split": "val"}),
@@ -206,7 +215,10 @@ LAYOUTS = {
     ),
     "koniq10k": Layout(koniq, 3, 0, "1.jpg", {"mos": 61.25, "mos_std": None, "official_split": "val"}),
     "live": Layout(
-        live, 785, 2, "fastfading/img174.bmp",
+        live,
+        785,
+        2,
+        "fastfading/img174.bmp",
         {"mos": 95.6, "mos_std": 7.5, "reference_id": "womanhat.bmp", "type": 5, "level": None},
     ),
     "pipal": Layout(
@@ -214,11 +226,22 @@ LAYOUTS = {
     ),
     "spaq": Layout(spaq, 3, 0, "00002.jpg", {"mos": 41.5, "short_side": 512}),
     "tid2013": Layout(
-        fixtures.tid, 8, 2, "i02_24_5.bmp", {"mos": 1.0, "reference_id": "i02.bmp", "type": 24, "level": 5}
+        fixtures.tid, 8, 2, "I02_24_5.bmp", {"mos": 1.0, "reference_id": "I02.bmp", "type": 24, "level": 5}
     ),
-}  # fmt: skip
+}
 DIRECTIONS = {
-    "bid": True, "biq2021": True, "biq2021_release": True,
-    "clive": True, "csiq": False, "flive": True, "kadid10k": True, "koniq10k": True,
-    "live": False, "photos": True, "pipal": True, "spaq": True, "tid2013": True, "tid2013_kodak": True,
-}  # fmt: skip
+    "bid": True,
+    "biq2021": True,
+    "biq2021_release": True,
+    "clive": True,
+    "csiq": False,
+    "flive": True,
+    "kadid10k": True,
+    "koniq10k": True,
+    "live": False,
+    "photos": True,
+    "pipal": True,
+    "spaq": True,
+    "tid2013": True,
+    "tid2013_kodak": True,
+}

@@ -66,6 +66,8 @@ def test_own_manifest_lies_with_the_images(tmp_path: Path) -> None:
         ("range: [0, 100]", "range: [0, 100]\nraters: 20", "raters"),
         ("range: [0, 100]", "range: [0, 100]\nshort_side: 0", "short_side: Input should be greater"),
         ("range: [0, 100]", "range: [0, 100]\nprotocol: official", "protocol official"),
+        ("citation: none", "duplicates: refuse", "take `duplicates` away: equal images always share a group"),
+        ("[.png]}", "[.png], ignore_case: true}", "images: take `ignore_case` away: names always meet"),
         ("name: mine", "name: [", "not valid YAML"),
         ("range: [0, 100]", "range: [0, .inf]", "range.1: Input should be a finite number"),
         ("range: [0, 100]", "range: [0, 100]\ntype_level: '(\\w)'", "type_level: the column, pattern or named group"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.databases import DATABASE, IngestError, class_means, ingest_members, load_manifest
+from pipeline.databases import DATABASE, IngestError, class_means, ingest_members, load_manifest, notes_of
 from tests.databases.fixtures import shard
 
 
@@ -49,12 +49,13 @@ def test_faults_are_named(tmp_path: Path, values: dict[str, object], message: st
     assert message in str(refused.value)
 
 
-def test_equal_images_of_two_sources_are_refused(tmp_path: Path) -> None:
+def test_equal_images_tie_two_sources(tmp_path: Path) -> None:
     samples = shard(tmp_path)
     first = samples.to_pylist()[2]
     twin = changed(samples, 20, **{key: first[key] for key in ("offset", "bytes", "sha256")})
-    with pytest.raises(IngestError, match="equal images: 000000-002 = 000001-004"):
-        ingest_members(load_manifest("photos"), twin, tmp_path)
+    table = ingest_members(load_manifest("photos"), twin, tmp_path)
+    assert set(table["group"].to_pylist()) == {"000000"} and "000000-002 = 000001-004" in notes_of(table)[0]
+    assert not notes_of(ingest_members(load_manifest("photos"), shard(tmp_path, same_as_pristine=True), tmp_path))
 
 
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.databases import IngestError
-from pipeline.databases.manifest import Scores, columns_of, filled
+from pipeline.databases.manifest import Scores
+from pipeline.databases.names import columns_of, filled
 from pipeline.databases.scorefile import read_file, read_rows
 from pipeline.databases.workbook import sheet_rows
 from tests.databases.layouts import MAIN, matlab, text, workbook
@@ -129,6 +130,12 @@ def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"image,mos\n\xff.png,1\n")
     with pytest.raises(IngestError, match="a.csv can't be read .it is not UTF-8"):
         read_file("mine", tmp_path, "a.csv")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(tmp_path: Path, end: str) -> None:
+    (tmp_path / "a.csv").write_bytes(f"image,mos{end}a.png,1{end}b.png,2{end}".encode())
+    assert read_file("mine", tmp_path, "a.csv") == [{"image": "a.png", "mos": "1"}, {"image": "b.png", "mos": "2"}]
 
 
 def test_an_open_quote_is_named(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ def test_every_image_is_compared_with_its_own_reference(tmp_path: Path, threads:
         METRICS["gmsd"](images.read(folder / "images" / row["reference_id"]), images.read(folder / row["path"]))
         for row in rows
     ]
-    np.testing.assert_array_equal(found.matrix()[:, 0], np.array(expected, np.float32))
-    assert len(set(expected)) == 30
+    # OpenCV's filters differ in the last bit with the alignment of their input
+    np.testing.assert_allclose(found.matrix()[:, 0], np.array(expected, np.float32), atol=1e-15)
+    assert sum(value < 1e-15 for value in expected) == 3  # of each reference one class equals it
 
 
 def test_the_table_says_what_the_number_means(tmp_path: Path) -> None:
