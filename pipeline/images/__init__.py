@@ -3,7 +3,7 @@
 An image is ``uint8``, H x W x 3, RGB everywhere between parts. Whatever comes from a file passes :func:`decode`.
 """
 
-from pipeline.images.arrays import ImageError, check
+from pipeline.images.arrays import ImageError, check, luma
 from pipeline.images.decoding import (
     MAX_PIXELS,
     Facts,
@@ -32,6 +32,7 @@ __all__ = [
     "is_image_name",
     "jxl_transparent_share",
     "list_images",
+    "luma",
     "perceptual_hash",
     "read",
     "read_bytes",

@@ -11,6 +11,11 @@ class ImageError(Refusal, ValueError):
     """An image that is refused; the message names it and says why."""
 
 
+def luma(image: np.ndarray) -> np.ndarray:
+    """Luma 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601) of a uint8 H x W x 3 image: float32 H x W in 0..255."""
+    return np.asarray(image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
+
+
 def check(image: np.ndarray, name: str = "image") -> None:
     """Raise :class:`ImageError` unless ``image`` is a non-empty uint8 array of shape H x W x 3."""
     if not isinstance(image, np.ndarray):

@@ -38,6 +38,15 @@ class FolderParams(Section):
     transparent: float = Field(0.5, ge=0, le=1, description="largest share of transparent pixels")
     grey: bool = Field(True, description="whether images without colour are taken")
 
+    @model_validator(mode="after")
+    def _sides(self) -> FolderParams:
+        if self.largest is not None and self.largest < self.smallest:
+            raise ValueError(
+                f"sources.folder.largest: {self.largest} is below sources.folder.smallest ({self.smallest}), "
+                "so every image would be refused"
+            )
+        return self
+
 
 class PostsParams(Section):
     """Which posts of a Danbooru folder may be used, where run.paths.metadata names its JSONL files."""
@@ -45,6 +54,14 @@ class PostsParams(Section):
     release: int = Field(2021, ge=2017, description="year of the dump: s is safe to 2021, g from 2022")
     ratings: tuple[Literal["g", "s", "q", "e"], ...] = Field((), description="instead of what the release calls safe")
     exclude_tags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ratings_of_the_release(self) -> PostsParams:
+        if self.release <= 2021 and "g" in self.ratings:
+            raise ValueError(
+                f"sources.posts.ratings: g is no rating of release {self.release} (s, q, e); those from 2022 have it"
+            )
+        return self
 
 
 class SourcesParams(Section):

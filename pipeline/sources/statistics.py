@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import images
 from pipeline.sources.errors import SourceError
 
 BINS = np.arange(-255, 256)
@@ -73,17 +74,17 @@ class Measured:
         }
 
 
-def measure(images: Iterable[np.ndarray]) -> Measured:
-    """Statistics of ``images`` (uint8 H x W x 3, sides of at least 32, sizes may differ), one held at a time.
+def measure(pictures: Iterable[np.ndarray]) -> Measured:
+    """Statistics of ``pictures`` (uint8 H x W x 3, sides of at least 32, sizes may differ), one held at a time.
 
     ``ValueError`` for none or for one that is too small.
     """
     counts, moments, scales = np.zeros(511, np.int64), np.zeros(3), np.zeros((len(SCALES), 2))
     slopes, spectra = [], []
-    for image in images:
+    for image in pictures:
         if min(image.shape[:2]) < 32:
             raise SourceError(f"statistics: {image.shape[1]} x {image.shape[0]} pixels, at least 32 x 32 is needed")
-        grey = luma(image)
+        grey = images.luma(image)
         for derivative in _derivatives(grey):
             counts += np.bincount(np.rint(derivative).astype(np.int64).ravel() + 255, minlength=511)
             square = derivative.astype(np.float64).ravel() ** 2
@@ -106,11 +107,6 @@ def merge(parts: Iterable[Measured]) -> Measured:
     return Measured(*sums, *(np.concatenate([getattr(p, name) for p in listed]) for name in ("slopes", "spectra")))
 
 
-def luma(image: np.ndarray) -> np.ndarray:
-    """Float32 H x W in 0..255 of a uint8 H x W x 3 image."""
-    return np.asarray(image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
-
-
 def divergence(p: np.ndarray, q: np.ndarray) -> float:
     """KL(p || q) in nats of two histograms, each normalised and mixed with 1e-6 a bin."""
     first, second = (histogram / histogram.sum() + EPSILON for histogram in (p, q))
@@ -131,9 +127,9 @@ def compare(sets: Mapping[str, Measured], natural: Measured | None = None) -> di
 
 def _mean_of_present(spectra: np.ndarray) -> np.ndarray:
     """Mean over images of each bin that an image has; NaN for a bin that none has (small images, low frequencies)."""
-    there = np.isfinite(spectra)
-    number = there.sum(axis=0)
-    return np.where(number, np.where(there, spectra, 0).sum(axis=0) / np.maximum(number, 1), np.nan)
+    present = np.isfinite(spectra)
+    number = present.sum(axis=0)
+    return np.where(number, np.where(present, spectra, 0).sum(axis=0) / np.maximum(number, 1), np.nan)
 
 
 def _derivatives(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,5 +164,5 @@ def _spectrum(grey: np.ndarray) -> tuple[float, np.ndarray]:
     number = np.bincount(index[kept], minlength=_LOG_BINS)
     total = np.bincount(index[kept], power.ravel()[kept], minlength=_LOG_BINS)
     log_power = np.where(number > 0, np.log(np.maximum(total, 1e-12) / np.maximum(number, 1)), np.nan)
-    there = np.isfinite(log_power)
-    return float(np.polyfit(np.log(_centres()[there]), log_power[there], 1)[0]), log_power
+    present = np.isfinite(log_power)
+    return float(np.polyfit(np.log(_centres()[present]), log_power[present], 1)[0]), log_power

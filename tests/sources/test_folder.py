@@ -22,7 +22,7 @@ from pipeline.sources import SourceError
 from pipeline.sources.folder import image_filters
 from pipeline.sources.folder.danbooru import PostRules
 from pipeline.sources.folder.folder_set import FolderSet, choose
-from pipeline.sources.folder.image_filters import vet
+from pipeline.sources.folder.image_filters import apply_filters
 from tests.sources import fixtures
 
 SMALL = FolderParams(smallest=64)
@@ -143,7 +143,7 @@ def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 def test_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_filters, "MAX_PIXELS", 2**20)
     reason, content = fixtures.refused()[name]
-    judged = vet(content, FolderParams())
+    judged = apply_filters(content, FolderParams())
     assert (judged.reason, judged.image) == (reason, None)
 
 
@@ -152,7 +152,7 @@ def test_too_many_pixels_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "a.png").write_bytes(data)
     with monkeypatch.context() as patched:
         patched.setattr(image_filters, "MAX_PIXELS", 1000)
-        assert vet(data, FolderParams()).reason == "too large"
+        assert apply_filters(data, FolderParams()).reason == "too large"
     monkeypatch.setattr("pipeline.sources.folder.folder_set.LIMIT", 100)
     with pytest.raises(SourceError, match="too large 1"):
         choose(tmp_path, seed=0, count=1)
@@ -161,31 +161,31 @@ def test_too_many_pixels_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytes
 def test_grey_images_are_kept_or_refused_by_rule() -> None:
     grey = np.repeat(fixtures.picture(1)[..., :1], 3, axis=2)
     data = fixtures.jpeg(grey, "L")
-    kept = vet(data, FolderParams())
+    kept = apply_filters(data, FolderParams())
     assert kept.actions == ("grey",) and kept.mode == "L"
-    assert vet(data, FolderParams(grey=False)).reason == "grey"
+    assert apply_filters(data, FolderParams(grey=False)).reason == "grey"
 
 
 def test_uniform_borders_are_cut_and_long_sides_reduced_never_enlarged() -> None:
     inner = fixtures.picture(6, 300, 600)
     boxed = np.full((420, 640, 3), (10, 0, 80), np.uint8)
     boxed[50:350, 20:620] = inner
-    judged = vet(images.encode(boxed, "png"), FolderParams(largest=None))
+    judged = apply_filters(images.encode(boxed, "png"), FolderParams(largest=None))
     assert np.array_equal(judged.image, inner) and judged.actions == ("trimmed",)
-    reduced = vet(images.encode(boxed, "png"), FolderParams())
+    reduced = apply_filters(images.encode(boxed, "png"), FolderParams())
     assert reduced.image.shape == (256, 512, 3) and reduced.actions == ("trimmed", "reduced")
-    assert vet(images.encode(boxed, "png"), FolderParams(largest=None, trim=False)).image.shape == boxed.shape
-    assert vet(images.encode(inner, "png"), FolderParams(largest=2000)).image.shape == inner.shape
+    assert apply_filters(images.encode(boxed, "png"), FolderParams(largest=None, trim=False)).image.shape == boxed.shape
+    assert apply_filters(images.encode(inner, "png"), FolderParams(largest=2000)).image.shape == inner.shape
 
 
 def test_alpha_is_laid_over_white_and_foreign_profiles_converted() -> None:
     image = fixtures.picture(7)
     alpha = np.full(image.shape[:2], 255, np.uint8)
     alpha[:60] = 0
-    judged = vet(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), FolderParams(smallest=200))
+    judged = apply_filters(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), FolderParams(smallest=200))
     assert judged.mode == "RGBA" and judged.actions == ("over white", "trimmed")
     assert np.array_equal(judged.image, image[60:])
-    swapped = vet(fixtures.wide_gamut(image), FolderParams())
+    swapped = apply_filters(fixtures.wide_gamut(image), FolderParams())
     assert "to sRGB" in swapped.actions
     assert np.abs(swapped.image.astype(int) - image[..., ::-1]).max() <= 8
 
@@ -208,6 +208,43 @@ def test_metadata_of_both_schemas_filter_by_rating_tag_and_state(tmp_path: Path,
     with pytest.raises(SourceError) as error:
         choose(root, seed=1, count=len(allowed) + 1, posts=rules)
     assert str(error.value).endswith("banned 1, deleted 1, excluded id 2, no metadata 1, rating 8, tag 4")
+
+
+@pytest.mark.parametrize(
+    ("release", "ratings", "refused"),
+    [
+        (2021, ("s", "g", "q"), "2021, whose ratings are s, q, e, but .*m.json, line 2 has rating 'g'"),
+        (2021, ("safe", "sensitive"), ".* line 2 has rating 'sensitive'"),
+        (2022, ("general", "safe"), "2022, whose ratings are g, s, q, e, but .* has rating 'safe'"),
+        (2022, ("g", "x"), ".* line 2 has rating 'x'"),
+        (2022, ("s", "q"), "2022, but no post of .*m.json is rated g"),
+    ],
+)
+def test_ratings_that_contradict_the_release_stop_and_name_the_key(
+    tmp_path: Path, release: int, ratings: tuple[str, ...], refused: str
+) -> None:
+    """Only post 1 is asked for: any line may tell that the dump is of another year."""
+    (tmp_path / "1.png").write_bytes(images.encode(fixtures.picture(1), "png"))
+    lines = [json.dumps({"id": key, "rating": rating}) for key, rating in enumerate(ratings, 1)]
+    metadata = (_written(tmp_path / "m.json", "\n".join(lines).encode()),)
+    with pytest.raises(SourceError, match="sources.posts.release: " + refused):
+        choose(tmp_path, seed=0, count=1, posts=PostRules(PostsParams(release=release), metadata))
+
+
+def test_params_that_refuse_every_image_are_named() -> None:
+    with pytest.raises(ValueError, match="sources.posts.ratings: g is no rating of release 2021"):
+        PostsParams(release=2021, ratings=("g",))
+    with pytest.raises(ValueError, match="sources.folder.largest: 100 is below sources.folder.smallest"):
+        FolderParams(largest=100)
+
+
+def test_ratings_may_be_words_or_missing(tmp_path: Path) -> None:
+    for key in (1, 2, 3):
+        (tmp_path / f"{key}.png").write_bytes(images.encode(fixtures.picture(key), "png"))
+    lines = [{"id": 1, "rating": "general"}, {"id": 2, "rating": None}, {"id": 3, "rating": "sensitive"}]
+    metadata = (_written(tmp_path / "m.json", "\n".join(map(json.dumps, lines)).encode()),)
+    with pytest.raises(SourceError, match="gives 1 of the 2 images asked for; refused: rating 2"):
+        choose(tmp_path, seed=0, count=2, posts=PostRules(PostsParams(release=2022), metadata))
 
 
 def test_what_is_safe_depends_on_the_release() -> None:

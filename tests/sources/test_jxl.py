@@ -9,7 +9,7 @@ import pytest
 from pipeline import images
 from pipeline.images.jxl import jxl_header
 from pipeline.params.sections import FolderParams
-from pipeline.sources.folder.image_filters import vet
+from pipeline.sources.folder.image_filters import apply_filters
 from tests.sources import fixtures
 
 PICTURE = np.ascontiguousarray(fixtures.picture(7)[:256, :256])
@@ -62,10 +62,10 @@ def test_what_is_spliced_decodes_to_the_same_pixels() -> None:
 
 def test_alpha_is_laid_over_white_and_counted() -> None:
     for extra in ([1], [0, *enum(0), *PLAIN, 0]):
-        found = vet(file(with_alpha(50), extra=extra), RULES)
+        found = apply_filters(file(with_alpha(50), extra=extra), RULES)
         assert found.mode == "RGBA" and found.actions == ("over white", "trimmed")
         assert np.array_equal(found.image, PICTURE[50:])
-        assert vet(file(with_alpha(200), extra=extra), RULES).reason == "transparent"
+        assert apply_filters(file(with_alpha(200), extra=extra), RULES).reason == "transparent"
     for value, share in ((127, 0.5), (128, 0.0)):
         assert images.jxl_transparent_share(file(with_alpha(128, value))) == share
     deep = imagecodecs.jpegxl_encode(with_alpha(64).astype(np.uint16) * 257, lossless=True)
@@ -75,7 +75,7 @@ def test_alpha_is_laid_over_white_and_counted() -> None:
 @pytest.mark.parametrize("lossy", [False, True], ids=["lossless", "lossy"])
 def test_only_srgb_is_taken(lossy: bool) -> None:
     for colours in (None, space()):
-        assert vet(file(PICTURE, colours=colours, lossy=lossy), RULES).reason == ""
+        assert apply_filters(file(PICTURE, colours=colours, lossy=lossy), RULES).reason == ""
     foreign = [
         space(primaries=11),
         space(primaries=9),
@@ -88,12 +88,12 @@ def test_only_srgb_is_taken(lossy: bool) -> None:
         data = file(PICTURE, colours=colours, lossy=lossy)
         assert not jxl_header(data).srgb and jxl_header(data).height == 256
         if colours[1] == 0:
-            assert vet(data, RULES).reason == "profile"
+            assert apply_filters(data, RULES).reason == "profile"
 
 
 def test_grey_is_taken_as_it_is() -> None:
     grey = imagecodecs.jpegxl_encode(np.ascontiguousarray(PICTURE[..., 0]), lossless=True)
-    assert jxl_header(grey).srgb and vet(grey, RULES).actions == ("grey",)
+    assert jxl_header(grey).srgb and apply_filters(grey, RULES).actions == ("grey",)
 
 
 def test_cmyk_and_premultiplied_colours_are_refused() -> None:
@@ -103,12 +103,12 @@ def test_cmyk_and_premultiplied_colours_are_refused() -> None:
     multiplied = file(with_alpha(50), extra=[0, *enum(0), *PLAIN, 1])
     with pytest.raises(images.ImageError, match="^a.jxl: colours that are multiplied by alpha"):
         images.decode(multiplied, name="a.jxl")
-    assert vet(black, RULES).reason == vet(multiplied, RULES).reason == "colour mode"
+    assert apply_filters(black, RULES).reason == apply_filters(multiplied, RULES).reason == "colour mode"
 
 
 def test_a_depth_map_beside_the_colours_is_passed_over() -> None:
     data = file(with_alpha(50), extra=[0, *enum(1), *PLAIN])
-    assert np.array_equal(vet(data, RULES).image, PICTURE)
+    assert np.array_equal(apply_filters(data, RULES).image, PICTURE)
     named = [
         0,
         *enum(2),
@@ -127,6 +127,6 @@ def test_a_depth_map_beside_the_colours_is_passed_over() -> None:
 
 def test_grey_is_taken_with_the_curve_of_srgb_and_no_other() -> None:
     grey = np.ascontiguousarray(PICTURE[..., 0])
-    assert vet(imagecodecs.jpegxl_encode(grey, lossless=True), RULES).reason == ""
+    assert apply_filters(imagecodecs.jpegxl_encode(grey, lossless=True), RULES).reason == ""
     linear = imagecodecs.jpegxl_encode(grey.astype(np.uint16) * 257, lossless=True)  # its header says linear
-    assert vet(linear, RULES).reason == "profile"
+    assert apply_filters(linear, RULES).reason == "profile"

@@ -1,8 +1,8 @@
-"""Where the images of a user's folder lie, in an order that depends on a seed and on nothing else.
+"""The image files of a user's folder, in an order that depends on a seed and on nothing else.
 
-A place is a file or a member of an uncompressed tar. Its id is the file's name without folder and ending (Danbooru's
-post number), its key blake2b-8 of seed and id: choosing the smallest keys gives the same images from a tree, from tars
-and from a list, whatever the file system lists first; fewer images are a part of more.
+An image is a file or a member of an uncompressed tar. Its id is the file's name without folder and ending (Danbooru's
+post number), its key is blake2b-8 of seed and id. The smallest keys are the same images in a tree, in tars and in a
+list, whatever order the file system has, and a smaller choice is a part of a larger one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.sources.errors import SourceError
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """One image that may be chosen, ordered by key, then path. ``offset`` and ``size`` are set for tar members."""
+    """An image that may be chosen, ordered by key, then path. ``offset`` and ``size`` are set for members of tars."""
 
     key: str
     path: str
@@ -32,9 +32,9 @@ class Candidate:
     size: int = -1
 
     def read(self, root: Path, limit: int) -> bytes:
-        """Its bytes; ``OSError`` if it cannot be read, ``ValueError`` if it is over ``limit`` bytes or cut short."""
+        """The bytes; ``OSError`` if it cannot be read, ``ValueError`` if it is over ``limit`` bytes or cut short."""
         if not (root / self.file).is_file() and (root / self.file).exists():
-            raise OSError(f"{self.file}: not a file")  # a pipe would be waited for
+            raise OSError(f"{self.file}: not a file")  # opening a pipe would wait for a writer
         with open(root / self.file, "rb") as file:
             size = os.fstat(file.fileno()).st_size if self.offset < 0 else self.size
             if size > limit:
@@ -48,7 +48,7 @@ class Candidate:
 
 
 def keyed(seed: int, name: str) -> str:
-    """The 16 hex digits that order an id under a seed; a name that is not UTF-8 counts by its bytes."""
+    """The key of an id under a seed, 16 hex digits; a name that is not UTF-8 is hashed by its bytes."""
     return hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
@@ -57,32 +57,32 @@ def base_of(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def candidates(source: Path, seed: int) -> Iterator[Candidate]:
+def list_candidates(source: Path, seed: int) -> Iterator[Candidate]:
     """Every image of a folder tree (with the tars in it), of a .tar, or of a .txt or .jsonl list, in any order.
 
     A list has one relative path a line (.txt; # begins a comment) or a JSON string or object with ``path`` (.jsonl).
     ``SourceError`` if ``source`` is none of these or a tar or list cannot be read.
     """
     if source.is_dir():
-        found = _tree(source)
+        places = _tree(source)
     elif source.suffix == ".tar":
-        found = _tar(source, source.name)
+        places = _tar(source, source.name)
     elif source.suffix in (".txt", ".jsonl"):
-        found = _list(source)
+        places = _list(source)
     else:
         raise SourceError(f"sources: {source} is neither a folder nor a .tar, .txt or .jsonl file")
-    for path, file, offset, size in found:
+    for path, file, offset, size in places:
         name = PurePosixPath(path).stem
         yield Candidate(keyed(seed, name), path, name, file, offset, size)
 
 
 def smallest(source: Path, seed: int, count: int, after: Candidate | None) -> list[Candidate]:
     """The ``count`` smallest candidates that come after ``after``, in order: one pass, memory for ``count``."""
-    later = (c for c in candidates(source, seed) if after is None or c > after)
+    later = (c for c in list_candidates(source, seed) if after is None or c > after)
     return heapq.nsmallest(count, later)
 
 
-_Place = tuple[str, str, int, int]
+_Place = tuple[str, str, int, int]  # path, file, offset, size
 
 
 def _tree(root: Path) -> Iterator[_Place]:

@@ -1,7 +1,7 @@
-"""Choose images of a user's folder: the smallest keys that pass, refused ones counted by reason.
+"""A set from a user's folder: the images with the smallest keys that pass the filters; the others counted by reason.
 
-Only local paths are read, and what is kept of an image is its id, path and hashes. A choice depends on the seed and on
-the images, not on listing order, engine or workers; taking an accepted image away replaces exactly that one.
+Only local paths are read. Of an image its id, path and hashes are kept. The choice depends on the seed and the images,
+not on listing order, engine or workers. If an accepted image is removed, exactly one other takes its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.params.sections import FolderParams
 from pipeline.sources.errors import SourceError
 from pipeline.sources.folder.danbooru import PostRules, refusals
 from pipeline.sources.folder.folder_files import Candidate, base_of, smallest
-from pipeline.sources.folder.image_filters import LIMIT, MAX_PIXELS, vet
+from pipeline.sources.folder.image_filters import LIMIT, MAX_PIXELS, apply_filters
 
 FORMAT = 1
 """Raised whenever the pixels that a file gives change."""
@@ -33,7 +33,7 @@ Recipe = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chosen:
-    """An accepted image: where it is and the facts that ``image_filters.Vetted.facts`` gives."""
+    """An accepted image: its place, and the facts that ``image_filters.Filtered.facts`` gives."""
 
     candidate: Candidate
     facts: Recipe
@@ -41,7 +41,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class FolderSet:
-    """The chosen images of a folder, by index (ascending key). ``reasons`` counts what was refused on the way."""
+    """The chosen images of a folder, in ascending order of their keys. ``reasons`` counts the refused ones."""
 
     base: Path
     seed: int
@@ -60,16 +60,16 @@ class FolderSet:
             raise IndexError(f"sources: image {index} of {self.count}")
         candidate, facts = self.chosen[index].candidate, self.chosen[index].facts
         try:
-            vetted = vet(candidate.read(self.base, LIMIT), self.rules)
+            filtered = apply_filters(candidate.read(self.base, LIMIT), self.rules)
         except (OSError, ValueError) as error:
             raise SourceError(f"sources: {candidate.path} cannot be read any more ({error})") from None
-        if vetted.image is None or vetted.facts() != facts:
+        if filtered.image is None or filtered.facts() != facts:
             raise SourceError(f"sources: {candidate.path} has changed since it was chosen")
         recipe = {"kind": "folder", "index": index, "id": candidate.id, "path": candidate.path, "key": candidate.key}
-        return vetted.image, recipe | facts
+        return filtered.image, recipe | facts
 
     def inputs(self, indices: range | None = None) -> Recipe:
-        """Rules, and keys, paths, ids and hashes of the files of ``indices`` (all if None), in order."""
+        """What decides the pixels of the images ``indices`` (None: all): rules; key, path, id, sha256 of each file."""
         indices = range(self.count) if indices is None else indices
         chosen = [self.chosen[index] for index in indices]
         files = [[c.candidate.key, c.candidate.path, c.candidate.id, c.facts["sha256"]] for c in chosen]
@@ -93,8 +93,8 @@ def choose(
     """The ``count`` images of ``source`` with the smallest keys that pass ``rules`` and ``posts``.
 
     ``source``: a folder, a .tar, or a .txt or .jsonl list. ``mapper(function, tasks)`` decodes blocks of candidates,
-    in any process, and returns the results in order. Further reasons beside those of ``image_filters.vet`` and
-    ``danbooru.refusals``: ``missing``, ``unreadable``, ``name`` (not UTF-8), ``too large``, ``duplicate`` (equal
+    in any process, and returns the results in order. Reasons are those of ``image_filters.apply_filters`` and
+    ``danbooru.refusals``, and ``missing``, ``unreadable``, ``name`` (not UTF-8), ``too large``, ``duplicate`` (equal
     pixels). Fewer than ``count`` accepted is a ``SourceError`` that lists the reasons.
     """
     rules, base = rules or FolderParams(), base_of(source)
@@ -121,20 +121,20 @@ _Judged = tuple[Candidate, str, Recipe]
 def _judged(
     source: Path, base: Path, seed: int, count: int, rules: FolderParams, posts: PostRules, mapper: Mapper
 ) -> Iterator[_Judged]:
-    """Candidates in order of their keys with the reason against each: waves, so that memory grows with ``count``."""
+    """Candidates in order of their keys, each with the reason against it; in waves, so memory grows with ``count``."""
     last: Candidate | None = None
-    wave = count + max(BLOCK, count // 8)
+    size = count + max(BLOCK, count // 8)
     while True:
-        found = smallest(source, seed, wave, last)
-        if not found:
+        wave = smallest(source, seed, size, last)
+        if not wave:
             return
-        refused = refusals((c.id for c in found), posts)
-        open_ones = [c for c in found if c.id not in refused]
-        tasks = [(base, rules, open_ones[k : k + BLOCK]) for k in range(0, len(open_ones), BLOCK)]
+        refused = refusals((candidate.id for candidate in wave), posts)
+        decoded = [candidate for candidate in wave if candidate.id not in refused]
+        tasks = [(base, rules, decoded[k : k + BLOCK]) for k in range(0, len(decoded), BLOCK)]
         verdicts = {c: verdict for block in mapper(examine, tasks) for c, verdict in block}  # a tar may repeat a path
-        for candidate in found:
+        for candidate in wave:
             yield candidate, *verdicts.get(candidate, (refused.get(candidate.id, ""), {}))
-        last, wave = found[-1], 2 * wave
+        last, size = wave[-1], 2 * size
 
 
 def examine(task: tuple[Path, FolderParams, list[Candidate]]) -> list[tuple[Candidate, tuple[str, Recipe]]]:
@@ -155,8 +155,8 @@ def _verdict(base: Path, rules: FolderParams, candidate: Candidate) -> tuple[str
         return "unreadable", {}
     except ValueError as error:
         return ("broken" if "cut short" in str(error) else "too large"), {}
-    vetted = vet(data, rules)
-    return vetted.reason, (vetted.facts() if vetted.image is not None else {})
+    filtered = apply_filters(data, rules)
+    return filtered.reason, (filtered.facts() if filtered.image is not None else {})
 
 
 def _is_text(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""From the bytes of somebody's image to a source image, or to the reason why not."""
+"""The filters of a user's images: from the bytes of a file to a source image, or to the reason for refusing it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
-class Vetted:
+class Filtered:
     """An accepted image (uint8 H x W x 3) and what was done to it, or the reason for refusing it (image None)."""
 
     image: np.ndarray | None
@@ -50,7 +50,7 @@ class Vetted:
         }
 
 
-def vet(data: bytes, rules: FolderParams) -> Vetted:
+def apply_filters(data: bytes, rules: FolderParams) -> Filtered:
     """Decode, lay over white, bring to sRGB, trim, reduce and judge ``data``.
 
     Reasons: ``broken`` (truncated), ``format`` (GIF, TIFF, AVIF, whatever is not read), ``animated``, ``colour mode``
@@ -60,30 +60,30 @@ def vet(data: bytes, rules: FolderParams) -> Vetted:
     try:
         image = images.decode(data, max_pixels=MAX_PIXELS)
     except images.ImageError as error:
-        return Vetted(None, _reason(str(error)))
+        return Filtered(None, _reason(str(error)))
     mode, transparent, profile = _header(data)
     if transparent > rules.transparent:
-        return Vetted(None, "transparent", mode)
+        return Filtered(None, "transparent", mode)
     actions = ["over white"] if transparent else []
     if profile:
         try:
             image = _to_srgb(image, profile)
         except _PROFILE_ERRORS:
-            return Vetted(None, "profile", mode)
+            return Filtered(None, "profile", mode)
         actions.append("to sRGB")
     trimmed = _trimmed(image) if rules.trim else image
-    if trimmed.size == 0 or _luma(trimmed).std() < rules.blank:
-        return Vetted(None, "blank", mode)
+    if trimmed.size == 0 or images.luma(trimmed).std() < rules.blank:
+        return Filtered(None, "blank", mode)
     actions += ["trimmed"] if trimmed.shape != image.shape else []
     image, reduced = _reduced(trimmed, rules.largest)
     actions += ["reduced"] if reduced else []
     if min(image.shape[:2]) < rules.smallest:
-        return Vetted(None, "small", mode)
+        return Filtered(None, "small", mode)
     if _is_grey(image):
         if not rules.grey:
-            return Vetted(None, "grey", mode)
+            return Filtered(None, "grey", mode)
         actions.append("grey")
-    return Vetted(np.ascontiguousarray(image), "", mode, tuple(actions), sha256_bytes(data))
+    return Filtered(np.ascontiguousarray(image), "", mode, tuple(actions), sha256_bytes(data))
 
 
 def _reason(message: str) -> str:
@@ -128,10 +128,6 @@ def _to_srgb(image: np.ndarray, profile: bytes) -> np.ndarray:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     converted = ImageCms.profileToProfile(Image.fromarray(image), source, ImageCms.createProfile("sRGB"))
     return np.asarray(converted)
-
-
-def _luma(image: np.ndarray) -> np.ndarray:
-    return np.asarray(image @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
 def _trimmed(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Grey textures: the embedded ones, or a folder of images (Brodatz or any other); and where each leaf takes its piece.
+"""Grey textures: the embedded ones, or a folder of images (Brodatz or any other).
 
 Embedded: scikit-image's brick, grass and gravel (CC0, 512 x 512, in the wheel) and the materials of ``materials``.
 """
@@ -18,11 +18,11 @@ from pipeline.sources.errors import SourceError
 from pipeline.sources.image_files import image_files
 
 PACKAGED = ("brick", "grass", "gravel")
-SMALLEST, LARGEST, MOST, LONGEST = 256, 1024, 1024, 16
-"""Pixels of the shorter side below which a texture is enlarged, of the longer above which it is reduced; files read.
+SMALLEST, LARGEST = 256, 1024
+"""A shorter side below the first is enlarged to it, a longer side above the second is reduced to it; pixels."""
 
-The longer side may be 16 times the shorter: so none has more than 2^20 pixels, and 32 bits count those of an atlas.
-"""
+MOST, LONGEST = 1024, 16
+"""Most files of a folder, and the largest ratio of two sides: then 32 bits count the pixels of an atlas."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    luma = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.asarray(np.floor(luma + 0.5), np.uint8)
+    return np.asarray(np.floor(images.luma(image) + 0.5), np.uint8)
 
 
 def _fitted(texture: np.ndarray) -> np.ndarray:
