@@ -1,8 +1,8 @@
-"""How much a set of images resembles photographs: derivatives, spectrum, kurtosis, scale (the paper's Fig. 3).
+"""Statistics of natural images: derivatives, spectrum, kurtosis, scale (the paper's Fig. 3).
 
 Luma is Y = .299 R + .587 G + .114 B of the 8-bit sRGB values. Derivatives are Y[x+1] - Y[x] and Y[y+1] - Y[y], pooled,
-in 511 unit bins centred on -255..255. The order of sets never changes with the bins, but the divergence of plain dead
-leaves does (2.0 at unit bins, 1.0 at 5), because of the atom at 0: the bin width belongs to the figure.
+in 511 unit bins centred on -255..255. A figure is to be given with its bin width: the divergence of plain dead leaves
+is 2.0 at unit bins and 1.0 at bins of 5, because of the atom at 0; the order of sets never changed with the bins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.sources.errors import SourceError
 
 BINS = np.arange(-255, 256)
 EPSILON = 1e-6
-"""Mass mixed into every bin before a divergence: a bin that one set never reaches does not make it infinite."""
+"""Mass mixed into every bin before a divergence, so that an empty bin does not make it infinite."""
 
 SCALES = (1, 2, 4, 8)
 BAND = (0.02, 0.25)

@@ -48,7 +48,7 @@ def _atlas(named: list[tuple[str, np.ndarray]]) -> Atlas:
 
 @lru_cache(maxsize=1)
 def embedded() -> Atlas:
-    """Scikit-image's three textures and our own materials, all 512 x 512; the same in every process."""
+    """Scikit-image's three textures and the materials, all 512 x 512; the same in every process."""
     from pipeline.sources.textures import materials
 
     packaged = [(name, _grey(images.read(Path(str(files("skimage") / "data" / f"{name}.png"))))) for name in PACKAGED]

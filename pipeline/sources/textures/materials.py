@@ -1,7 +1,7 @@
 """Procedural grey textures that look like materials: stone, wood, cloth, skin, ground, metal, water.
 
-Each is a function of a generator that builds a surface (height, grain, colour differences) and lights it. They are a
-fixed set, whatever the run's seed: a texture is part of the pipeline, like the photographs of ``textures``.
+Each material is a function of a generator: it builds a surface (height, grain, tone) and lights it. The set is fixed
+and does not depend on the run's seed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _linen(g: np.random.Generator) -> Field:
 
 
 def _barrel(beside: Field) -> Field:
-    """Light on a thread, from its middle (0) to its edges (at -0.5 and 0.5)."""
+    """Light on a round thread; ``beside`` is 0 in its middle and -0.5 and 0.5 at its edges."""
     return np.sqrt(np.maximum(1 - (beside / 0.57) ** 2, 0))
 
 
@@ -249,26 +249,40 @@ def _plaster(g: np.random.Generator) -> Field:
     return lit(4.5 * np.abs(stroke) + 1.5 * noise(g, 4.0), elevation=1.0) + 0.015 * noise(g, 1.6)
 
 
-_MAKERS: dict[str, tuple[Callable[[np.random.Generator], Field], float, float]] = {
-    "granite": (_granite, 40, 235), "marble": (_marble, 50, 245), "wood": (_wood, 50, 215),
-    "linen": (_linen, 15, 235), "knit": (_knit, 10, 235), "concrete": (_concrete, 45, 225),
-    "sand": (_sand, 35, 240), "leather": (_leather, 10, 200), "pebbles": (_pebbles, 5, 245),
-    "bark": (_bark, 5, 215), "fur": (_fur, 20, 235), "rust": (_rust, 20, 220),
-    "cork": (_cork, 30, 225), "brushed": (_brushed, 50, 240), "foam": (_foam, 45, 245),
-    "water": (_water, 30, 255), "masonry": (_masonry, 15, 225), "shingles": (_shingles, 10, 240),
-    "straw": (_straw, 10, 250), "crumpled": (_crumpled, 60, 250), "soil": (_soil, 5, 215),
+_MATERIALS: dict[str, tuple[Callable[[np.random.Generator], Field], float, float]] = {
+    "granite": (_granite, 40, 235),
+    "marble": (_marble, 50, 245),
+    "wood": (_wood, 50, 215),
+    "linen": (_linen, 15, 235),
+    "knit": (_knit, 10, 235),
+    "concrete": (_concrete, 45, 225),
+    "sand": (_sand, 35, 240),
+    "leather": (_leather, 10, 200),
+    "pebbles": (_pebbles, 5, 245),
+    "bark": (_bark, 5, 215),
+    "fur": (_fur, 20, 235),
+    "rust": (_rust, 20, 220),
+    "cork": (_cork, 30, 225),
+    "brushed": (_brushed, 50, 240),
+    "foam": (_foam, 45, 245),
+    "water": (_water, 30, 255),
+    "masonry": (_masonry, 15, 225),
+    "shingles": (_shingles, 10, 240),
+    "straw": (_straw, 10, 250),
+    "crumpled": (_crumpled, 60, 250),
+    "soil": (_soil, 5, 215),
     "plaster": (_plaster, 70, 245),
-}  # fmt: skip
-"""Name: maker, and the greys that its 0.5 and 99.5 percentiles become."""
+}
+"""By name: the function, and the greys that its 0.5 and 99.5 percentiles become."""
 
-NAMES = tuple(_MAKERS)
+NAMES = tuple(_MATERIALS)
 
 LENS = 0.7
-"""Sigma in pixels of the blur that every material gets: what a camera's optics and sensor do to the sharpest edge."""
+"""Sigma in pixels of the blur of every material: a camera's optics and sensor blur the sharpest edge as much."""
 
 
 def make(name: str) -> np.ndarray:
     """The material ``name`` of ``NAMES``: uint8 [512, 512], grey, seamless; always the same."""
-    maker, dark, bright = _MAKERS[name]
-    grey = unit(smooth(maker(generator(0, "sources/materials", NAMES.index(name))), LENS))
+    material, dark, bright = _MATERIALS[name]
+    grey = unit(smooth(material(generator(0, "sources/materials", NAMES.index(name))), LENS))
     return np.floor(dark + (bright - dark) * grey + 0.5).astype(np.uint8)

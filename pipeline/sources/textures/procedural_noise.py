@@ -1,4 +1,7 @@
-"""What materials are built from: periodic noise, cells, warps and light, all on one 512 x 512 torus of float64."""
+"""Procedural noise that materials are built from: spectral noise, Voronoi cells, warps and light.
+
+All fields are float64 [512, 512] and periodic.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 SIDE = 512
 
 Field = NDArray[np.float64]
-""":data:`SIDE` x :data:`SIDE` grey or height values."""
+"""Float64 [512, 512]: grey values or heights."""
 
 
 def grid() -> tuple[Field, Field]:
@@ -65,7 +68,7 @@ def smooth(field: Field, sigma: float) -> Field:
 
 
 def lit(height: Field, *, angle: float = 0.8, elevation: float = 0.9) -> Field:
-    """Diffuse light on a surface of ``height`` (in pixels), from ``angle`` (radians) at ``elevation`` (radians)."""
+    """Diffuse light on a surface of ``height`` (pixels), from ``angle`` (radians) at ``elevation`` (radians)."""
     down = (np.roll(height, -1, 0) - np.roll(height, 1, 0)) / 2
     along = (np.roll(height, -1, 1) - np.roll(height, 1, 1)) / 2
     light = np.cos(elevation) * np.array([np.sin(angle), np.cos(angle)])
@@ -78,7 +81,7 @@ def cells(
 ) -> tuple[Field, Field, NDArray[np.int64]]:
     """Voronoi cells of one point in each square of an ``across`` x ``across`` grid, periodic.
 
-    Returns the distances to the nearest and second nearest point in units of the grid, and the number of the cell.
+    Returns the distances to the nearest and the second nearest point, in units of the grid, and the cell's number.
     """
     points = (1 - jitter) / 2 + jitter * generator.random((across, across, 2))
     first, second, owner = np.empty((SIDE, SIDE)), np.empty((SIDE, SIDE)), np.empty((SIDE, SIDE), np.int64)
@@ -94,19 +97,19 @@ _PLANE = types.float64[:, ::1]
 
 @njit(types.void(types.float64[:, :, ::1], _PLANE, _PLANE, types.int64[:, ::1]), cache=True, nogil=True)
 def _nearest(points, first, second, owner):  # type: ignore[no-untyped-def]
-    """``points`` has two more rows and columns on each side than there are cells."""
+    """Squared distances and owner of each pixel; ``points`` has two more rows and columns on each side than cells."""
     across, side = points.shape[0] - 4, first.shape[0]
     for i in range(side):
         for j in range(side):
             y, x = (i + 0.5) * across / side, (j + 0.5) * across / side
-            best, next_best, mine = 1e9, 1e9, 0
+            best, next_best, nearest = 1e9, 1e9, 0
             for row in range(int(y), int(y) + 5):
                 for column in range(int(x), int(x) + 5):
                     dy, dx = points[row, column, 0] - y, points[row, column, 1] - x
                     distance = dy * dy + dx * dx
                     if distance < best:
-                        best, next_best, mine = distance, best, row * (across + 4) + column
+                        best, next_best, nearest = distance, best, row * (across + 4) + column
                     elif distance < next_best:
                         next_best = distance
-            row, column = (mine // (across + 4) - 2) % across, (mine % (across + 4) - 2) % across
+            row, column = (nearest // (across + 4) - 2) % across, (nearest % (across + 4) - 2) % across
             first[i, j], second[i, j], owner[i, j] = best, next_best, row * across + column
