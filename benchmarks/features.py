@@ -23,10 +23,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import artifacts, images
+from pipeline.databases.pixels import decode_row
 from pipeline.databases.table import DATABASE
 from pipeline.features import Extractor, extract_features
 from pipeline.features.brisque import Brisque36
-from pipeline.features.extraction import decode_row
 from pipeline.features.floor import Floor
 from pipeline.metrics import METRICS, niqe
 

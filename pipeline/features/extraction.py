@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import artifacts, engine, images
+from pipeline import engine, images
+from pipeline.databases.pixels import PLACE, decode_row
 from pipeline.encoder import Extractor
 from pipeline.features.feature_table import FeatureError, feature_table
 
-PLACE = ["image_id", "path", "offset", "bytes", "sha256", "width", "height", "short_side"]  # to read a row's image
 _AHEAD = 2  # batches decoded while one is extracted
 
 
@@ -65,21 +65,6 @@ def extract_features(
     return feature_table(database, out, encoder=encoder, database_name=database_name, metadata=metadata)
 
 
-def read_bytes(root: Path, row: Mapping[str, object]) -> bytes:
-    """The file of one row of a database table (or its member of a tar), checked against its sha256."""
-    path, offset, size = Path(root) / str(row["path"]), row["offset"], row["bytes"]
-    try:
-        with open(path, "rb") as file:
-            file.seek(int(offset) if isinstance(offset, int) else 0)
-            data = file.read(int(size) if isinstance(size, int) else -1)
-    except OSError as error:
-        raise FeatureError(f"{row['image_id']}: {path} can't be read ({error.strerror})") from error
-    if artifacts.sha256_bytes(data) != row["sha256"]:
-        again = "dvc does not look into run.paths: dvc repro -f -s ingest@NAME"
-        raise FeatureError(f"{row['image_id']}: {path} has changed since the database was ingested ({again})")
-    return data
-
-
 def _batches(database: pa.Table, batch_images: int, batch_pixels: int) -> list[np.ndarray]:
     """Row positions, images of one size together, in the table's order inside a size."""
     rows_of: dict[tuple[int, int], list[int]] = {}
@@ -107,10 +92,3 @@ def _decoded(
     while waiting:
         first, pending = waiting.popleft()
         yield first, [future.result() for future in pending]
-
-
-def decode_row(root: Path, row: Mapping[str, object]) -> np.ndarray:
-    """The image of one row of a database table (columns :data:`PLACE`), uint8 H x W x 3; errors as above."""
-    size = int(str(row["width"])) * int(str(row["height"]))  # ingest has let it pass under its own cap
-    image = images.decode(read_bytes(root, row), name=str(row["image_id"]), max_pixels=size)
-    return image if row["short_side"] is None else images.to_short_side(image, int(str(row["short_side"])))

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import engine
-from pipeline.features.extraction import PLACE, decode_row
+from pipeline.databases.pixels import PLACE, decode_row
 from pipeline.features.feature_table import FeatureError, feature_table
 from pipeline.metrics import Metric
 

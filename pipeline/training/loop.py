@@ -23,9 +23,9 @@ What a method must keep to:
 - Validation: ``validate`` is called on rank 0 with the network that would be written, every ``validate_every`` steps
   and after the last. It must leave that network as it was: work on a copy, or restore its mode. With a
   :class:`Plateau` a figure of it lowers all rates and ends the run early; the plateau's state is in the checkpoint.
-- Images of a table: whatever gives ``keys``, ``shapes`` and ``image(i)`` is :class:`pipeline.shards.decoded.Images`,
-  and :func:`pipeline.shards.decoded.open_images` keeps and cuts it as it does a shard set. Opinions and splits are the
-  method's own arrays.
+- Images of a labelled table: :class:`pipeline.databases.pixels.TableImages` gives those of a database. Whatever has
+  ``keys``, ``shapes`` and ``image(i)`` is :class:`pipeline.shards.decoded.Images`, which
+  :func:`pipeline.shards.decoded.open_images` keeps and cuts. Opinions and splits are the method's own arrays.
 
 A run that is killed and resumed ends with the weights of one that was not: bit by bit on a CPU in fp32 with the same
 number of threads and ranks and the same build of torch. The number of steps comes from the parameters, never from a

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import artifacts, images
 from pipeline.databases import ingest_folder, ingest_members, load_manifest
+from pipeline.databases.pixels import ChangedImageError
 from pipeline.features import (
     Extractor,
     FeatureError,
@@ -80,10 +81,10 @@ def test_a_file_that_changed_since_ingest_is_named(tmp_path: Path) -> None:
     folder = kadid(tmp_path)
     database = ingest_folder(load_manifest("kadid10k"), folder)
     save(folder / "images/I02_01_03.png", 999)
-    with pytest.raises(FeatureError, match="I02_01_03.png.*has changed since .*ingest@NAME"):
+    with pytest.raises(ChangedImageError, match="I02_01_03.png.*has changed since .*ingest@NAME"):
         extract_features(database, folder, Mean(), encoder="mean", database_name="kadid10k")
     (folder / "images/I02_01_03.png").unlink()
-    with pytest.raises(FeatureError, match="I02_01_03.png.*can't be read"):
+    with pytest.raises(ChangedImageError, match="I02_01_03.png.*can't be read"):
         extract_features(database, folder, Mean(), encoder="mean", database_name="kadid10k")
 
 
