@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.encoder.network import ResNet
-    from pipeline.params import TrainParams
+    from pipeline.params import TrainingParams
 
 FORMS = ("ours", "mask", "pml")
 
@@ -159,7 +159,7 @@ class Stand:
 
 
 def trained(
-    data: Stand, params: TrainParams, skip: int, kind: str = "cpu", threads: int | None = None, **options: object
+    data: Stand, params: TrainingParams, skip: int, kind: str = "cpu", threads: int | None = None, **options: object
 ) -> tuple[float, float]:
     """crops/s and the share of waiting of a run, without its first ``skip`` steps."""
     import pyarrow.parquet as pq
@@ -190,7 +190,7 @@ def waiting(steps: int) -> dict[str, float]:
     """The share of waiting and crops/s of the small profile, without the cache: the worst an epoch can be."""
     from pipeline.params import load
 
-    data, small = Stand(), load(Path(__file__).parents[1] / "manifests/profiles/small.yaml").train
+    data, small = Stand(), load(Path(__file__).parents[1] / "manifests/profiles/small.yaml").training
     params = small.model_copy(update={"warmup": 0.0, "epochs": steps / (len(data) // small.batch)})
     speed, share = trained(data, params, 3, threads=os.cpu_count(), cache="none")
     return {"data_wait_share": share, "crops_per_s": speed}
@@ -255,11 +255,11 @@ def on_gpu() -> dict[str, float | str]:
     """The whole trainer beside the bare step on random data, with the images on the device, and on the host."""
     import torch
 
-    from pipeline.params import TrainParams
+    from pipeline.params import TrainingParams
 
     if not torch.cuda.is_available():
         return {"gpu": "torch sees none: nothing measured"}
-    params = TrainParams(
+    params = TrainingParams(
         depth=50, width=64, projector_width=2048, crop=256, batch=512, precision="bf16", warmup=0, epochs=40
     )
     ways = {
@@ -281,7 +281,7 @@ def on_gpu() -> dict[str, float | str]:
     return figures
 
 
-def bare(params: TrainParams, channels: bool = True, compiled: bool = False, steps: int = 20) -> float:
+def bare(params: TrainingParams, channels: bool = True, compiled: bool = False, steps: int = 20) -> float:
     """crops/s of forward, backward and update on one batch of noise that lies on the device."""
     import torch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from stages import DATA, METRICS, entry
 
 def run(params: Params) -> None:
     """Compare what evaluate left, and judge every encoder across every pair of databases."""
-    names = {name: load_manifest(name, Path(params.run.paths.databases.get(name, "."))) for name in params.databases}
+    names = {name: load_manifest(name, params.database_folder(name)) for name in params.databases}
     cells = [f"{encoder}/{database}" for database in names for encoder in params.encoders]
     metrics = [artifacts.read_json(METRICS / "evaluate" / f"{cell}.json") for cell in cells]
     predictions = [artifacts.read_table(DATA / "predictions" / f"{cell}.parquet") for cell in cells]

@@ -35,7 +35,7 @@ def run(params: Params, set_name: str) -> None:
             pristine=knobs.pristine,
             seed=params.seed,
             parts=distortions.fingerprint_parts(),
-            max_failed_sources=knobs.max_poisoned,
+            max_failed_sources=knobs.max_failed_sources,
         )
         for block in plan.blocks(len(sources), knobs.block)
     ]

@@ -18,11 +18,10 @@ from stages import DATA, METRICS, entry
 
 def run(params: Params, encoder: str, database: str) -> None:
     """Look for leaks, fit the regressors of every split, predict its test part, measure; a metric is only measured."""
-    manifest = load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
+    manifest = load_manifest(database, params.database_folder(database))
     model, bits = DATA / "models" / encoder, params.evaluate.near_duplicate_bits
     path = DATA / "databases" / f"{database}.parquet"
-    images = artifacts.read_table(path)
-    card = artifacts.read_json(model / "encoder.json")
+    images, card = artifacts.read_table(path), artifacts.read_json(model / "encoder.json")
     leaks = check_encoder(encoder, card, images, database, _sources, embedded=manifest.kind == "members", bits=bits)
     table = read_features(DATA / "features" / encoder / path.name, weights=weights_sha256(model), database=path)
     sha256 = dict(zip(images["image_id"].to_pylist(), images["sha256"].to_pylist(), strict=True))
@@ -39,9 +38,10 @@ def _sources(name: str) -> pa.Table | None:
 
 def _protocol(params: Params, manifest: Manifest) -> Protocol:
     knobs, svr, file = params.evaluate, params.evaluate.svr, params.run.paths.splits.get(manifest.name)
-    name = manifest.protocol if knobs.protocol == "manifest" else knobs.protocol
+    most = (svr.max_grid_images, svr.max_images, svr.max_features)
+    declared = manifest.protocol if knobs.protocol == "manifest" else knobs.protocol
     return Protocol(
-        name=name if file is None else "imported",
+        name="imported" if file else declared,
         split_file=None if file is None else Path(file),
         lambdas=tuple(np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()),
         splits=knobs.splits,
@@ -51,7 +51,7 @@ def _protocol(params: Params, manifest: Manifest) -> Protocol:
         shares_groups=manifest.official_shares_groups,
         memory=params.run.memory,
         regressors=knobs.regressors,
-        svr=SvrGrid(tuple(sorted(svr.c)), tuple(sorted(svr.gamma)), svr.grid_images, svr.images, svr.numbers),
+        svr=SvrGrid(tuple(sorted(svr.c)), tuple(sorted(svr.gamma)), *most),
     )
 
 

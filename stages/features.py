@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import artifacts
-from pipeline.databases import load_manifest
 from pipeline.devices import cores, resolve_device
 from pipeline.features import Extractor, compare_images, extract_features, load_extractor, load_metric
 from pipeline.params import Params
@@ -15,7 +14,7 @@ from stages import DATA, entry
 def run(params: Params, encoder: str, database: str) -> None:
     """Extract features at native resolution, or compare every image with its reference, into the feature table."""
     models, path = DATA / "models" / encoder, DATA / "databases" / f"{database}.parquet"
-    table, root, metric = artifacts.read_table(path), _root(params, database), load_metric(models)
+    table, root, metric = artifacts.read_table(path), params.database_folder(database), load_metric(models)
     made_of = {"encoder": artifacts.read_json(models / "encoder.json"), "database": artifacts.sha256_file(path)}
     about = {"encoder": encoder, "database_name": database}
     if metric is not None:
@@ -40,11 +39,6 @@ def _extractor(params: Params, models: Path) -> Extractor:
     torch.set_num_threads(params.run.threads or cores())
     device = resolve_device(params.run.device).kind
     return load_extractor(models, device=device, precision=params.features.precision)
-
-
-def _root(params: Params, database: str) -> Path:
-    folder = Path(params.run.paths.databases.get(database, "."))
-    return DATA / "distorted" / database if load_manifest(database, folder).kind == "members" else folder
 
 
 if __name__ == "__main__":

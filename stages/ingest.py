@@ -1,9 +1,8 @@
-"""embed@{database} and ingest@{database}: the table of a human-scored database (data/databases/{database}.parquet)."""
+"""ingest@{database}: the table of a human-scored database (data/databases/{database}.parquet)."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,11 +14,11 @@ from stages import DATA, engine, entry
 
 
 def run(params: Params, database: str) -> None:
-    """Make a database's table from its folder, or from the shards of an embedded one."""
-    folder = Path(params.run.paths.databases.get(database, "."))
+    """Make a database's table from its images, or from its shards where the stages made it."""
+    folder = params.database_folder(database)
     manifest = load_manifest(database, folder)
     if manifest.kind == "members":
-        table = _from_shards(params, manifest)
+        table = _from_shards(params, manifest, ShardSet(folder))
     else:
         table = ingest_folder(manifest, folder, engine=engine(params.run), max_pixels=params.ingest.max_pixels)
     artifacts.write_table(DATA / "databases" / f"{database}.parquet", table)
@@ -27,8 +26,7 @@ def run(params: Params, database: str) -> None:
         print(f"ingest {database}: {note}", file=sys.stderr)
 
 
-def _from_shards(params: Params, manifest: Manifest) -> pa.Table:
-    shards = ShardSet(DATA / "distorted" / manifest.name)
+def _from_shards(params: Params, manifest: Manifest, shards: ShardSet) -> pa.Table:
     sources = ShardSet(DATA / "sources" / manifest.name).table
     names = dict(zip(sources["source"].to_pylist(), sources["id"].to_pylist(), strict=True))
     hashes = [artifacts.sha256_bytes(shards.read(row)) for row in range(len(shards))]

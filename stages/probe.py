@@ -16,19 +16,22 @@ from stages import DATA, METRICS, entry
 
 
 def run(params: Params, encoder: str) -> None:
-    """Probe an encoder on the held-out sources of every trained set."""
+    """Probe an encoder on the held-out sources of the sets; of a metric, which has no features, write that."""
+    path = METRICS / "probe" / f"{encoder}.json"
+    if params.is_metric(encoder):
+        artifacts.write_json(path, {"encoder": encoder, "sets": {}, "note": "a metric has no features to probe"})
+        return
     torch.set_num_threads(params.run.threads or cores())
     device = resolve_device(params.run.device)
     precision = resolve_precision(params.probe.precision, device)
     extractor = load_extractor(DATA / "models" / encoder, device=device.kind, precision=precision)
-    found = {}
-    for name in params.trained:
+    accuracies = {}
+    for name in params.probe_sets:
         shards = ShardSet(DATA / "distorted" / name)
         rows = np.flatnonzero(held_out(shards.sources, params.probe.sources))
         held = HeldOut(shards, rows, shards.sources[rows], params.probe.folds, params.probe.ridge)
-        found[name] = held(extractor, f"probe {encoder} {name}")
-    about = {"encoder": encoder, "weights_sha256": extractor.sha256, "sets": found}
-    artifacts.write_json(METRICS / "probe" / f"{encoder}.json", about)
+        accuracies[name] = held(extractor, f"probe {encoder} {name}")
+    artifacts.write_json(path, {"encoder": encoder, "weights_sha256": extractor.sha256, "sets": accuracies})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
@@ -19,8 +18,15 @@ LIBRARIES = ("numpy", "scipy", "synthetic-iqa")
 
 
 def run(params: Params, encoder: str, database: str) -> None:
-    """Fit on every scored image, without and with the reference, and store it with what its numbers mean."""
-    knobs, manifest = params.evaluate, load_manifest(database, Path(params.run.paths.databases.get(database, ".")))
+    """Fit on every scored image, without and with the reference, and store it with what its numbers mean.
+
+    A metric needs none: a note says so.
+    """
+    folder = DATA / "regressors" / encoder / database
+    if params.is_metric(encoder):
+        artifacts.write_json(folder / "metric.json", {"encoder": encoder, "note": "a metric needs no regressor"})
+        return
+    knobs, manifest = params.evaluate, load_manifest(database, params.database_folder(database))
     weights, path = weights_sha256(DATA / "models" / encoder), DATA / "features" / encoder / f"{database}.parquet"
     table = read_features(path, weights=weights)
     lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()
@@ -48,7 +54,7 @@ def run(params: Params, encoder: str, database: str) -> None:
         "versions": {name: version(name) for name in LIBRARIES},
     }
     modes = {mode: Linear(fit.coef, fit.mean, fit.scale, fit.level) for mode, fit in fits.items()}
-    save_regressor(DATA / "regressors" / encoder / database, modes, about)
+    save_regressor(folder, modes, about)
 
 
 if __name__ == "__main__":

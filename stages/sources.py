@@ -35,7 +35,7 @@ def run(params: Params, set_name: str) -> None:
 
 
 def _source_set(params: Params, name: str) -> SourceSet:
-    folder = params.run.paths.sets.get(name)
+    folder = params.sets[name].folder
     return sources.source_set(
         name,
         params.sources,

@@ -1,4 +1,4 @@
-"""train@{set}: an encoder that tells the classes of a set apart (data/models/{set}/)."""
+"""train@{run}: an encoder that tells the classes of a set apart (data/models/{run}/)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.devices import Device, cores, resolve_device, resolve_precision
 from pipeline.folders import folder_lock
-from pipeline.params import Params
+from pipeline.params import Params, TrainingParams
 from pipeline.shards.decoded import LabelledImages, Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
@@ -24,8 +24,9 @@ from stages import DATA, LOCKS, entry
 PROBED = 4  # sources
 
 
-def run(params: Params, set_name: str) -> None:
-    """Train the encoder of a set on all but its last `probe.sources` sources. Under torchrun, be one of its ranks."""
+def run(params: Params, name: str) -> None:
+    """Train a run's encoder on all but the last `probe.sources` sources of its set. Under torchrun, be one rank."""
+    set_name, knobs = params.train[name].set, params.training_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)
     rows, folds = np.flatnonzero(held), params.probe.folds
@@ -34,13 +35,13 @@ def run(params: Params, set_name: str) -> None:
     ranks = device.ranks if device.kind == "cuda" else 1
     threads = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))
     training = Run(
-        name=set_name, out=DATA / "models" / set_name, checkpoints=DATA / "checkpoints" / set_name,
+        name=name, out=DATA / "models" / name, checkpoints=DATA / "checkpoints" / name,
         device=Device(device.kind, ranks if local is None else 1), threads=params.run.threads or threads,
-        precision=resolve_precision(params.train.precision, device), ema=params.train.ema,
-        provenance={"trained_on": set_name, "authentic_set": params.train.authentic_set},
+        precision=resolve_precision(knobs.precision, device), ema=knobs.ema,
+        provenance={"trained_on": set_name, "authentic_set": knobs.authentic_set},
     )  # fmt: skip
     method = partial(
-        Contrastive, images=_images(params, shards, held), params=params.train, seed=params.seed,
+        Contrastive, images=_images(params, knobs, shards, held), params=knobs, seed=params.seed,
         cache=params.run.cache, readers=threads if device.kind == "cuda" else 1, probe=probe,
     )  # fmt: skip
     with joined(device.kind, None if local is None else int(local)) as rank:
@@ -48,15 +49,15 @@ def run(params: Params, set_name: str) -> None:
             train(training, method)
 
 
-def _images(params: Params, shards: ShardSet, held: np.ndarray) -> LabelledImages:
+def _images(params: Params, knobs: TrainingParams, shards: ShardSet, held: np.ndarray) -> LabelledImages:
     """The images to train on: never those of a source that is probed on."""
-    distorted, name = Subset(shards, np.flatnonzero(~held)), params.train.authentic_set
+    distorted, name = Subset(shards, np.flatnonzero(~held)), knobs.authentic_set
     if name is None:
         return distorted
     theirs = ShardSet(DATA / "sources" / name)
-    kept_out = held_out(theirs.sources, params.probe.sources) if name in params.trained else np.zeros(len(theirs), bool)
-    return Mixture(distorted if params.train.authentic == "half" else None, Subset(theirs, np.flatnonzero(~kept_out)))
+    kept_out = held_out(theirs.sources, params.probe.sources) & (name in params.probe_sets)
+    return Mixture(distorted if knobs.authentic == "half" else None, Subset(theirs, np.flatnonzero(~kept_out)))
 
 
 if __name__ == "__main__":
-    entry(run, "set")
+    entry(run, "name")

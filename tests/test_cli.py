@@ -13,6 +13,7 @@ from pipeline import artifacts, distortions, images, profiles
 from pipeline.cli.distort import parent_generator
 from pipeline.labels import label
 from pipeline.params import load
+from tests import profile
 from tests.report import made
 
 Run = Callable[..., tuple[int, str, str]]
@@ -48,12 +49,15 @@ def test_help_starts_at_once_and_imports_nothing_heavy():
     assert all(verb in shown.stdout.decode() for verb in ("profile", "score", "sheet", "distort", "verify", "table"))
 
 
-@pytest.mark.parametrize("name", sorted(profiles.profiles()))
+@pytest.mark.parametrize("name", profiles.profile_names())
 def test_every_profile_is_put_in_place_and_is_valid(run, name):
     assert run("profile", name) == (0, f"params.yaml: profile {name}\n", "")
-    assert Path("params.yaml").read_text() == profiles.profiles()[name]
-    if name != "paper":  # asks for the user's folder of Danbooru images
-        load(Path("params.yaml"))
+    assert Path("params.yaml").read_text() == profiles.profile_text(name)
+    for other in profiles.profile_names():
+        assert run("profile", other)[0] == 0
+        assert load(Path("params.yaml")) == profile.read(other)
+    run("profile", "small")
+    assert Path("params.yaml").read_text() == profiles.profile_text("small")
 
 
 def test_an_unknown_profile_lists_the_known(run):
@@ -63,31 +67,50 @@ def test_an_unknown_profile_lists_the_known(run):
     assert not Path("params.yaml").exists()
 
 
-def test_a_changed_file_stays_unless_forced_and_its_run_section_stays_always(run):
-    run("profile", "small")
+def _change(*pairs: tuple[str, str]) -> str:
     path = Path("params.yaml")
-    path.write_text(path.read_text().replace("engine: ray ", "engine: serial  # mine "))
-    assert run("profile", "tiny") == (0, "params.yaml: profile tiny, with the run: section that was there\n", "")
-    assert load(path).run.engine == "serial" and "# mine" in path.read_text()
-    changed = path.read_text().replace("seed: 1", "seed: 12")
-    path.write_text(changed)
-    code, _, err = run("profile", "small")
-    assert code == 2 and "changed by hand" in err and "--force" in err and path.read_text() == changed
-    assert run("profile", "small", "--force")[0] == 0
-    forced = load(path)
-    assert forced.seed == 1 and forced.run.engine == "serial"
-    assert forced.model_copy(update={"run": None}) == load(_profile(path, "small")).model_copy(update={"run": None})
+    text = path.read_text()
+    for old, new in pairs:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path.write_text(text)
+    return text
 
 
-def _profile(beside: Path, name: str) -> Path:
-    path = beside.with_name(f"{name}.yaml")
-    path.write_text(profiles.profiles()[name])
-    return path
-
-
-def test_an_untouched_run_section_follows_the_profile(run):
+def test_a_profile_keeps_the_users_databases_folders_machine_and_comments(run):
     run("profile", "small")
-    assert run("profile", "tiny", "--to", "params.yaml")[1] == "params.yaml: profile tiny\n"
+    _change(
+        ("engine: ray ", "engine: serial  # mine "),
+        ("data/distorted/photos}", "data/distorted/photos}\n  live: {folder: /data/live}   # since May"),
+        ("  photos: {}\n", "  photos: {}\n  cats: {folder: /data/cats}\n"),
+    )
+    kept = "your machine, databases and folders stay"
+    for name in ("tiny", "paper", "tiny"):
+        assert run("profile", name) == (0, f"params.yaml: profile {name}; {kept}\n", "")
+    given, tiny = load(Path("params.yaml")), profile.read("tiny")
+    assert given.run.engine == "serial" and given.databases["live"].folder == "/data/live"
+    assert given.sets["cats"].folder == "/data/cats" and "# mine" in (text := Path("params.yaml").read_text())
+    assert "# since May" in text and "[rgb, lab, hsv, grey, ms]" in text
+    own = {"run": tiny.run, "databases": tiny.databases, "sets": tiny.sets}
+    assert given.model_copy(update=own) == tiny
+
+
+def test_a_changed_value_stays_unless_forced(run):
+    run("profile", "tiny")
+    changed = _change(("seed: 1", "seed: 12"), ("  epochs: 1\n", "  epochs: 3\n"))
+    code, _, err = run("profile", "small")
+    assert code == 2 and "params.yaml: not as in any profile: seed, training.epochs; nothing was written" in err
+    assert Path("params.yaml").read_text() == changed
+    assert run("profile", "small", "--force") == (0, "params.yaml: profile small\n", "")
+    assert load(Path("params.yaml")) == profile.read("small")
+
+
+def test_a_refused_file_is_replaced_only_by_force(run):
+    Path("params.yaml").write_text("sets: [photos]\n")
+    code, _, err = run("profile", "tiny")
+    assert code == 2 and "sets = [" in err and "--force replaces the file" in err
+    assert Path("params.yaml").read_text() == "sets: [photos]\n"
+    assert run("profile", "tiny", "--force")[0] == 0 and load(Path("params.yaml")) == profile.read("tiny")
 
 
 def test_distort_writes_what_the_bank_makes_by_name_and_by_number(run, tmp_path):

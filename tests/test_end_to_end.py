@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import profile
+
 ROOT = Path(__file__).parents[1]
 PINNED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
@@ -28,7 +30,7 @@ class Project:
                 shutil.copy2(ROOT / name, folder / name)
         for cache in (ROOT / "pipeline").rglob("__pycache__"):  # numba's compiled kernels: 40 s of one core saved
             shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
-        shutil.copy(ROOT / "manifests/profiles/tiny.yaml", folder / "params.yaml")
+        profile.write("tiny", folder / "params.yaml")
         subprocess.run([*git, "init", "-q"], cwd=folder, check=True)
 
     def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_every_stage_runs_and_leaves_what_it_promises(project: Project) -> None:
     assert {name.split("@")[0] for name in project.ran} == {  # type: ignore[attr-defined]
-        *("sources", "statistics", "distort", "train", "released", "untrained", "probe", "embed", "features"),
+        *("sources", "statistics", "distort", "train", "baselines", "random_init", "probe", "ingest", "features"),
         *("evaluate", "compare", "regressor", "report"),
     }
     page = (project.folder / "report/index.html").read_text()
@@ -85,10 +87,13 @@ def test_one_features_stage_runs_alone(project: Project) -> None:
 
 
 def test_an_unknown_key_stops_the_stage_with_one_line(project: Project) -> None:
-    project.change("count: 8", "cuont: 8")
+    project.change("  count: 8", "  cuont: 8")
     done = project.dvc("repro", "-s", "sources@textured_dead_leaves")
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if "cuont" in line]
-    assert lines == [line for line in lines if "unknown key; allowed here:" in line] and len(lines) == 1
+    assert (
+        lines == [line for line in lines if "unknown key; did you mean count?; allowed here:" in line]
+        and len(lines) == 1
+    )
     assert "Traceback" not in done.stderr
-    project.change("cuont: 8", "count: 8")
+    project.change("  cuont: 8", "  count: 8")

@@ -80,7 +80,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(2):
         image = leaves(SET, seed=9 + number, count=1, size=(90, 70)).make(0)[0]
         (photographs / f"{number}.png").write_bytes(images.encode(image, "png"))
-    rules = FolderParams(smallest=64, largest=None, trim=False)
+    rules = FolderParams(min_side=64, max_side=None, trim=False)
     make(folder, "mine", sources.source_set("mine", SourcesParams(count=2, folder=rules), seed=1, folder=photographs))
     return folder
 

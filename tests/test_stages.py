@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import stages.baselines
 import stages.distort
-import stages.released
 import stages.sources
 import stages.statistics
 from pipeline import distortions, images
@@ -24,9 +23,10 @@ from pipeline.artifacts import (
     write_checksummed,
     write_json,
 )
-from pipeline.params import Params, load
+from pipeline.params import Params, SetParams
 from pipeline.shards.reader import ShardSet
 from pipeline.verify import checks, problems
+from tests import profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    given = load(ROOT / "manifests/profiles/tiny.yaml")
+    given = profile.read("tiny")
     small = given.sources.model_copy(update={"count": 2, "size": 64, "per_shard": 1})
     return given.model_copy(update={"sources": small, "run": given.run.model_copy(update={"engine": "serial"})})
 
@@ -85,8 +85,7 @@ def test_a_folder_set_keeps_its_names_and_grows_by_what_is_new(params: Params, t
     drawn = stages.sources._source_set(params.model_copy(), "photos")
     for index in range(3):
         (folder / f"picture{index}.png").write_bytes(images.encode(drawn.make(index)[0], "png"))
-    paths = params.run.paths.model_copy(update={"sets": {"mine": str(folder)}})
-    params = params.model_copy(update={"run": params.run.model_copy(update={"paths": paths})})
+    params = params.model_copy(update={"sets": {"mine": SetParams(folder=str(folder))}})
     stages.sources.run(params, "mine")
     names = ShardSet(Path("data/sources/mine")).table["id"].to_pylist()
     assert len(names) == 2 and set(names) < {"picture0", "picture1", "picture2"}
@@ -106,19 +105,19 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
     Path("released/encoder.safetensors").write_bytes(b"weights")
     card = {"kind": "resnet", "sha256": sha256_bytes(b"weights")}
     write_json(Path("released/encoder.json"), card)
-    stages.released.run(params)
+    stages.baselines.run(params)
     assert Path("data/models/released/encoder.safetensors").read_bytes() == b"weights"
     assert read_json(Path("data/models/released/encoder.json")) == card
     Path("released/encoder.safetensors").write_bytes(b"others")
     with pytest.raises(ArtifactError, match=r"released/encoder.safetensors: sha256"):
-        stages.released.run(params)
+        stages.baselines.run(params)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "data/x"), OSError(28, "No space left")])
 def test_what_the_file_system_refuses_is_one_line(
     error: OSError, params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(ROOT / "manifests/profiles/tiny.yaml", "params.yaml")
+    profile.write("tiny", Path("params.yaml"))
     monkeypatch.setattr("sys.argv", ["stages/distort.py"])
 
     def run(params: Params) -> None:
@@ -136,7 +135,9 @@ def test_statistics_of_photographs_stand_beside_the_sets_and_a_bad_one_is_named(
         picture = np.random.default_rng(index).integers(0, 256, (side, 50, 3), dtype=np.uint8)
         (folder / f"{index}.png").write_bytes(images.encode(picture if index else picture[..., :1].repeat(3, 2), "png"))
     paths = params.run.paths.model_copy(update={"natural": str(folder)})
-    params = params.model_copy(update={"sets": ["photos"], "run": params.run.model_copy(update={"paths": paths})})
+    params = params.model_copy(
+        update={"sets": {"photos": SetParams()}, "run": params.run.model_copy(update={"paths": paths})}
+    )
     stages.sources.run(params, "photos")
     stages.statistics.run(params)
     found = json.loads(Path("metrics/statistics.json").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipeline.params import TrainParams
+from pipeline.params import TrainingParams
 
 # The small profile's recipe as it was before this table: 8 epochs of 63 steps on 32 sources. Written out, because what
 # wins becomes the profile's.
@@ -65,9 +65,9 @@ class Change:
     warmup: float = WARMUP
     trained: bool = True
 
-    def params(self, *, steps: int, in_epoch: int) -> TrainParams:
+    def params(self, *, steps: int, in_epoch: int) -> TrainingParams:
         """The whole section for that many steps. ``ValidationError`` for a key that the trainer does not know."""
-        return TrainParams(
+        return TrainingParams(
             **{**OLD, **self.train, "epochs": steps / in_epoch, "warmup": round(self.warmup * steps) / in_epoch}
         )
 

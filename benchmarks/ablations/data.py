@@ -15,7 +15,7 @@ from benchmarks.ablations.changes import FAMILIES, Family, Rows
 from pipeline import artifacts
 from pipeline.databases import ingest_folder, load_manifest
 from pipeline.params import Params, load
-from pipeline.profiles import profiles
+from pipeline.profiles import profile_text
 from pipeline.shards.reader import ShardSet
 from stages import distort, ingest, sources
 
@@ -46,7 +46,7 @@ def _params(family: Family, photographs: Path | None) -> Params:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
-        path.write_text(profiles()["small"])
+        path.write_text(profile_text("small"))
         params = load(path)
     drawn = params.sources.model_copy(update={"count": family.count, "per_shard": 8, **family.sources})
     paths = {key: str((photographs or Path()) / value) for key, value in family.paths.items()}

@@ -18,7 +18,7 @@ from pipeline.devices import Device, resolve_precision
 from pipeline.encoder import weights
 from pipeline.evaluation import Protocol, evaluate
 from pipeline.features import extract_features, read_features
-from pipeline.params import TrainParams
+from pipeline.params import TrainingParams
 from pipeline.seeding import generator
 from pipeline.shards.loader import Prefetch
 from pipeline.training.calibrate import calibrate, random_trunk
@@ -62,7 +62,7 @@ def _costs(change: Change, data: Chosen) -> list[float]:
 
 def in_epoch(change: Change, data: Chosen) -> int:
     """Steps in an epoch."""
-    params = TrainParams(**{**OLD, **change.train})
+    params = TrainingParams(**{**OLD, **change.train})
     return batch_order(class_labels(data.labels, params.merge_identical_classes), params, 0).in_epoch
 
 

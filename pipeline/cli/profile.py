@@ -1,4 +1,4 @@
-"""``synthetic-iqa profile``: put a params.yaml in place."""
+"""``synthetic-iqa profile``: set the values of a profile in params.yaml."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import typer
 def profile(
     name: Annotated[str, typer.Argument(help="tiny, small, gpu_short or paper.")],
     to: Annotated[Path, typer.Option("--to", help="The file to write.")] = Path("params.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that was changed by hand.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace values that you changed.")] = False,
 ) -> None:
-    """Put a profile in place as params.yaml.
+    """Set the values of a profile in params.yaml.
 
-    A `run:` section that you changed (engine, workers, device, folders) is kept: it describes your machine and
-    changes no result. Anything else that you changed stops the verb, unless --force is given.
+    What belongs to you stays: the section `run` (engine, workers, device, folders), your databases, sets with a folder,
+    and comments. Any other value that you changed stops the verb, unless --force is given.
     """
     from pipeline import profiles
 
     kept = profiles.place(name, to, force=force)
-    print(f"{to}: profile {name}{', with the run: section that was there' if kept else ''}")
+    print(f"{to}: profile {name}{'; your machine, databases and folders stay' if kept else ''}")

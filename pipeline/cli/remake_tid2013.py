@@ -11,7 +11,7 @@ import typer
 def remake_tid2013(
     kodak: Annotated[Path, typer.Option("--kodak", help="Folder of the photographs 01.png to 24.png.")],
     tid: Annotated[Path, typer.Option("--tid", help="Folder with offsets.csv, mos.csv, official_psnr.csv and jpeg/.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write; name it in run.paths.databases.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write; name it under `databases`.")],
 ) -> None:
     """Remake 240 images of TID2013 (types 8, 10, 16, 17) and check each against its published PSNR."""
     from pipeline.databases.tid2013_kodak import remake

@@ -208,7 +208,7 @@ def load_manifest(name: str, folder: Path | None = None) -> Manifest:
     if own is None or not own.is_file():
         raise ManifestError(
             f"{name}: no manifest of that name (known: {', '.join(manifest_names())}) and no {OWN_MANIFEST} in "
-            f"{folder or 'its folder, which run.paths.databases does not give'}"
+            f"{folder or 'its folder, which `databases` does not name'}"
         )
     return _parse(own, name)
 

@@ -1,21 +1,28 @@
-"""The sections of params.yaml, one frozen model each: what is not known, of the wrong type or impossible is refused."""
+"""The sections of params.yaml, one frozen model each: unknown keys, wrong types and impossible values are refused."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from pipeline import Refusal
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
-EncoderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z]+)?$")]
 Count = Annotated[int, Field(ge=1)]
-EMBEDDED_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
-Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi", "niqe"]
-Untrained = Literal["random_init", "floor", "brisque36", Metric]
-METRICS = get_args(Metric)
-RELEASED = "released"  # the encoder that comes with the code
+Codec = Literal["qoi", "png", "webp", "jxl"]
+Space = Literal["rgb", "lab", "hsv", "grey", "ms"]
+Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi"]
+METRICS: tuple[str, ...] = get_args(Metric)
+"""Full-reference metrics."""
 
 
 class ParamsError(Refusal, ValueError):
@@ -23,32 +30,54 @@ class ParamsError(Refusal, ValueError):
 
 
 class Section(BaseModel):
-    """What all sections are: frozen, strict, and closed to unknown keys."""
+    """Base of all sections: frozen, strict, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class FolderParams(Section):
-    """What is asked of an image of a user's folder (sources.folder.image_filters)."""
+class SetParams(Section):
+    """A set of images to distort: one that is drawn or packaged, by its name, or a folder of the user's."""
 
-    smallest: int = Field(256, ge=64, description="least shorter side, pixels")
-    largest: int | None = Field(512, ge=64, description="longer sides are reduced to this; null: as they are")
+    folder: str | None = Field(None, min_length=1, description="images of yours; null: drawn or packaged")
+
+
+class DatabaseParams(Section):
+    """A human-scored database and where its images are."""
+
+    folder: str = Field(min_length=1, description="its images, scores and, if it is yours, database.yaml")
+
+
+class FolderParams(Section):
+    """Which images of a folder are taken as sources.
+
+    A shard's fingerprint has these rules under the names that they were first given (``serialization_alias``), so that
+    a folder's shards stay current.
+    """
+
+    min_side: int = Field(256, ge=64, serialization_alias="smallest", description="least shorter side, pixels")
+    max_side: int | None = Field(
+        512, ge=64, serialization_alias="largest", description="longer sides are reduced to this; null: as they are"
+    )
     trim: bool = Field(True, description="cut uniform borders")
-    blank: float = Field(4.0, ge=0, description="least standard deviation of the luma, grey levels")
-    transparent: float = Field(0.5, ge=0, le=1, description="largest share of transparent pixels")
-    grey: bool = Field(True, description="whether images without colour are taken")
+    min_contrast: float = Field(
+        4.0, ge=0, serialization_alias="blank", description="least standard deviation of the luma, grey levels"
+    )
+    max_transparent: float = Field(
+        0.5, ge=0, le=1, serialization_alias="transparent", description="largest share of transparent pixels"
+    )
+    allow_grey: bool = Field(True, serialization_alias="grey", description="whether images without colour are taken")
 
     @model_validator(mode="after")
     def _sides(self) -> FolderParams:
-        if self.largest is not None and self.largest < self.smallest:
+        if self.max_side is not None and self.max_side < self.min_side:
             raise ValueError(
-                f"sources.folder.largest: {self.largest} is below sources.folder.smallest ({self.smallest}), "
+                f"sources.folder.max_side: {self.max_side} is below sources.folder.min_side ({self.min_side}), "
                 "so every image would be refused"
             )
         return self
 
 
-class PostsParams(Section):
+class DanbooruParams(Section):
     """Which posts of a Danbooru folder may be used, where run.paths.metadata names its JSONL files."""
 
     release: int = Field(2021, ge=2017, description="year of the dump: s is safe to 2021, g from 2022")
@@ -56,18 +85,18 @@ class PostsParams(Section):
     exclude_tags: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _ratings_of_the_release(self) -> PostsParams:
+    def _ratings_of_the_release(self) -> DanbooruParams:
         if self.release <= 2021 and "g" in self.ratings:
             raise ValueError(
-                f"sources.posts.ratings: g is no rating of release {self.release} (s, q, e); those from 2022 have it"
+                f"sources.danbooru.ratings: g is no rating of release {self.release} (s, q, e); those from 2022 have it"
             )
         return self
 
 
 class SourcesParams(Section):
-    """What the sources stage draws or takes. The paper gives the exponent and alpha and leaves the rest open."""
+    """The sources of the sets. The paper gives the exponent and alpha and leaves the rest open."""
 
-    count: Count = Field(48, description="images in each set; `photos` has its five whatever is said here")
+    count: Count = Field(48, description="images in each set; `photos` always has five")
     size: int = Field(256, ge=64, le=8192, description="side in pixels of a drawn image")
     r_min: float = Field(1.0, gt=0, description="smallest leaf radius, pixels")
     r_max: float | None = Field(None, gt=0, description="largest leaf radius, pixels; null: the image's side")
@@ -77,14 +106,14 @@ class SourcesParams(Section):
     supersample: int = Field(1, ge=1, le=8, description="draw that many times finer, then average")
     palettes: Literal["embedded", "folder"] = Field("embedded", description="photographs that give the colours")
     textures: Literal["embedded", "folder"] = Field("embedded", description="folder: the one in run.paths.textures")
-    codec: Literal["qoi", "png", "webp", "jxl"] = "qoi"
+    codec: Codec = "qoi"
     per_shard: Count = Field(16, description="sources in a shard, which is one task")
     folder: FolderParams = FolderParams()
-    posts: PostsParams = PostsParams()
+    danbooru: DanbooruParams = DanbooruParams()
 
 
 class StatisticsParams(Section):
-    """How much the sets resemble photographs."""
+    """The statistics by which sets are compared with photographs."""
 
     images: Count = Field(100, description="at most this many of each set (the paper: 100)")
 
@@ -92,15 +121,15 @@ class StatisticsParams(Section):
 class DistortParams(Section):
     """How the 126 classes of each source go into shards."""
 
-    codec: Literal["qoi", "png", "webp", "jxl"] = "qoi"
+    codec: Codec = "qoi"
     block: Count = Field(4, description="sources of one task; their 126 classes are shuffled together")
     shards_per_block: int = Field(1, ge=1, le=126, description="shards that a block is split into")
     pristine: Literal["stretched", "raw"] = Field("stretched", description="label 0: the bank's identity, or the file")
-    max_poisoned: int = Field(0, ge=0, description="sources that may be left out because a class of them fails")
+    max_failed_sources: int = Field(0, ge=0, description="sources that may be left out because a class of them fails")
 
 
-class TrainParams(Section):
-    """The encoder, the loss and the schedule (paper 1, section 4.1, is the `paper` profile)."""
+class TrainingParams(Section):
+    """Contrastive training: the encoder, the loss and the schedule (paper 1, section 4.1, is the `paper` profile)."""
 
     depth: Literal[18, 34, 50] = 18
     width: int = Field(32, ge=8, le=256, description="channels of the first layer; 64 is the published networks'")
@@ -121,7 +150,7 @@ class TrainParams(Section):
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
     neighbour_weight: float = Field(0.0, ge=0, le=1, description="how much of a positive a type's next level is")
-    colour_spaces: tuple[Literal["rgb", "lab", "hsv", "grey", "ms"], ...] = Field(
+    colour_spaces: tuple[Space, ...] = Field(
         ("rgb", "lab", "hsv", "grey", "ms"), min_length=1, description="of the views, each as likely as the others"
     )
     authentic: Literal["none", "half", "only"] = Field(
@@ -133,28 +162,44 @@ class TrainParams(Section):
 
     @field_validator("colour_spaces")
     @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise ValueError(f"train.colour_spaces: a space is named twice in {', '.join(value)}")
+            raise ValueError("each space is named once")
         return value
 
 
-class ViewedParams(Section):
-    """Encoders that are judged on images in other colour spaces too (paper 2, table VII), as `{encoder}-{space}`."""
+class TrainRun(TrainingParams):
+    """One trained encoder: its set, and whatever differs from the section ``training``."""
 
-    encoders: list[Name] = Field([], description="each is set beside itself once for each space")
-    spaces: list[Literal["lab", "hsv", "grey", "ms"]] = Field(["lab", "hsv", "grey", "ms"], min_length=1)
+    set: Name = Field(description="the set whose distorted images it is trained on")
 
-    @property
-    def names(self) -> list[str]:
-        """What they are called in `encoders` and `probed`."""
-        return [f"{encoder}-{space}" for encoder in self.encoders for space in self.spaces]
+    def over(self, defaults: TrainingParams) -> TrainingParams:
+        """``defaults`` with the knobs that this run names in their place."""
+        own = {key: getattr(self, key) for key in self.model_fields_set - {"set"}}
+        return defaults.model_copy(update=own)
+
+    @model_serializer(mode="wrap")
+    def _line(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return {key: value for key, value in serialise(self).items() if key in self.model_fields_set}
+
+
+class PoolParams(Section):
+    """What is read out of an encoder."""
+
+    spaces: tuple[Space, ...] = Field(("rgb",), min_length=1, max_length=1, description="colour space of the images")
+
+
+class ReadoutParams(Section):
+    """An encoder that is another one with another readout: the same weights (paper 2, table VII)."""
+
+    encoder: Name
+    pool: PoolParams
 
 
 class NiqeParams(Section):
-    """The pristine model of NIQE, where `untrained` names it."""
+    """A model of natural statistics (NIQE), fitted on the pristine images of a set."""
 
-    set: Name = Field("textured_dead_leaves", description="the set whose pristine images it is fitted on")
+    set: Name
     side: int = Field(96, ge=16, le=1024, multiple_of=4, description="of a patch, pixels (the paper: 96)")
     sharpness: float = Field(0.75, ge=0, lt=1, description="least sharpness of a patch, of its image's sharpest")
 
@@ -162,20 +207,20 @@ class NiqeParams(Section):
 class ProbeParams(Section):
     """The linear probe of type and class."""
 
-    sources: int = Field(16, ge=2, description="the last sources of each trained set: never trained on, probed on")
+    sources: int = Field(16, ge=2, description="the last sources of each set: probed on, never trained on")
     folds: int = Field(4, ge=2, le=64, description="parts the held-out sources are split into; each is tested once")
     ridge: float = Field(10.0, gt=0, description="strength of the ridge on standardised features")
     precision: Literal["fp32", "bf16", "auto"] = Field("auto", description="of the network while probing")
 
 
 class IngestParams(Section):
-    """How a database's folder becomes a table."""
+    """Ingestion of databases."""
 
     max_pixels: Count = Field(2**26, description="an image above this is refused before it is decoded")
 
 
 class FeaturesParams(Section):
-    """How features are extracted: native resolution, batches of images of one size."""
+    """Feature extraction, at native resolution, in batches of images of one size."""
 
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the network; tables are float32 either way")
     batch_images: Count = Field(16, description="most images in a batch")
@@ -183,15 +228,15 @@ class FeaturesParams(Section):
 
 
 class SvrParams(Section):
-    """The second regressor's grid, and up to which size it is fitted (evaluation.svr)."""
+    """The support vector regressor: its grid, and the largest table that it is fitted on."""
 
     c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0, 10.0, 100.0), min_length=1)
     gamma: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.03, 0.1, 0.3, 1.0, 3.0), min_length=1, description="times 1 / numbers of a feature"
+        (0.03, 0.1, 0.3, 1.0, 3.0), min_length=1, description="times 1 / the features' length"
     )
-    grid_images: int = Field(2500, ge=10, description="most training images while C and gamma are chosen")
-    images: Count = Field(10_000, description="above, no SVR of this table")
-    numbers: Count = Field(1024, description="of a feature; above, no SVR of this table")
+    max_grid_images: int = Field(2500, ge=10, description="most training images while C and gamma are chosen")
+    max_images: Count = Field(10_000, description="a larger table gets no SVR")
+    max_features: Count = Field(1024, description="longer features get no SVR")
 
 
 class EvaluateParams(Section):
@@ -215,17 +260,16 @@ class EvaluateParams(Section):
         6, ge=-1, le=24, description="perceptual hashes that differ in so many of 64 bits leak; -1: not looked at"
     )
 
-    @model_validator(mode="after")
-    def _grid_rises(self) -> EvaluateParams:
-        if self.lambda_min > self.lambda_max:
-            raise ValueError(f"evaluate.lambda_min: {self.lambda_min} is above evaluate.lambda_max ({self.lambda_max})")
-        if len(set(self.regressors)) < len(self.regressors):
-            raise ValueError(f"evaluate.regressors: {', '.join(self.regressors)} names one twice")
-        return self
+    @field_validator("regressors")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each regressor is named once")
+        return value
 
 
 class ReportParams(Section):
-    """What the page shows."""
+    """The page."""
 
     title: str = "synthetic-iqa"
     sheet_sources: int = Field(12, ge=1, le=48, description="images of each set's contact sheet")
@@ -241,13 +285,11 @@ class PathsParams(Section):
     natural: str | None = None
     metadata: list[str] = []
     exclude_ids: str | None = None
-    sets: dict[Name, str] = {}
-    databases: dict[Name, str] = {}
     splits: dict[Name, str] = {}
 
 
 class RunParams(Section):
-    """Where and with what the stages run. Only the folders can change a result; DVC looks at none of it."""
+    """The machine that the stages run on. DVC does not look at it; only the folders can change a result."""
 
     engine: Literal["serial", "processes", "ray"] = "ray"
     workers: int | None = Field(None, ge=1, description="null: as many as the process may use cores")

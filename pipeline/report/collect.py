@@ -141,8 +141,7 @@ def _figure(path: Path) -> str:
 
 
 def _manifest(name: str, params: Params) -> Manifest:
-    folder = params.run.paths.databases.get(name)
-    return load_manifest(name, None if folder is None else Path(folder))
+    return load_manifest(name, params.database_folder(name))
 
 
 def _set(name: str, params: Params, data: Path) -> SetFacts:
@@ -165,7 +164,7 @@ def _set(name: str, params: Params, data: Path) -> SetFacts:
 
 
 def _distortions(params: Params, data: Path) -> Sheet:
-    name = "photos" if "photos" in params.sets else params.sets[0]
+    name = "photos" if "photos" in params.sets else next(iter(params.sets))
     distorted, sources = ShardSet(data / "distorted" / name), ShardSet(data / "sources" / name)
     source = min(params.report.sheet_source, len(sources) - 1)
     rows = {int(distorted.labels[row]): int(row) for row in np.flatnonzero(distorted.sources == source)}
@@ -195,7 +194,7 @@ def _probe(metrics: Path, encoder: str) -> dict[str, dict[str, float]]:
     content = _read_optional(path)
     sets = content.get("sets", content)
     probed = {name: values for name, values in sets.items() if isinstance(values, dict) and "type_accuracy" in values}
-    if content and not probed:
+    if sets and not probed:
         raise ArtifactError(f"{path}: no probe of any set (type_accuracy)")
     return probed
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.encoder.network import ResNet, initialise
-from pipeline.params import TrainParams
+from pipeline.params import TrainingParams
 
 PATCHES = 4  # 2 x 2 of each crop
 
@@ -44,7 +44,7 @@ class ContrastiveNetwork(nn.Module):
         return embeddings
 
 
-def build(params: TrainParams, random: torch.Generator | None) -> ContrastiveNetwork:
+def build(params: TrainingParams, random: torch.Generator | None) -> ContrastiveNetwork:
     """The network whose weights are drawn from ``random`` (a CPU generator), the trunk's first."""
     trunk = ResNet(params.depth, params.width)
     initialise(trunk, random)

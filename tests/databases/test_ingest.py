@@ -14,7 +14,8 @@ import stages.ingest
 from pipeline import artifacts, images
 from pipeline.databases import DATABASE, IngestError, Manifest, ingest_folder, load_manifest, notes_of
 from pipeline.engine import Engine
-from pipeline.params import load
+from pipeline.params import DatabaseParams
+from tests import profile
 from tests.databases.fixtures import biq, kadid, save, tid
 
 
@@ -315,13 +316,13 @@ def test_the_table_does_not_depend_on_the_engine(tmp_path: Path) -> None:
 def test_the_stage_reads_the_users_folder_and_writes_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    given = load(Path(__file__).parents[2] / "manifests/profiles/tiny.yaml")
-    paths = given.run.paths.model_copy(update={"databases": {"tid2013": str(tid(tmp_path / "mine"))}})
-    run = given.run.model_copy(update={"paths": paths, "engine": "serial"})
-    stages.ingest.run(given.model_copy(update={"run": run}), "tid2013")
+    given = profile.read("tiny")
+    databases = {"tid2013": DatabaseParams(folder=str(tid(tmp_path / "mine")))}
+    given = given.model_copy(update={"databases": databases, "run": given.run.model_copy(update={"engine": "serial"})})
+    stages.ingest.run(given, "tid2013")
     table = artifacts.read_table(tmp_path / "data/databases/tid2013.parquet")
     assert len(table) == 10 and table.schema.metadata[b"database"] == b"tid2013"
-    capped = given.model_copy(update={"run": run, "ingest": given.ingest.model_copy(update={"max_pixels": 10})})
+    capped = given.model_copy(update={"ingest": given.ingest.model_copy(update={"max_pixels": 10})})
     with pytest.raises(IngestError, match="10 images that can't be decoded"):
         stages.ingest.run(capped, "tid2013")
 

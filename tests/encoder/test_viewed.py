@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-import stages.viewed
+import stages.readout
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder import weights
 from pipeline.encoder.colour import SPACES
 from pipeline.encoder.network import ResNet
 from pipeline.encoder.preprocessing import Preprocessing, half_scale
 from pipeline.features import load_extractor, weights_sha256
-from pipeline.params import load
+from pipeline.params import ReadoutParams
+from tests import profile
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +106,7 @@ def test_the_stage_writes_an_encoder(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(folder.parent)
     (folder.parent / "data/models").mkdir(parents=True)
     folder.rename(folder.parent / "data/models/mine")
-    stages.viewed.run(load(ROOT / "params.yaml"), "mine", "hsv")
-    card = json.loads(Path("data/models/mine-hsv/encoder.json").read_text())
-    assert card["preprocessing"]["space"] == "hsv" and card["name"] == "mine-hsv"
+    readout = ReadoutParams(encoder="mine", pool={"spaces": ("hsv",)})
+    stages.readout.run(profile.read("tiny").model_copy(update={"readouts": {"mine_hsv": readout}}), "mine_hsv")
+    card = json.loads(Path("data/models/mine_hsv/encoder.json").read_text())
+    assert card["preprocessing"]["space"] == "hsv" and card["name"] == "mine_hsv"

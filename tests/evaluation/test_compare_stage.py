@@ -17,7 +17,8 @@ from pipeline.evaluation import RESULTS
 from pipeline.evaluation.comparison.compare import CompareError
 from pipeline.features import FeatureError, baselines, feature_table
 from pipeline.features.floor import Floor
-from pipeline.params import Params, load
+from pipeline.params import DatabaseParams, Params
+from tests import profile
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,11 +68,9 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
             table = feature_table(made, x, encoder=encoder, database_name=name, metadata=about)
             artifacts.write_table(Path(f"data/features/{encoder}/{name}.parquet"), table)
             artifacts.write_json(Path(f"data/models/{encoder}/encoder.json"), baselines.card("floor"))
-    given = load(ROOT / "manifests/profiles/tiny.yaml")
-    paths = given.run.paths.model_copy(update={"databases": {name: str(tmp_path / name) for name in ("mos", "dmos")}})
-    run = given.run.model_copy(update={"paths": paths})
-    update = {"run": run, "databases": ["mos", "dmos"], "encoders": ["floor", "mine"]}
-    return given.model_copy(update=update)
+    given = profile.read("tiny")
+    databases = {name: DatabaseParams(folder=str(tmp_path / name)) for name in ("mos", "dmos")}
+    return given.model_copy(update={"databases": databases, "encoders": ["floor", "mine"]})
 
 
 def test_evaluate_then_compare(params: Params) -> None:

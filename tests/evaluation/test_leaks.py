@@ -17,7 +17,7 @@ from pipeline.evaluation.leaks import check_parts, near, near_across_groups
 from pipeline.evaluation.splits import Split
 from pipeline.features import baselines, extract_features
 from pipeline.features.floor import Floor
-from pipeline.params import load
+from tests import profile
 from tests.evaluation.tables import write_features
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +167,7 @@ def test_the_stage_refuses_an_encoder_trained_on_the_photographs(
 ) -> None:
     """An encoder of the set `photos` on the database `photos`: by its card, and by its sources' hashes."""
     monkeypatch.chdir(tmp_path)
-    params = load(ROOT / "manifests/profiles/tiny.yaml")
+    params = profile.read("tiny")
     pictures = [picture(i) for i in range(4)]
     rows = [{"path": f"{i}.png", "mos": 1.0 + i, "group": f"g{i}"} for i in range(4)]
     for row, image in zip(rows, pictures, strict=True):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.folders import folder_lock
+from tests import profile
 from tests.faults.crash import wait_until
 from tests.faults.test_crashes import gone
 from tests.shards import stand_in
@@ -36,7 +37,7 @@ def test_a_stage_that_is_told_to_stop_ends_its_workers_and_says_one_line(
     engine: str, number: signal.Signals, whom: str, undisturbed: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(undisturbed / "sources", tmp_path / "sources")
-    shutil.copy(ROOT / "manifests" / "profiles" / "tiny.yaml", tmp_path / "params.yaml")
+    profile.write("tiny", tmp_path / "params.yaml")
     command = [sys.executable, "-m", "tests.faults.stop", str(tmp_path), engine, ""]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
@@ -65,6 +66,7 @@ RANKS = """
 import signal, sys
 from pipeline.training.launch import launch
 from tests.engine_tasks import stand_still
+from tests import profile
 signal.signal(signal.SIGINT, signal.default_int_handler)
 launch(stand_still, 2, "cpu", sys.argv[1])
 """

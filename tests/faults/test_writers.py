@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +11,14 @@ import pytest
 
 from pipeline import folders
 from pipeline.shards.reader import ShardSet
+from tests import profile
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_second_stage_stops_and_names_the_pid_of_the_first(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "manifests" / "profiles" / "tiny.yaml", tmp_path / "params.yaml")
+    profile.write("tiny", tmp_path / "params.yaml")
     command = [sys.executable, "-m", "stages.sources", "photos"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 

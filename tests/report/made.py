@@ -21,16 +21,12 @@ from pipeline.sources import statistics, statistics_figure
 TYPES = {number: TypeName(f"type_{number}", "group", "parameter", tuple("12345")) for number in range(1, 26)}
 PARAMS: dict[str, Any] = {
     "seed": 1,
-    "sets": ["dead_leaves", "photos"],
-    "trained": ["dead_leaves"],
-    "untrained": ["random_init", "floor"],
+    "sets": {"dead_leaves": {}, "photos": {}},
+    "databases": {"photos": {"folder": "data/distorted/photos"}},
+    "train": {"dead_leaves": {"set": "dead_leaves"}},
     "encoders": ["dead_leaves", "random_init", "floor"],
-    "probed": ["dead_leaves", "random_init", "floor"],
-    "databases": ["photos"],
-    "regressors": ["dead_leaves"],
-    "embedded": ["photos"],
-    "ingested": [],
-    **{key: {} for key in ("statistics", "distort", "train", "niqe", "ingest", "features", "evaluate", "run")},
+    **{key: {} for key in ("readouts", "niqe", "statistics", "distort", "training", "ingest", "features", "evaluate")},
+    "run": {},
     "sources": {"count": 3},
     "probe": {"sources": 2, "folds": 2},
     "report": {"title": "a <made> run", "sheet_source": 1},
@@ -178,12 +174,12 @@ def run(folder: Path) -> Params:
     for name in params.sets:
         shards(data, name)
     for name, skill, noise in (("dead_leaves", 0.6, 0.4), ("random_init", 0.3, 0.9), ("floor", 0.2, 1.1)):
-        encoder(data, metrics, name, ["dead_leaves"], skill, steps=300 if name in params.trained else 0)
+        encoder(data, metrics, name, ["dead_leaves"], skill, steps=300 if name in params.train else 0)
         evaluation(data, metrics, name, "photos", noise)
         features(data, name, "photos")
     comparison(metrics, ["dead_leaves", "random_init", "floor"])
     save_regressor(data / "regressors" / "dead_leaves" / "photos", {"nr": LINEAR}, REGRESSOR)
-    likeness(data, metrics, params.sets)
+    likeness(data, metrics, list(params.sets))
     return params
 
 

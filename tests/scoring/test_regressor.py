@@ -12,6 +12,7 @@ from pipeline import artifacts
 from pipeline.evaluation.regressors.fit_on_all import MOST_FOLDS, fit_on_all
 from pipeline.features import read_features
 from pipeline.scoring import Linear, RegressorError, choose_regressor, find_regressors, load_regressor, save_regressor
+from tests import profile
 from tests.evaluation.tables import write_features
 
 LAMBDAS = np.geomspace(1e-3, 1e3, 7).tolist()
@@ -151,10 +152,8 @@ def test_a_release_comes_before_what_the_pipeline_stored(tmp_path: Path) -> None
 def test_the_stage_stores_direction_range_and_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import stages.regressor
     from pipeline.features.baselines import card
-    from pipeline.params import load
 
-    root = Path(__file__).parents[2]
-    params = load(root / "manifests/profiles/tiny.yaml")
+    params = profile.read("tiny")
     monkeypatch.chdir(tmp_path)
     artifacts.write_json(tmp_path / "data/models/floor/encoder.json", card("floor"))
     sha256 = card("floor")["sha256"]

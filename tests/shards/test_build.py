@@ -19,6 +19,7 @@ from pipeline.labels import CLASSES
 from pipeline.shards import plan
 from pipeline.shards.build import build_distorted
 from pipeline.shards.reader import ShardSet
+from tests import profile
 from tests.faults.crash import wait_until
 from tests.shards import stand_in
 from tests.shards.stand_in import content
@@ -175,7 +176,7 @@ def explode(image: np.ndarray, random: np.random.Generator):
 def test_the_build_killed_half_way_ends_with_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
     """Killed when one of the three blocks stands still in the middle and the others are done."""
     shutil.copytree(undisturbed / "sources", tmp_path / "sources")
-    shutil.copy(ROOT / "manifests" / "profiles" / "tiny.yaml", tmp_path / "params.yaml")
+    profile.write("tiny", tmp_path / "params.yaml")
     distorted, held = tmp_path / "distorted", tmp_path / "held"
     command = [sys.executable, "-m", "tests.faults.stop", str(tmp_path), "processes", ""]
     with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline import images, sources
 from pipeline.engine import Engine
-from pipeline.params.sections import FolderParams, PostsParams, SourcesParams
+from pipeline.params.sections import DanbooruParams, FolderParams, SourcesParams
 from pipeline.sources import SourceError
 from pipeline.sources.folder import image_filters
 from pipeline.sources.folder.danbooru import PostRules
@@ -25,7 +25,7 @@ from pipeline.sources.folder.folder_set import FolderSet, choose
 from pipeline.sources.folder.image_filters import apply_filters
 from tests.sources import fixtures
 
-SMALL = FolderParams(smallest=64)
+SMALL = FolderParams(min_side=64)
 
 
 @pytest.fixture(scope="module")
@@ -163,26 +163,28 @@ def test_grey_images_are_kept_or_refused_by_rule() -> None:
     data = fixtures.jpeg(grey, "L")
     kept = apply_filters(data, FolderParams())
     assert kept.actions == ("grey",) and kept.mode == "L"
-    assert apply_filters(data, FolderParams(grey=False)).reason == "grey"
+    assert apply_filters(data, FolderParams(allow_grey=False)).reason == "grey"
 
 
 def test_uniform_borders_are_cut_and_long_sides_reduced_never_enlarged() -> None:
     inner = fixtures.picture(6, 300, 600)
     boxed = np.full((420, 640, 3), (10, 0, 80), np.uint8)
     boxed[50:350, 20:620] = inner
-    judged = apply_filters(images.encode(boxed, "png"), FolderParams(largest=None))
+    judged = apply_filters(images.encode(boxed, "png"), FolderParams(max_side=None))
     assert np.array_equal(judged.image, inner) and judged.actions == ("trimmed",)
     reduced = apply_filters(images.encode(boxed, "png"), FolderParams())
     assert reduced.image.shape == (256, 512, 3) and reduced.actions == ("trimmed", "reduced")
-    assert apply_filters(images.encode(boxed, "png"), FolderParams(largest=None, trim=False)).image.shape == boxed.shape
-    assert apply_filters(images.encode(inner, "png"), FolderParams(largest=2000)).image.shape == inner.shape
+    assert (
+        apply_filters(images.encode(boxed, "png"), FolderParams(max_side=None, trim=False)).image.shape == boxed.shape
+    )
+    assert apply_filters(images.encode(inner, "png"), FolderParams(max_side=2000)).image.shape == inner.shape
 
 
 def test_alpha_is_laid_over_white_and_foreign_profiles_converted() -> None:
     image = fixtures.picture(7)
     alpha = np.full(image.shape[:2], 255, np.uint8)
     alpha[:60] = 0
-    judged = apply_filters(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), FolderParams(smallest=200))
+    judged = apply_filters(fixtures.png(Image.fromarray(np.dstack([image, alpha]))), FolderParams(min_side=200))
     assert judged.mode == "RGBA" and judged.actions == ("over white", "trimmed")
     assert np.array_equal(judged.image, image[60:])
     swapped = apply_filters(fixtures.wide_gamut(image), FolderParams())
@@ -198,7 +200,7 @@ def test_metadata_of_both_schemas_filter_by_rating_tag_and_state(tmp_path: Path,
     fixtures.danbooru(tmp_path / "more", range(900, 901))
     (tmp_path / "more" / "metadata" / "posts.json").unlink()
     rules = PostRules(
-        PostsParams(exclude_tags=("photo",)),
+        DanbooruParams(exclude_tags=("photo",)),
         metadata=(tmp_path / "posts2.json", root / "metadata" / "posts.json"),
         exclude_ids=tmp_path / "excluded.txt",
     )
@@ -227,15 +229,15 @@ def test_ratings_that_contradict_the_release_stop_and_name_the_key(
     (tmp_path / "1.png").write_bytes(images.encode(fixtures.picture(1), "png"))
     lines = [json.dumps({"id": key, "rating": rating}) for key, rating in enumerate(ratings, 1)]
     metadata = (_written(tmp_path / "m.json", "\n".join(lines).encode()),)
-    with pytest.raises(SourceError, match="sources.posts.release: " + refused):
-        choose(tmp_path, seed=0, count=1, posts=PostRules(PostsParams(release=release), metadata))
+    with pytest.raises(SourceError, match="sources.danbooru.release: " + refused):
+        choose(tmp_path, seed=0, count=1, posts=PostRules(DanbooruParams(release=release), metadata))
 
 
 def test_params_that_refuse_every_image_are_named() -> None:
-    with pytest.raises(ValueError, match="sources.posts.ratings: g is no rating of release 2021"):
-        PostsParams(release=2021, ratings=("g",))
-    with pytest.raises(ValueError, match="sources.folder.largest: 100 is below sources.folder.smallest"):
-        FolderParams(largest=100)
+    with pytest.raises(ValueError, match="sources.danbooru.ratings: g is no rating of release 2021"):
+        DanbooruParams(release=2021, ratings=("g",))
+    with pytest.raises(ValueError, match="sources.folder.max_side: 100 is below sources.folder.min_side"):
+        FolderParams(max_side=100)
 
 
 def test_ratings_may_be_words_or_missing(tmp_path: Path) -> None:
@@ -244,14 +246,14 @@ def test_ratings_may_be_words_or_missing(tmp_path: Path) -> None:
     lines = [{"id": 1, "rating": "general"}, {"id": 2, "rating": None}, {"id": 3, "rating": "sensitive"}]
     metadata = (_written(tmp_path / "m.json", "\n".join(map(json.dumps, lines)).encode()),)
     with pytest.raises(SourceError, match="gives 1 of the 2 images asked for; refused: rating 2"):
-        choose(tmp_path, seed=0, count=2, posts=PostRules(PostsParams(release=2022), metadata))
+        choose(tmp_path, seed=0, count=2, posts=PostRules(DanbooruParams(release=2022), metadata))
 
 
 def test_what_is_safe_depends_on_the_release() -> None:
-    assert PostRules(PostsParams(release=2020)).allowed() == ("s",) and PostRules(
-        PostsParams(release=2022)
+    assert PostRules(DanbooruParams(release=2020)).allowed() == ("s",) and PostRules(
+        DanbooruParams(release=2022)
     ).allowed() == ("g",)
-    assert PostRules(PostsParams(release=2022, ratings=("g", "s"))).allowed() == ("g", "s")
+    assert PostRules(DanbooruParams(release=2022, ratings=("g", "s"))).allowed() == ("g", "s")
 
 
 def test_an_image_is_its_file_and_a_changed_file_is_refused(posts: Path, tmp_path: Path) -> None:
@@ -304,7 +306,7 @@ def test_tags_may_be_words_names_or_objects_and_ids_any_name(posts: Path, tmp_pa
     metadata = (_written(tmp_path / "m.json", "\n".join(lines).encode()),)
     assert ids(choose(tmp_path, seed=0, count=1, posts=PostRules(metadata=metadata))) == ["my_work"]
     with pytest.raises(SourceError, match="refused: tag 1"):
-        choose(tmp_path, seed=0, count=1, posts=PostRules(PostsParams(exclude_tags=("photo",)), metadata))
+        choose(tmp_path, seed=0, count=1, posts=PostRules(DanbooruParams(exclude_tags=("photo",)), metadata))
 
 
 @pytest.mark.parametrize("packed", [gzip.compress(b'{"id": 1}', mtime=0), '{"id": 1}'.encode("utf-16"), b'[{"id": 1}]'])

@@ -13,7 +13,7 @@ from pipeline.sources.folder.image_filters import apply_filters
 from tests.sources import fixtures
 
 PICTURE = np.ascontiguousarray(fixtures.picture(7)[:256, :256])
-RULES = FolderParams(smallest=200)
+RULES = FolderParams(min_side=200)
 SIZE = 9  # bits of 256 x 256
 DEPTH = [0, 0, 0]  # 8 bits
 PLAIN = [*DEPTH, 0, 0, 0, 0]  # of an extra channel: 8 bits, full size, no name

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.devices import Device
-from pipeline.params import TrainParams
+from pipeline.params import TrainingParams
 from pipeline.shards.decoded import LabelledImages
 from pipeline.training.loop import Loop, Run
 from pipeline.training.methods.contrastive import Contrastive
 
-TINY = TrainParams(
+TINY = TrainingParams(
     depth=18,
     width=8,
     crop=32,
@@ -58,7 +58,7 @@ class StandIn:
 
 
 def job(
-    folder: Path, images: LabelledImages, params: TrainParams = TINY, *, ranks: int = 1, **changes: Any
+    folder: Path, images: LabelledImages, params: TrainingParams = TINY, *, ranks: int = 1, **changes: Any
 ) -> tuple[Run, partial[Contrastive]]:
     """A run on all of ``images`` into ``folder``, one thread a rank: what ``train`` takes."""
     run = Run(
@@ -74,7 +74,7 @@ def job(
     return run, partial(Contrastive, images=images, params=params, **{"seed": 5, **changes})
 
 
-def fingerprint(folder: Path, images: LabelledImages, params: TrainParams = TINY, **changes: Any) -> str:
+def fingerprint(folder: Path, images: LabelledImages, params: TrainingParams = TINY, **changes: Any) -> str:
     """The fingerprint of such a run: its checkpoint goes on under this name."""
     run, make = job(folder, images, params)
     return Loop(replace(run, **changes), make).identity

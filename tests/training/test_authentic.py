@@ -14,7 +14,7 @@ from stand_in import TINY, StandIn, fingerprint, job
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.labels import CLASSES
-from pipeline.params import ParamsError, TrainParams
+from pipeline.params import ParamsError, TrainingParams
 from pipeline.shards.decoded import Subset
 from pipeline.shards.epochs import Epochs
 from pipeline.training.authentic import Halves, Mixture
@@ -122,7 +122,7 @@ def test_over_processes_it_is_equation_four_in_one(tmp_path: Path, ranks: int) -
             assert (ours - theirs.grad).abs().max() < 1e-12
 
 
-def orders(params: TrainParams = TINY) -> Epochs | Halves:
+def orders(params: TrainingParams = TINY) -> Epochs | Halves:
     return batch_order(mixture().labels.astype(np.int64), params, 1)
 
 

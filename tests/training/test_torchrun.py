@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 import stages.distort
 import stages.sources
-from pipeline import Refusal
+from pipeline import Refusal, profiles
 from pipeline.params import load
 from pipeline.training.launch import joined
 
@@ -23,10 +23,10 @@ ROOT = Path(__file__).parents[2]
 
 def small(folder: Path) -> None:
     """params.yaml in ``folder``: the tiny profile with less of everything, and in fp32 on the CPU."""
-    content = YAML(typ="safe").load(ROOT / "manifests/profiles/tiny.yaml")
+    content = YAML(typ="safe").load(profiles.profile_text("tiny"))
     content["sources"].update(count=4, size=64, per_shard=2)
     content["probe"].update(sources=2, folds=2, precision="fp32")
-    content["train"].update(width=8, crop=32, batch=32, epochs=1, warmup=0.2, authentic="none")
+    content["training"].update(width=8, crop=32, batch=32, epochs=1, warmup=0.2, authentic="none")
     content["run"].update(engine="serial", device="cpu", threads=1)
     with open(folder / "params.yaml", "w") as file:
         YAML().dump(content, file)

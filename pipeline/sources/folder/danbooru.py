@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine import progress
-from pipeline.params.sections import PostsParams
+from pipeline.params.sections import DanbooruParams
 from pipeline.sources.errors import SourceError
 
 _ID = re.compile(rb'"id"\s*:\s*"?([^",}\s]+)')
@@ -34,7 +34,7 @@ class PostRules:
     metadata a post that they do not list is refused.
     """
 
-    params: PostsParams = PostsParams()
+    params: DanbooruParams = DanbooruParams()
     metadata: tuple[Path, ...] = ()
     exclude_ids: Path | None = None
 
@@ -76,8 +76,8 @@ def refusals(ids: Iterable[str], rules: PostRules) -> dict[str, str]:
                 reasons |= {name: reason} if reason else {}
     if ratings and rules.allowed() == ("g",) and not ratings & {b"g", b"general"}:
         raise SourceError(
-            f"sources.posts.release: {rules.params.release}, but no post of {', '.join(map(str, rules.metadata))} is "
-            "rated g, as many of every release from 2022 are; set the year of this dump"
+            f"sources.danbooru.release: {rules.params.release}, but no post of {', '.join(map(str, rules.metadata))} "
+            "is rated g, as many of every release from 2022 are; set the year of this dump"
         )
     return reasons | {name: "no metadata" for name in unknown}
 
@@ -120,7 +120,7 @@ def _rating(post: dict[str, Any], rules: PostRules, place: str) -> str:
     if rating and rating not in known:
         letters = ", ".join(dict.fromkeys(known.values()))
         raise SourceError(
-            f"sources.posts.release: {rules.params.release}, whose ratings are {letters}, but {place} has rating "
+            f"sources.danbooru.release: {rules.params.release}, whose ratings are {letters}, but {place} has rating "
             f"{rating!r}; set the year of this dump"
         )
     return known.get(rating, "")

@@ -76,7 +76,7 @@ class FolderSet:
         return {
             "format": FORMAT,
             "kind": "folder",
-            "rules": {**self.rules.model_dump(), "max_pixels": MAX_PIXELS},
+            "rules": {**self.rules.model_dump(by_alias=True), "max_pixels": MAX_PIXELS},
             "files": files,
         }
 

@@ -62,7 +62,7 @@ def apply_filters(data: bytes, rules: FolderParams) -> Filtered:
     except images.ImageError as error:
         return Filtered(None, _reason(str(error)))
     mode, transparent, profile = _header(data)
-    if transparent > rules.transparent:
+    if transparent > rules.max_transparent:
         return Filtered(None, "transparent", mode)
     actions = ["over white"] if transparent else []
     if profile:
@@ -72,15 +72,15 @@ def apply_filters(data: bytes, rules: FolderParams) -> Filtered:
             return Filtered(None, "profile", mode)
         actions.append("to sRGB")
     trimmed = _trimmed(image) if rules.trim else image
-    if trimmed.size == 0 or images.luma(trimmed).std() < rules.blank:
+    if trimmed.size == 0 or images.luma(trimmed).std() < rules.min_contrast:
         return Filtered(None, "blank", mode)
     actions += ["trimmed"] if trimmed.shape != image.shape else []
-    image, reduced = _reduced(trimmed, rules.largest)
+    image, reduced = _reduced(trimmed, rules.max_side)
     actions += ["reduced"] if reduced else []
-    if min(image.shape[:2]) < rules.smallest:
+    if min(image.shape[:2]) < rules.min_side:
         return Filtered(None, "small", mode)
     if _is_grey(image):
-        if not rules.grey:
+        if not rules.allow_grey:
             return Filtered(None, "grey", mode)
         actions.append("grey")
     return Filtered(np.ascontiguousarray(image), "", mode, tuple(actions), sha256_bytes(data))

@@ -27,7 +27,7 @@ from pipeline.encoder import Extractor, weights
 from pipeline.encoder.network import weight_generator
 from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.labels import CLASSES
-from pipeline.params import ParamsError, TrainParams
+from pipeline.params import ParamsError, TrainingParams
 from pipeline.seeding import generator
 from pipeline.shards.decoded import MODES, Decoded, LabelledImages, Mode, open_images
 from pipeline.shards.epochs import EpochError, Epochs, part
@@ -71,7 +71,7 @@ class Contrastive(Method[Batch]):
         device: torch.device,
         *,
         images: LabelledImages,
-        params: TrainParams,
+        params: TrainingParams,
         seed: int,
         cache: Mode = "host",
         readers: int = 1,
@@ -181,7 +181,7 @@ class Contrastive(Method[Batch]):
         }
 
 
-def batch_order(labels: NDArray[np.int64], params: TrainParams, seed: int) -> Epochs | Halves:
+def batch_order(labels: NDArray[np.int64], params: TrainingParams, seed: int) -> Epochs | Halves:
     """Which images each step sees: a permutation of all in each epoch (the paper's), or with ``class_balanced`` one of
     groups of a class, so that every anchor has positives with other content. With authentic images beside distorted
     ones, half of each step is of each kind.

@@ -1,0 +1,136 @@
+"""What must agree between the sections of params.yaml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from pipeline.params.page import BASELINES, DRAWN_SETS, EMBEDDED, RANDOM_INIT, RELEASED, Params
+
+EMBEDDED_FOLDER = f"data/distorted/{EMBEDDED}"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong, in one line, and the keys that it comes from."""
+
+    text: str
+    keys: tuple[str, ...]
+
+
+def mistake(key: str, value: object, text: str, *also: str) -> Mistake:
+    """A mistake at ``key``, whose value the line shows, cut where it is long. ``also``: other keys it comes from."""
+    shown = json.dumps(value, default=str)
+    return Mistake(f"{key} = {shown if len(shown) <= 60 else shown[:57] + '...'}: {text}", (key, *also))
+
+
+def nearest(name: object, known: Collection[str]) -> str:
+    """`; did you mean ...?` where one of the known names looks like ``name``, else nothing."""
+    close = get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
+    """All mistakes between sections. ``imported``: names of encoders that lie in data/models without a stage."""
+    checks = (_sets(params), _databases(params), _encoders(params, imported), _runs(params), _knobs(params))
+    return list(dict.fromkeys(found for check in checks for found in check))
+
+
+def _not_one_of(key: str, value: str, known: Sequence[str], what: str = "") -> Mistake:
+    listed = ", ".join(known) or "none"
+    return mistake(key, value, f"not one of {what}{listed}{nearest(value, known)}")
+
+
+def _sets(params: Params) -> Iterator[Mistake]:
+    for name, given in params.sets.items():
+        if name in DRAWN_SETS and given.folder is not None:
+            yield mistake(f"sets.{name}.folder", given.folder, f"{name} needs no folder; give yours another name")
+        elif name not in DRAWN_SETS and given.folder is None:
+            drawn = f"only {', '.join(DRAWN_SETS)} need none{nearest(name, DRAWN_SETS)}"
+            yield mistake(f"sets.{name}", {}, f"a set of yours needs its `folder`; {drawn}")
+    for name, model in params.niqe.items():
+        if model.set not in params.sets:
+            yield _not_one_of(f"niqe.{name}.set", model.set, [*params.sets], "sets: ")
+
+
+def _databases(params: Params) -> Iterator[Mistake]:
+    if (own := params.databases.get(EMBEDDED)) is None:
+        return
+    if own.folder != EMBEDDED_FOLDER:
+        yield mistake(f"databases.{EMBEDDED}.folder", own.folder, f"it is made by the stages, in {EMBEDDED_FOLDER}")
+    if EMBEDDED not in params.sets:
+        yield mistake(f"databases.{EMBEDDED}", own.model_dump(), f"made of the set {EMBEDDED}, which is not in sets")
+
+
+def _encoders(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
+    fixed = {RELEASED: "is the released encoder", RANDOM_INIT: "is the network before training"}
+    taken = {**fixed, **dict.fromkeys(BASELINES, "is a baseline")}
+    for section in ("train", "readouts", "niqe"):
+        for name in getattr(params, section):
+            if name in taken:
+                yield Mistake(f"{section}.{name}: the name {taken[name]}; give another", (f"{section}.{name}",))
+            taken[name] = f"stands under `{section}`"
+    networks = [*params.train, RELEASED, RANDOM_INIT, *imported]
+    for name, readout in params.readouts.items():
+        if readout.encoder not in networks:
+            yield _not_one_of(f"readouts.{name}.encoder", readout.encoder, networks)
+    known = [*params.train, *params.readouts, *params.niqe, RELEASED, RANDOM_INIT, *BASELINES, *imported]
+    known = list(dict.fromkeys(known))
+    for name in dict.fromkeys(params.encoders):
+        if params.encoders.count(name) > 1:
+            yield mistake("encoders", name, "named twice")
+        if name not in known:
+            hint = "; fit it by `niqe: {niqe: {set: ...}}`" if name == "niqe" else ""
+            own = _not_one_of("encoders", name, known)
+            yield Mistake(own.text + hint, own.keys)
+
+
+def _runs(params: Params) -> Iterator[Mistake]:
+    free = [name for name in params.sets if not (name == EMBEDDED and EMBEDDED in params.databases)]
+    for run, given in params.train.items():
+        knobs = given.over(params.training)
+
+        def key(knob: str, run: str = run, own: set[str] = given.model_fields_set) -> str:
+            return f"train.{run}.{knob}" if knob in own else f"training.{knob}"
+
+        if given.set not in params.sets:
+            yield _not_one_of(f"train.{run}.set", given.set, [*params.sets], "sets: ")
+        if knobs.authentic == "none" and knobs.authentic_set is not None:
+            yield mistake(
+                key("authentic_set"), knobs.authentic_set, "of no use while authentic is none", key("authentic")
+            )
+        elif knobs.authentic != "none" and knobs.authentic_set is None:
+            yield mistake(key("authentic"), knobs.authentic, "needs authentic_set, which is null", key("authentic_set"))
+        elif knobs.authentic != "none" and knobs.authentic_set not in free:
+            what = "the sets that no database is made of: "
+            yield _not_one_of(key("authentic_set"), str(knobs.authentic_set), free, what)
+        if knobs.authentic == "half" and knobs.batch % 2:
+            yield mistake(key("batch"), knobs.batch, "odd, and half of it is to be authentic", key("authentic"))
+        distorted = knobs.batch // (2 if knobs.authentic == "half" else 1)
+        if knobs.class_balanced and distorted % knobs.images_per_class:
+            text = f"{distorted} distorted images are no multiple of images_per_class, {knobs.images_per_class}"
+            yield mistake(
+                key("batch"), knobs.batch, text, *map(key, ("images_per_class", "class_balanced", "authentic"))
+            )
+
+
+def _knobs(params: Params) -> Iterator[Mistake]:
+    sources, probe, evaluate = params.sources, params.probe, params.evaluate
+    for knob in ("palettes", "textures"):
+        if getattr(sources, knob) == "folder" and getattr(params.run.paths, knob) is None:
+            yield mistake(f"sources.{knob}", "folder", f"run.paths.{knob} names none", f"run.paths.{knob}")
+    largest = sources.r_max or sources.size
+    if sources.r_min >= largest:
+        text = f"not below the largest radius, {largest:g}"
+        yield mistake("sources.r_min", sources.r_min, text, "sources.r_max", "sources.size")
+    if params.train and probe.sources >= sources.count:
+        text = f"of {sources.count} sources (sources.count) that leaves none to train on"
+        yield mistake("probe.sources", probe.sources, text, "sources.count")
+    if probe.folds > probe.sources:
+        text = f"above probe.sources, {probe.sources}"
+        yield mistake("probe.folds", probe.folds, text, "probe.sources")
+    if evaluate.lambda_min > evaluate.lambda_max:
+        text = f"above evaluate.lambda_max, {evaluate.lambda_max:g}"
+        yield mistake("evaluate.lambda_min", evaluate.lambda_min, text, "evaluate.lambda_max")

@@ -1,0 +1,156 @@
+"""params.yaml from the disk: read as DVC reads it, and refused with all its mistakes at once."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.params.agreement import Mistake, disagreements, mistake, nearest
+from pipeline.params.page import Params
+from pipeline.params.sections import ParamsError, TrainingParams
+
+MODELS = Path("data/models")
+"""Encoders' folders, beside params.yaml."""
+
+CHANGED = {
+    "trained": "is now `train`, a line for each run: `NAME: {set: SET}`",
+    "untrained": "is gone: naming a baseline under `encoders` is enough",
+    "imported": "is gone: naming a folder of data/models under `encoders` is enough",
+    "viewed": "is now `readouts`: `NAME: {encoder: ENCODER, pool: {spaces: [SPACE]}}`",
+    "probed": "is gone: all encoders that give features are probed",
+    "embedded": "is gone: `databases` has `photos: {folder: data/distorted/photos}`",
+    "ingested": "is now `databases`, each with its folder: `NAME: {folder: FOLDER}`",
+    "regressors": "is gone: a regressor is stored for each encoder on each database",
+    "sets": "is now a mapping: `dead_leaves: {}`, or `NAME: {folder: FOLDER}` for a folder of yours",
+    "databases": "is now a mapping: `NAME: {folder: FOLDER}`",
+    "run.paths.sets": "is now `sets`: `NAME: {folder: FOLDER}`",
+    "run.paths.databases": "is now `databases`: `NAME: {folder: FOLDER}`",
+    "distort.max_poisoned": "is now `max_failed_sources`",
+    "sources.posts": "is now `sources.danbooru`",
+    "training.compat": "is gone: the published code's quirks are not kept",
+    "sources.folder.smallest": "is now `min_side`",
+    "sources.folder.largest": "is now `max_side`",
+    "sources.folder.blank": "is now `min_contrast`",
+    "sources.folder.transparent": "is now `max_transparent`",
+    "sources.folder.grey": "is now `allow_grey`",
+    "evaluate.svr.grid_images": "is now `max_grid_images`",
+    "evaluate.svr.images": "is now `max_images`",
+    "evaluate.svr.numbers": "is now `max_features`",
+    **dict.fromkeys(("niqe.set", "niqe.side", "niqe.sharpness"), "stands in a model's line now: `NAME: {set: SET}`"),
+    **{f"train.{knob}": f"is now `training.{knob}`" for knob in TrainingParams.model_fields},
+}
+"""Keys that changed, and what to write instead."""
+
+
+def load(path: Path) -> Params:
+    """Read params.yaml (YAML 1.2, as DVC reads it).
+
+    :class:`ParamsError` names the file and lists every mistake, one a line: key, value, what is allowed, and the
+    nearest name. An encoder may also be a folder of ``data/models``, beside the file, that no stage makes.
+    """
+    path = Path(path)
+    content = _parse(path)
+    found: list[Mistake] = []
+    params: Params | None = None
+    try:
+        params = _validate(content)
+    except ValidationError as error:
+        details = [one for one in error.errors() if not _follows(one, error)]
+        found = [_described(one) for one in details]
+        params = _mended(content, details)
+    wrong = {key for one in found for key in one.keys}
+    if params is not None:
+        imported = sorted(card.parent.name for card in (path.parent / MODELS).glob("*/encoder.json"))
+        found += [one for one in disagreements(params, imported) if not wrong.intersection(one.keys)]
+    if len(found) == 1:
+        raise ParamsError(f"{path}: {found[0].text}")
+    if found or params is None:
+        raise ParamsError("\n  ".join([f"{path}: {len(found)} mistakes", *(one.text for one in found)]))
+    return params
+
+
+def _parse(path: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: missing; `synthetic-iqa profile small` puts one in place") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error})") from None
+
+
+def _validate(content: Any) -> Params:
+    return Params.model_validate_json(json.dumps(content, default=str))  # default: a bare date reads as its text
+
+
+def _follows(detail: ErrorDetails, error: ValidationError) -> bool:
+    """Whether a list is called too short only because something in it is refused already."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        one["loc"][: len(place)] == place and len(one["loc"]) > len(place) for one in error.errors()
+    )
+
+
+def _mended(content: Any, details: Iterable[ErrorDetails]) -> Params | None:
+    """The page without what is wrong by itself, so that what must agree can be looked at too; None if too little is
+    left.
+    """
+    left = copy.deepcopy(content)
+    places = sorted({_place(one) for one in details}, key=lambda place: [str(part) for part in place], reverse=True)
+    for *above, last in (place for place in places if place):
+        section = left
+        try:
+            for part in above:
+                section = section[part]
+            del section[last]
+        except (KeyError, IndexError, TypeError):
+            continue  # missing, or in a section that went as a whole
+    try:
+        return _validate({"seed": 0, **left})
+    except (ValidationError, TypeError):  # a section, or the whole page, is missing
+        return None
+
+
+def _place(detail: ErrorDetails) -> tuple[int | str, ...]:
+    return tuple(part for part in detail["loc"] if part != "[key]")
+
+
+def _described(detail: ErrorDetails) -> Mistake:
+    """One of pydantic's errors as a line of ours."""
+    place, kind, value = _place(detail), detail["type"], detail["input"]
+    key = ".".join(str(part) for part in place)
+    if key in CHANGED and kind in ("extra_forbidden", "model_type", "dict_type"):
+        return mistake(key, value, CHANGED[key])
+    if kind == "extra_forbidden":
+        known = sorted(_model_at(place[:-1]).model_fields)
+        return mistake(key, value, f"unknown key{nearest(place[-1], known)}; allowed here: {', '.join(known)}")
+    if kind == "missing":
+        return Mistake(f"{key}: missing", (key,))
+    text = detail["msg"].removeprefix("Value error, ")
+    if kind == "value_error" and text.startswith(f"{key}."):  # a section's own rule, which names the key itself
+        return Mistake(text, (key,))
+    text = text[0].lower() + text[1:]
+    if kind == "literal_error":
+        text += nearest(
+            value, [part.strip("' ") for part in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+        )
+    return mistake(key or "the file", value, text)
+
+
+def _model_at(place: Iterable[int | str]) -> type[BaseModel]:
+    """The section at a place of the page; below a mapping of names, its values'."""
+    annotation: type[BaseModel] = Params
+    for part in place:
+        fields: Mapping[str, Any] = getattr(annotation, "model_fields", {})
+        annotation = fields[str(part)].annotation if fields else get_args(annotation)[1]
+    return annotation

@@ -1,0 +1,88 @@
+"""The whole of params.yaml, and what follows from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.params.sections import (
+    METRICS,
+    DatabaseParams,
+    DistortParams,
+    EvaluateParams,
+    FeaturesParams,
+    IngestParams,
+    Name,
+    NiqeParams,
+    ProbeParams,
+    ReadoutParams,
+    ReportParams,
+    RunParams,
+    Section,
+    SetParams,
+    SourcesParams,
+    StatisticsParams,
+    TrainingParams,
+    TrainRun,
+)
+
+DRAWN_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
+"""Sets that need no folder."""
+EMBEDDED = "photos"
+"""The set that a database of the same name is made of."""
+RELEASED = "released"
+"""The encoder that comes with the code."""
+RANDOM_INIT = "random_init"
+"""The network before training, its batch norms calibrated."""
+BASELINES = ("floor", "brisque36", *METRICS)
+"""Encoders that need no images to be set up."""
+
+
+class Params(Section):
+    """The whole of params.yaml. Four mappings and a list name what runs; the other sections hold the stages' knobs."""
+
+    seed: int = Field(ge=0)
+    sets: dict[Name, SetParams] = Field(min_length=1)
+    databases: dict[Name, DatabaseParams] = Field(min_length=1)
+    train: dict[Name, TrainRun]
+    readouts: dict[Name, ReadoutParams]
+    niqe: dict[Name, NiqeParams]
+    encoders: list[Name] = Field(min_length=1)
+    sources: SourcesParams
+    statistics: StatisticsParams
+    distort: DistortParams
+    training: TrainingParams
+    probe: ProbeParams
+    ingest: IngestParams
+    features: FeaturesParams
+    evaluate: EvaluateParams
+    report: ReportParams
+    run: RunParams
+
+    def training_of(self, run: str) -> TrainingParams:
+        """The knobs of one run: the section ``training`` with what the run's line changes."""
+        return self.train[run].over(self.training)
+
+    def database_folder(self, name: str) -> Path:
+        """Where a database's images are."""
+        return Path(self.databases[name].folder)
+
+    def is_metric(self, encoder: str) -> bool:
+        """Whether an encoder gives one number an image, which is compared with opinions as it is."""
+        return encoder in METRICS or encoder in self.niqe
+
+    @property
+    def probe_sets(self) -> tuple[str, ...]:
+        """Sets whose last sources are probed on and never trained on: all but the one that a database is made of."""
+        return tuple(name for name in self.sets if name != EMBEDDED) or tuple(self.sets)
+
+    @property
+    def trained_sets(self) -> tuple[str, ...]:
+        """The sets of all runs, each once."""
+        return tuple(dict.fromkeys(run.set for run in self.train.values()))
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """The encoders that are judged as baselines: not trained, and no release or import."""
+        return tuple(name for name in self.encoders if name in (RANDOM_INIT, *BASELINES, *self.niqe))

@@ -1,0 +1,18 @@
+"""readout@{name}: another readout of an encoder, from the same weights (data/models/{name}/)."""
+
+from __future__ import annotations
+
+from pipeline.params import Params
+from stages import DATA, entry
+
+
+def run(params: Params, name: str) -> None:
+    """Write the encoder's weights once more, with a card that says what is read out of them."""
+    from pipeline.encoder import weights
+
+    readout = params.readouts[name]
+    weights.show_in(readout.pool.spaces[0], DATA / "models" / readout.encoder, DATA / "models" / name)
+
+
+if __name__ == "__main__":
+    entry(run, "name")
