@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from pipeline.evaluation.agreement.intervals import correlation_interval
 from pipeline.evaluation.agreement.measures import srocc
 from pipeline.evaluation.protocol import Protocol, evaluate
-from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors import RegressionData
 from pipeline.evaluation.regressors.ridge import fit, predict
 from pipeline.evaluation.regressors.scored_features import open_features
 from pipeline.evaluation.splits import random_splits
@@ -72,17 +72,18 @@ def ridge_ratio(table: FeatureTable, splits: int, peer_fits: int) -> dict[str, f
     y = table.columns["mos"].to_numpy()
     parts = random_splits(table.columns["group"].to_pylist(), seed=0, database="benchmark", count=splits)
     start = process_time()
-    sums = Sums(open_features(table, memory=2**32)["nr"], y, Scheduler("synchronous"))
+    features = open_features(table, memory=2**32)["nr"]
+    data = RegressionData(features, y, np.asarray(table.columns["group"].to_pylist()), workers=1)
     chosen, first = [], np.empty(0)
     for split in parts:
-        model = fit(sums, split.train, LAMBDAS, standardise=False)
-        on_val = predict(sums.source, split.val, model)
+        model = fit(data, split.train, LAMBDAS)
+        on_val = predict(features, split.val, model)
         best = max(range(len(LAMBDAS)), key=lambda i: srocc(on_val[:, i], y[split.val]))
-        on_test = predict(sums.source, split.test, model.at(best))
+        on_test = predict(features, split.test, model.at(best))
         chosen.append(srocc(on_test[:, 0], y[split.test]))
-        first = predict(sums.source, split.test, model) if split.index == 0 else first
+        first = predict(features, split.test, model) if split.index == 0 else first
     ours = process_time() - start
-    train, test = (sums.source.take(part) for part in (parts[0].train, parts[0].test))
+    train, test = (features.take(part) for part in (parts[0].train, parts[0].test))
     seconds, difference = [], 0.0
     for index in np.linspace(0, len(LAMBDAS) - 1, peer_fits).astype(int):
         start = process_time()
@@ -132,7 +133,7 @@ def child(path: Path) -> dict[str, float]:
     evaluate(read_features(small), Protocol("random", splits=1, memory=0))
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before, start = _resident("VmRSS"), process_time()
-    _, metrics = evaluate(read_features(path), Protocol("random", splits=2, memory=ALLOWANCE), scheduler=Scheduler())
+    _, metrics = evaluate(read_features(path), Protocol("random", splits=2, memory=ALLOWANCE))
     return {
         "memory_allowance_mb": ALLOWANCE / 2**20,
         "memory_table_mb": metrics["images"] * metrics["dim"] * 4 / 2**20,

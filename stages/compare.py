@@ -12,19 +12,20 @@ from pipeline.evaluation import ScoredDatabase
 from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
 from stages import DATA, METRICS, entry
+from stages.evaluate import protocol_of
 
 
 def run(params: Params) -> None:
     """Compare what evaluate left, and judge every encoder across every pair of databases."""
     names = {name: load_manifest(name, params.database_folder(name)) for name in params.databases}
     cells = [f"{encoder}/{database}" for database in names for encoder in params.encoders]
-    metrics = [artifacts.read_json(METRICS / "evaluate" / f"{cell}.json") for cell in cells]
     predictions = [artifacts.read_table(DATA / "predictions" / f"{cell}.parquet") for cell in cells]
-    found: dict[str, Any] = {"level": 0.95, **evaluation.compare(predictions, metrics), "cross": _cross(params, names)}
+    tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in names}
+    ratios = {name: evaluation.test_to_train(tables[name], protocol_of(params, names[name]), name) for name in names}
+    found: dict[str, Any] = {"level": 0.95, **evaluation.compare(predictions, ratios), "cross": _cross(params, names)}
     figures = evaluation.published_figures()
     for row in [*found["methods"], *found["cross"]]:
         row["published"] = evaluation.verdicts(row, figures)
-    tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in names}
     raters = ((name, manifest.raters) for name, manifest in names.items())
     ceilings = (evaluation.noise_ceiling(tables[name], name, count, seed=params.seed) for name, count in raters)
     found["ceilings"] = [ceiling for ceiling in ceilings if ceiling is not None]

@@ -19,14 +19,14 @@ from stages import DATA, METRICS, entry
 def run(params: Params, encoder: str, database: str) -> None:
     """Look for leaks, fit the regressors of every split, predict its test part, measure; a metric is only measured."""
     manifest = load_manifest(database, params.database_folder(database))
-    model, bits = DATA / "models" / encoder, params.evaluate.near_duplicate_bits
-    path = DATA / "databases" / f"{database}.parquet"
+    model, path = DATA / "models" / encoder, DATA / "databases" / f"{database}.parquet"
+    bits = params.evaluate.near_duplicate_bits
     images, card = artifacts.read_table(path), artifacts.read_json(model / "encoder.json")
     leaks = check_encoder(encoder, card, images, database, _sources, embedded=manifest.kind == "members", bits=bits)
     table = read_features(DATA / "features" / encoder / path.name, weights=weights_sha256(model), database=path)
     sha256 = dict(zip(images["image_id"].to_pylist(), images["sha256"].to_pylist(), strict=True))
     judge = evaluate_metric if is_metric(table) else evaluate
-    predictions, metrics = judge(table, _protocol(params, manifest), sha256=sha256)
+    predictions, metrics = judge(table, protocol_of(params, manifest), sha256=sha256)
     artifacts.write_table(DATA / "predictions" / encoder / f"{database}.parquet", predictions)
     artifacts.write_json(METRICS / "evaluate" / encoder / f"{database}.json", {**metrics, "leaks": leaks})
 
@@ -36,7 +36,8 @@ def _sources(name: str) -> pa.Table | None:
     return ShardSet(folder).table if (folder / artifacts.MANIFEST).is_file() else None
 
 
-def _protocol(params: Params, manifest: Manifest) -> Protocol:
+def protocol_of(params: Params, manifest: Manifest) -> Protocol:
+    """How encoders are judged on the manifest's database."""
     knobs, svr, file = params.evaluate, params.evaluate.svr, params.run.paths.splits.get(manifest.name)
     most = (svr.max_grid_images, svr.max_images, svr.max_features)
     declared = manifest.protocol if knobs.protocol == "manifest" else knobs.protocol

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline import artifacts
 from pipeline.databases import load_manifest
-from pipeline.evaluation.regressors.fit_on_all import fit_on_all
+from pipeline.evaluation import stored_fits
 from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
 from pipeline.scoring import Linear, save_regressor
@@ -30,7 +30,7 @@ def run(params: Params, encoder: str, database: str) -> None:
     weights, path = weights_sha256(DATA / "models" / encoder), DATA / "features" / encoder / f"{database}.parquet"
     table = read_features(path, weights=weights)
     lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()
-    fits = fit_on_all(table, lambdas, seed=params.seed)
+    fits = stored_fits(table, lambdas, seed=params.seed, memory=params.run.memory)
     about = {
         "kind": "ridge",
         "encoder": encoder,

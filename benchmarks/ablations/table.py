@@ -19,12 +19,12 @@ PROBE = {
 OTHERS = {
     "type, plain": lambda run: run["probe_plain"]["type_accuracy"],
     "class, plain": lambda run: run["probe_plain"]["class_accuracy"],
-    "TID within": lambda run: run["tid2013_kodak"]["nr"]["srocc_within"],
-    "TID": lambda run: run["tid2013_kodak"]["nr"]["srocc"],
-    "TID FR": lambda run: run["tid2013_kodak"]["fr"]["srocc"],
-    "photos FR": lambda run: run["photos"]["fr"]["srocc"],
-    "biq within": lambda run: run["biq2021"]["nr"]["srocc_within"],
-    "biq": lambda run: run["biq2021"]["nr"]["srocc"],
+    "TID within": lambda run: run["tid2013_kodak"]["nr"]["ridge"]["srocc_within"],
+    "TID": lambda run: run["tid2013_kodak"]["nr"]["ridge"]["srocc"],
+    "TID FR": lambda run: run["tid2013_kodak"]["fr"]["ridge"]["srocc"],
+    "photos FR": lambda run: run["photos"]["fr"]["ridge"]["srocc"],
+    "biq within": lambda run: run["biq2021"]["nr"]["ridge"]["srocc_within"],
+    "biq": lambda run: run["biq2021"]["nr"]["ridge"]["srocc"],
 }
 KEPT = ("type, plain", "class, plain", "TID within", "photos FR")  # what must not fall
 SEEDS = 3

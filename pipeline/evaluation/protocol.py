@@ -5,25 +5,30 @@ The result depends on the feature table, the manifest's declarations, the parame
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import engine
-from pipeline.evaluation.agreement.measures import Measures, measure
 from pipeline.evaluation.leaks import check_parts
-from pipeline.evaluation.predictions import predictions_table
-from pipeline.evaluation.regressors.gram import Scheduler, Sums
-from pipeline.evaluation.regressors.model_selection import Fitted, fit_ridge
-from pipeline.evaluation.regressors.scored_features import open_features
-from pipeline.evaluation.regressors.svr import SvrGrid, TooLarge, fit_svr
-from pipeline.evaluation.results import summary
+from pipeline.evaluation.predictions import Part, only_value, predictions_table
+from pipeline.evaluation.regressors import (
+    RegressionData,
+    Regressor,
+    Ridge,
+    Svr,
+    SvrGrid,
+    TooLarge,
+    open_features,
+    workers_within,
+)
+from pipeline.evaluation.results import FitFacts, metrics_of
 from pipeline.evaluation.splits import (
     Split,
-    checked,
     leave_one_group_out,
     official_split,
     random_splits,
@@ -58,103 +63,103 @@ class Protocol:
     split_file: Path | None = None
 
 
-@dataclass(frozen=True)
-class SplitResult:
-    """One split of one regressor and mode: the fit, its predictions, and the measures of the test part."""
-
-    regressor: str
-    mode: str
-    split: Split
-    fitted: Fitted
-    measures: Measures
-    shared_groups: int
-
-
 def evaluate(
-    table: FeatureTable,
-    protocol: Protocol,
-    *,
-    splits: Sequence[Split] | None = None,
-    sha256: Mapping[str, str] | None = None,
-    scheduler: Scheduler | None = None,
+    table: FeatureTable, protocol: Protocol, *, sha256: Mapping[str, str] | None = None
 ) -> tuple[pa.Table, dict[str, object]]:
     """The predictions table and the metrics of one encoder on one database, NR, and FR where there are references.
 
-    ``splits`` replaces the protocol's own (imported ones); ``sha256`` (of each image, by image_id) has equal images
-    looked for in two parts of a split. Raises ``SplitError`` or ``LeakError`` for splits that leak, ``FeatureError``
-    for features that can't be used and ``TooLarge`` if the headline regressor can't take the table; a further one that
-    can't is left out, and the metrics say why.
+    ``sha256`` (of each image, by image_id) has equal images looked for in two parts of a split. Raises ``SplitError``
+    or ``LeakError`` for splits that leak, ``FeatureError`` for features that can't be used and ``TooLarge`` if the
+    headline regressor can't take the table; a further one that can't is left out, and the metrics say why.
     """
     sources = open_features(table, memory=protocol.memory)
     rows = sources["nr"].rows
     scored = table.columns if len(rows) == len(table) else table.columns.take(pa.array(rows))
-    groups = np.asarray(scored["group"].to_pylist())
-    used = make_splits(scored, protocol) if splits is None else [checked(split, groups) for split in splits]
-    if sha256 is not None:
-        check_parts(used, [sha256[name] for name in scored["image_id"].to_pylist()])
-    title = f"evaluate {only(scored, 'encoder')} {only(scored, 'database')}"
-    results: list[SplitResult] = []
+    groups, mos = np.asarray(scored["group"].to_pylist()), scored["mos"].to_numpy().astype(np.float64)
+    encoder, database = only_value(scored, "encoder"), only_value(scored, "database")
+    splits = splits_of(scored, protocol, database, sha256=sha256)
+    parts: list[Part] = []
+    fits: dict[tuple[str, str, int], FitFacts] = {}
     skipped: dict[str, str] = {}
-    for regressor in protocol.regressors:
+    for name, regressor in regressors_of(protocol).items():
         try:
-            if regressor == "svr":
-                protocol.svr.check(len(scored), table.dim)
+            regressor.check(len(scored), table.dim)
         except TooLarge as error:
-            if regressor == protocol.regressors[0]:
+            if name == protocol.regressors[0]:
                 raise
-            skipped[regressor] = str(error)
+            skipped[name] = str(error)
             continue
-        for mode, source in sources.items():
-            where = (scheduler or Scheduler()).within(protocol.memory, table.dim)
-            sums = Sums(source, scored["mos"].to_numpy().astype(np.float64), where)
-            done = (_one(regressor, mode, sums, scored, groups, split, protocol) for split in used)
-            results += engine.progress(done, total=len(used), describe=f"{title} {mode} {regressor}")
-    return predictions_table(scored, results), summary(table, scored, protocol, results, skipped)
+        for mode, features in sources.items():
+            data = RegressionData(features, mos, groups, workers_within(protocol.memory, table.dim))
+            title = f"evaluate {encoder} {database} {mode} {name}"
+            for split in engine.progress(splits, total=len(splits), describe=title):
+                fitted = regressor.fit(data, split)
+                penalty = fitted.settings.get("lambda")
+                val = split.val[: len(fitted.val)]
+                parts.append(Part(mode, name, split.index, "val", val, fitted.val, penalty))
+                parts.append(Part(mode, name, split.index, "test", split.test, fitted.test, penalty))
+                counts = (len(split.train), len(split.val), shared_groups(split, groups))
+                fits[mode, name, split.index] = FitFacts(*counts, fitted.rule, fitted.settings, fitted.at_edge)
+    predictions = predictions_table(scored, parts, encoder=encoder, database=database)
+    facts = facts_of(table, scored, protocol.name) | ({"skipped": skipped} if skipped else {})
+    return predictions, metrics_of(predictions, facts, fits)
 
 
-def make_splits(scored: pa.Table, protocol: Protocol) -> list[Split]:
-    """The splits of ``protocol`` over the rows of ``scored`` (columns of the feature table)."""
-    groups, database = scored["group"].to_pylist(), only(scored, "database")
+def regressors_of(protocol: Protocol) -> dict[str, Regressor]:
+    """name -> regressor, the headline first; ``ValueError`` for a name that is none of :data:`REGRESSORS`."""
+    known: dict[str, Regressor] = {
+        "ridge": Ridge(protocol.lambdas, protocol.min_groups),
+        "svr": Svr(protocol.svr, protocol.seed, protocol.min_groups),
+    }
+    for name in protocol.regressors:
+        if name not in known:
+            raise ValueError(f"regressors: {name!r} is not one of {', '.join(known)}")
+    return {name: known[name] for name in protocol.regressors}
+
+
+def splits_of(
+    scored: pa.Table, protocol: Protocol, database: str, *, sha256: Mapping[str, str] | None = None
+) -> list[Split]:
+    """The splits of ``protocol`` over the rows of ``scored``: a feature table's columns, or the database's own table.
+
+    ``LeakError`` if images of equal ``sha256`` (by image_id) are in two parts.
+    """
+    groups, names = (scored[name].to_pylist() for name in ("group", "image_id"))
     if protocol.split_file is not None:
-        return read_splits(protocol.split_file, scored["image_id"].to_pylist(), groups)
-    if protocol.name == "leave_one_group_out":
-        return leave_one_group_out(groups)
-    if protocol.name == "official":
-        parts = scored["official_split"].to_pylist()
-        return [
-            official_split(parts, groups, seed=protocol.seed, database=database, shares_groups=protocol.shares_groups)
-        ]
-    if protocol.name != "random":
-        raise ValueError(f"protocol: {protocol.name!r} is not one of random, leave_one_group_out, official")
-    strata = scored["stratum"].to_pylist() if protocol.stratified else None
-    return random_splits(groups, seed=protocol.seed, database=database, count=protocol.splits, strata=strata)
-
-
-def strata_of(scored: pa.Table, rows: np.ndarray) -> list[str | None] | None:
-    """The strata of the rows; None where the database has none."""
-    names: list[str | None] = scored["stratum"].take(pa.array(rows)).to_pylist()
-    return names if any(name is not None for name in names) else None
-
-
-def only(scored: pa.Table, column: str) -> str:
-    """The one value of ``column``; ``ValueError`` if there are several."""
-    values = scored[column].unique().to_pylist()
-    if len(values) != 1:
-        raise ValueError(f"a feature table is of one {column}; this one has {values}")
-    return str(values[0])
-
-
-def _one(
-    regressor: str, mode: str, sums: Sums, scored: pa.Table, groups: np.ndarray, split: Split, protocol: Protocol
-) -> SplitResult:
-    least = protocol.min_groups
-    if regressor == "ridge":
-        standardise = bool(sums.source.table.metadata.get("standardise", False))
-        lambdas = np.asarray(protocol.lambdas)
-        fitted = fit_ridge(sums, split, groups, lambdas, standardise=standardise, min_groups=least)
-    elif regressor == "svr":
-        fitted = fit_svr(sums, split, groups, protocol.svr, seed=protocol.seed, min_groups=least)
+        splits = read_splits(protocol.split_file, names, groups)
+    elif protocol.name == "leave_one_group_out":
+        splits = leave_one_group_out(groups)
+    elif protocol.name == "official":
+        given, shares = scored["official_split"].to_pylist(), protocol.shares_groups
+        splits = [official_split(given, groups, seed=protocol.seed, database=database, shares_groups=shares)]
+    elif protocol.name == "random":
+        strata = scored["stratum"].to_pylist() if protocol.stratified else None
+        splits = random_splits(groups, seed=protocol.seed, database=database, count=protocol.splits, strata=strata)
     else:
-        raise ValueError(f"regressors: {regressor!r} is not one of {', '.join(REGRESSORS)}")
-    found = measure(fitted.test, sums.y[split.test], strata_of(scored, split.test))
-    return SplitResult(regressor, mode, split, fitted, found, shared_groups(split, groups))
+        raise ValueError(f"protocol: {protocol.name!r} is not one of random, leave_one_group_out, official")
+    if sha256 is not None:
+        check_parts(splits, [sha256[name] for name in names])
+    return splits
+
+
+def test_to_train(images: pa.Table, protocol: Protocol, database: str) -> float:
+    """Test to training images over all splits of a database (its table): 2/7 for parts of 70 / 10 / 20 %."""
+    scored = images.filter(pc.and_(pc.invert(images["is_reference"]), images["mos"].is_valid()))
+    splits = splits_of(scored, protocol, database)
+    return sum(len(split.test) for split in splits) / max(1, sum(len(split.train) for split in splits))
+
+
+def facts_of(table: FeatureTable, scored: pa.Table, protocol: str) -> dict[str, object]:
+    """What the metrics say of a feature table, whatever was done with it."""
+    directions = scored["higher_is_better"].unique().to_pylist()
+    if len(directions) != 1:
+        raise ValueError(f"{table.path}: higher_is_better is {directions}; one database has one direction")
+    return {
+        "protocol": protocol,
+        "higher_is_better": directions[0],
+        "weights_sha256": table.metadata.get("weights_sha256"),
+        "dim": table.dim,
+        "images": len(scored),
+        "groups": len(scored["group"].unique()),
+        "non_finite": table.metadata.get("non_finite", []),
+    }

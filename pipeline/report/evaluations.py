@@ -39,18 +39,18 @@ class Evaluation:
 
     @property
     def splits(self) -> int:
-        """The number of splits."""
-        return len({split["split"] for split in self.metrics["splits"]})
+        """The number of splits; 0 where nothing was evaluated."""
+        splits = (split["split"] for mode in self.modes for split in self.headline(mode)["splits"])
+        return len(set(splits))
 
     def title(self, mode: str) -> str:
         """The database and the mode in words."""
         return f"{self.database}, {MODES[mode]}"
 
     def medians(self, mode: str) -> dict[str, Mapping[str, Any]]:
-        """regressor -> medians over the splits, the headline's first; what was not evaluated is left out."""
-        others = self.metrics.get("others", {})
-        every = {self.regressor: self.metrics, **others}
-        return {name: told[mode] for name, told in every.items() if mode in told}
+        """regressor -> medians over the splits, the headline's first; empty where the mode was not evaluated."""
+        figures = self.metrics.get(mode, {})
+        return {name: figures[name] for name in sorted(figures, key=lambda name: name != self.regressor)}
 
     def headline(self, mode: str) -> Mapping[str, Any]:
         """The medians of the headline's regressor; empty where the mode was not evaluated."""
@@ -58,17 +58,15 @@ class Evaluation:
 
     def fits(self, mode: str) -> list[Mapping[str, Any]]:
         """The splits of ``mode`` with the logistic that was fitted to the headline's predictions."""
-        splits = (split for split in self.metrics["splits"] if split["mode"] == mode and "betas" in split)
-        return [split for split in splits if split.get("regressor", self.regressor) == self.regressor]
+        return list(self.headline(mode).get("splits", ()))
 
     def by_distortion(self, mode: str) -> list[Mapping[str, Any]]:
         """SROCC inside each type and each level, by the headline's predictions."""
-        return list(self.metrics.get("types", {}).get(self.regressor, {}).get(mode, ()))
+        return list(self.headline(mode).get("types", ()))
 
     def remarks(self) -> list[str]:
         """What could not be done and why: metrics without references, regressors that were skipped, bad features."""
         remarks = [f"{self.encoder}: {self.metrics['absent']}"] if self.metrics.get("absent") else []
-        skipped = ((name, told.get("skipped")) for name, told in self.metrics.get("others", {}).items())
-        remarks += [f"{self.encoder} + {name}: {reason}" for name, reason in skipped if reason]
+        remarks += [f"{self.encoder} + {name}: {why}" for name, why in self.metrics.get("skipped", {}).items()]
         bad = self.metrics.get("non_finite") or ()
         return remarks + ([f"{self.encoder}: {len(bad)} images with numbers that are not finite"] if bad else [])

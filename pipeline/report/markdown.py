@@ -42,7 +42,7 @@ class Results:
     @property
     def databases(self) -> list[str]:
         """The databases with a figure, in the order of the tables."""
-        return sorted({e.database for e in self.evaluations if e.metrics.get("splits")}, key=_rank)
+        return sorted({e.database for e in self.evaluations if e.modes}, key=_rank)
 
 
 def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequence[str] = ()) -> Results:
@@ -144,7 +144,7 @@ def _rank(database: str) -> tuple[int, str]:
 def _protocol(results: Results) -> str:
     sentences = []
     for database in results.databases:
-        e = next(e for e in results.evaluations if e.database == database and e.metrics.get("splits"))
+        e = next(e for e in results.evaluations if e.database == database and e.modes)
         counts = f"{e.metrics['images']:,} images in {e.metrics['groups']:,} groups"
         protocol = str(e.metrics["protocol"]).replace("_", " ")
         sentences.append(f"{database}: {counts}, {protocol}, {e.splits} splits")

@@ -48,6 +48,7 @@ def database(name: str, seed: int, falls: bool) -> tuple[pa.Table, np.ndarray]:
         "mos_std": np.full(160, 20.0 if falls else 0.8),
         "higher_is_better": [not falls] * 160,
         **{side: np.full(160, 64) for side in ("width", "height")},
+        "orientation": np.ones(160),
     }
     made = pa.table({field.name: pa.array(columns[field.name], field.type) for field in DATABASE}, schema=DATABASE)
     return made, quality
@@ -116,5 +117,5 @@ def test_a_direction_declared_after_ingest_is_refused(params: Params, tmp_path: 
 
 
 def test_what_is_missing_is_named(params: Params) -> None:
-    with pytest.raises(artifacts.ArtifactError, match="metrics/evaluate/floor/mos.json: missing"):
+    with pytest.raises(artifacts.ArtifactError, match="data/predictions/floor/mos.parquet: missing"):
         stages.compare.run(params)

@@ -198,6 +198,7 @@ def full_database(rows: list[dict[str, object]], pictures: list[np.ndarray]) -> 
     full |= {name: some[name].combine_chunks() for name in ("image_id", "sha256", "phash", "is_reference")}
     full |= {name: pa.array([row[name] for row in rows]) for name in ("path", "mos", "group")}
     full["higher_is_better"] = pa.array([True] * len(rows))
+    full["orientation"] = pa.array([1] * len(rows), pa.int8())
     for name, axis in (("height", 0), ("width", 1)):
         full[name] = pa.array([p.shape[axis] for p in pictures], pa.int32())
     return pa.table({name: full[name] for name in DATABASE.names}, schema=DATABASE)

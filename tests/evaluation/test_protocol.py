@@ -43,18 +43,18 @@ def test_random_protocol_predicts_every_test_image_once(tmp_path: Path) -> None:
     assert not frame.duplicated(["mode", "split", "image_id"]).any()
     test = frame[frame["part"] == "test"]
     values = [srocc(rows["prediction"].to_numpy(), rows["mos"].to_numpy()) for _, rows in test.groupby("split")]
-    assert metrics["nr"]["srocc"] == pytest.approx(np.median(values))
-    assert metrics["nr"]["srocc"] > 0.9
-    assert {"plcc", "plcc_raw", "krocc", "rmse", "srocc_within"} <= set(metrics["nr"])
+    assert metrics["nr"]["ridge"]["srocc"] == pytest.approx(np.median(values))
+    assert metrics["nr"]["ridge"]["srocc"] > 0.9
+    assert {"plcc", "plcc_raw", "krocc", "rmse", "srocc_within"} <= set(metrics["nr"]["ridge"])
     assert "fr" not in metrics
-    assert {split["lambda_rule"] for split in metrics["splits"]} == {"validation"}
+    assert {split["lambda_rule"] for split in metrics["nr"]["ridge"]["splits"]} == {"validation"}
 
 
 def test_fewer_than_five_validation_groups_choose_by_leaving_one_out(tmp_path: Path) -> None:
     _, metrics = evaluate(toys(tmp_path / "f.parquet"), Protocol("random", splits=2))
-    assert {split["lambda_rule"] for split in metrics["splits"]} == {"leave_one_group_out"}
+    assert {split["lambda_rule"] for split in metrics["nr"]["ridge"]["splits"]} == {"leave_one_group_out"}
     _, metrics = evaluate(toys(tmp_path / "f.parquet"), Protocol("random", splits=2, min_groups=2))
-    assert {split["lambda_rule"] for split in metrics["splits"]} == {"validation"}
+    assert {split["lambda_rule"] for split in metrics["nr"]["ridge"]["splits"]} == {"validation"}
 
 
 def test_leave_one_group_out_has_a_figure_for_every_group_nr_and_fr(tmp_path: Path) -> None:
@@ -63,16 +63,15 @@ def test_leave_one_group_out_has_a_figure_for_every_group_nr_and_fr(tmp_path: Pa
     assert metrics["images"] == 195
     assert len(predictions) == 2 * 195
     for mode in ("nr", "fr"):
-        splits = [split for split in metrics["splits"] if split["mode"] == mode]
+        splits = metrics[mode]["ridge"]["splits"]
         assert [split["test"] for split in splits] == [39] * 5
-        assert metrics[mode]["srocc"] == pytest.approx(np.median([split["srocc"] for split in splits]))
+        assert metrics[mode]["ridge"]["srocc"] == pytest.approx(np.median([split["srocc"] for split in splits]))
     assert not set(predictions["image_id"].to_pylist()) & {f"image{i:05d}" for i in range(0, 200, 40)}
 
 
 def test_fr_feature_is_the_absolute_difference_and_identical_pairs_score_the_intercept(tmp_path: Path) -> None:
-    from pipeline.evaluation.regressors.gram import Sums
+    from pipeline.evaluation.regressors import RegressionData, open_features
     from pipeline.evaluation.regressors.ridge import fit
-    from pipeline.evaluation.regressors.scored_features import open_features
 
     table = toys(tmp_path / "f.parquet", groups=5, each=40, reference=True)
     x = table.matrix()
@@ -80,7 +79,7 @@ def test_fr_feature_is_the_absolute_difference_and_identical_pairs_score_the_int
         source = open_features(table, memory=memory)["fr"]
         expected = np.stack([np.abs(x[i] - x[i - i % 40]) for i in range(200) if i % 40])
         np.testing.assert_array_equal(source.load(0), expected)
-    model = fit(Sums(source, np.arange(195.0)), np.arange(195), np.array([0.1]), standardise=False)
+    model = fit(RegressionData(source, np.arange(195.0), np.zeros(195)), np.arange(195), np.array([0.1]))
     assert model.predict(np.zeros((1, 12)))[0, 0] == model.intercept[0]
 
 
@@ -109,7 +108,7 @@ def test_equal_inputs_give_equal_bytes_and_strict_json(tmp_path: Path) -> None:
 def test_official_protocol_reports_shared_groups(tmp_path: Path) -> None:
     table = toys(tmp_path / "f.parquet", official=["test" if i % 5 == 0 else "train" for i in range(300)])
     _, metrics = evaluate(table, Protocol("official", shares_groups=True))
-    assert metrics["splits"][0]["shared_groups"] == 20
+    assert metrics["nr"]["ridge"]["splits"][0]["shared_groups"] == 20
 
 
 def test_non_finite_features_are_filled_counted_and_named(tmp_path: Path) -> None:
@@ -142,5 +141,5 @@ def test_large_numbers_of_units_are_scaled_by_the_training_part(tmp_path: Path) 
     found = {}
     for standardise in (True, False):
         table = write_features(tmp_path / "f.parquet", x, quality, standardise=standardise)
-        found[standardise] = evaluate(table, Protocol("leave_one_group_out", lambdas=(1.0,)))[1]["nr"]["srocc"]
+        found[standardise] = evaluate(table, Protocol("leave_one_group_out", lambdas=(1.0,)))[1]["nr"]["ridge"]["srocc"]
     assert found[True] > 0.99

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from pipeline import Refusal
-from pipeline.evaluation.regressors.gram import Scheduler, Sums
+from pipeline.evaluation.regressors import RegressionData, open_features, workers_within
 from pipeline.evaluation.regressors.ridge import fit, fit_dual, fit_primal, predict
-from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
 from pipeline.evaluation.regressors.shifted_systems import shifted_solutions
 from tests.evaluation.tables import write_features
 
 LAMBDAS = np.geomspace(1e-3, 1e3, 13)
 
 
-def source_of(path: Path, x: np.ndarray, y: np.ndarray, memory: int = 2**31) -> ScoredFeatures:
-    return open_features(write_features(path, x, y), memory=memory)["nr"]
+def data_of(
+    path: Path, x: np.ndarray, y: np.ndarray, *, memory: int = 2**31, workers: int = 2, standardise: bool = False
+) -> RegressionData:
+    features = open_features(write_features(path, x, y, standardise=standardise), memory=memory)["nr"]
+    return RegressionData(features, y, np.zeros(len(y)), workers)
 
 
 def unit_halves(rng: np.random.Generator, rows: int, half: int) -> np.ndarray:
@@ -45,18 +47,17 @@ def test_equal_to_scikit_learn_for_all_lambdas(tmp_path: Path, rows: int, half: 
     x = unit_halves(rng, rows, half)
     y = 50 + 20 * (x @ rng.normal(size=2 * half)) + rng.normal(size=rows)
     train, test = np.arange(0, rows, 2), np.arange(1, rows, 2)
-    sums = Sums(source_of(tmp_path / "f.parquet", x, y), y)
-    model = fit(sums, train, LAMBDAS, standardise=standardise)
-    found = predict(sums.source, test, model)
+    data = data_of(tmp_path / "f.parquet", x, y, standardise=standardise)
+    found = predict(data.features, test, fit(data, train, LAMBDAS))
     assert np.max(np.abs(found - peer(x[train], y[train], x[test], standardise))) < 1e-8
 
 
 def test_both_forms_give_the_same_predictions(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     x, y = unit_halves(rng, 400, 64), rng.normal(size=400)
-    sums = Sums(source_of(tmp_path / "f.parquet", x, y), y)
+    data = data_of(tmp_path / "f.parquet", x, y)
     rows = np.arange(200)
-    primal = fit_primal(sums.of(rows), LAMBDAS, shift=sums.shift, standardise=False)
+    primal = fit_primal(data.gram(rows), LAMBDAS, shift=data.shift, standardise=False)
     dual = fit_dual(x[rows].astype(np.float64), y[rows], LAMBDAS, standardise=False)
     assert np.max(np.abs(primal.predict(x) - dual.predict(x))) < 1e-9
 
@@ -64,12 +65,12 @@ def test_both_forms_give_the_same_predictions(tmp_path: Path) -> None:
 def test_sums_of_a_part_are_the_whole_less_the_rest(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     x, y = unit_halves(rng, 3000, 32), rng.normal(size=3000)
-    sums = Sums(source_of(tmp_path / "f.parquet", x, y), y)
+    data = data_of(tmp_path / "f.parquet", x, y)
     rows = np.sort(rng.permutation(3000)[:2500])
-    found, direct = sums.of(rows), sums._direct(rows)
+    found, direct = data.gram(rows), data.direct_gram(rows)
     assert found.n == direct.n == 2500
     np.testing.assert_allclose(np.tril(found.xx), np.tril(direct.xx), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(np.diag(direct.xx), np.sum((x[rows] - sums.shift) ** 2, axis=0), rtol=1e-10)
+    np.testing.assert_allclose(np.diag(direct.xx), np.sum((x[rows] - data.shift) ** 2, axis=0), rtol=1e-10)
     np.testing.assert_allclose(found.xy, direct.xy, rtol=0, atol=1e-11)
 
 
@@ -77,33 +78,18 @@ def test_bits_do_not_depend_on_memory_or_threads(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     x, y = unit_halves(rng, 3000, 16), rng.normal(size=3000)
     rows, fits = np.arange(0, 3000, 3), []
-    for memory, scheduler in ((2**31, Scheduler("synchronous")), (0, Scheduler("threads", 3))):
-        source = source_of(tmp_path / "f.parquet", x, y, memory)
-        assert (source.held is None) == (memory == 0)
-        fits.append(fit(Sums(source, y, scheduler), rows, LAMBDAS, standardise=False))
+    for memory, workers in ((2**31, 1), (0, 3)):
+        data = data_of(tmp_path / "f.parquet", x, y, memory=memory, workers=workers)
+        assert (data.features.held is None) == (memory == 0)
+        fits.append(fit(data, rows, LAMBDAS))
     assert np.array_equal(fits[0].coef, fits[1].coef)
     assert np.array_equal(fits[0].intercept, fits[1].intercept)
 
 
 def test_a_smaller_allowance_means_fewer_threads_and_never_none() -> None:
-    wide = Scheduler("threads", 8)
-    assert wide.within(2**40, 4096).workers == 8
-    assert wide.within(2**28, 1024).workers == 4
-    assert wide.within(2**26, 4096).workers == 1
-
-
-@pytest.mark.slow
-def test_a_distributed_scheduler_gives_the_same_bits(tmp_path: Path) -> None:
-    from distributed import LocalCluster
-
-    rng = np.random.default_rng(5)
-    x, y = unit_halves(rng, 2100, 16), rng.normal(size=2100)
-    source = source_of(tmp_path / "f.parquet", x, y, 0)
-    rows = np.arange(2100)
-    here = fit(Sums(source, y), rows, LAMBDAS, standardise=False)
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
-        there = Sums(source, y, Scheduler(address=cluster.scheduler_address))
-        assert np.array_equal(fit(there, rows, LAMBDAS, standardise=False).coef, here.coef)
+    assert workers_within(2**40, 4096, 8) == 8
+    assert workers_within(2**28, 1024, 8) == 4
+    assert workers_within(2**26, 4096, 8) == 1
 
 
 @pytest.mark.parametrize("spread", [0, 3, 8], ids=["equal", "three_decades", "eight_decades"])
@@ -137,6 +123,6 @@ def test_a_constant_feature_is_harmless_when_scaled(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     x = np.c_[rng.normal(size=(100, 3)), np.full(100, 7.3)].astype(np.float32)
     y = x[:, 0] + rng.normal(size=100)
-    model = fit(Sums(source_of(tmp_path / "f.parquet", x, y), y), np.arange(100), LAMBDAS, standardise=True)
+    model = fit(data_of(tmp_path / "f.parquet", x, y, standardise=True), np.arange(100), LAMBDAS)
     assert np.isfinite(model.coef).all()
     assert np.max(np.abs(model.predict(x) - peer(x, y, x, True))) < 1e-8

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import Protocol, SvrGrid, evaluate
-from pipeline.evaluation.regressors.gram import Sums
-from pipeline.evaluation.regressors.scored_features import open_features
-from pipeline.evaluation.regressors.svr import TooLarge, fit_svr
+from pipeline.evaluation.regressors import RegressionData, Svr, TooLarge, open_features
 from pipeline.evaluation.splits import Split
 from tests.evaluation.tables import write_features
 
@@ -36,8 +34,8 @@ def test_one_candidate_is_scikit_learns_machine_on_scaled_numbers(tmp_path: Path
     x = table.matrix().astype(np.float64)
     split = Split(0, np.arange(200), np.arange(200, 250), np.arange(250, 300))
     groups = np.asarray(table.columns["group"].to_pylist())
-    sums = Sums(open_features(table, memory=2**30)["nr"], y)
-    found = fit_svr(sums, split, groups, SvrGrid(costs=(10.0,), gammas=(1.0,)), seed=0)
+    data = RegressionData(open_features(table, memory=2**30)["nr"], y, groups)
+    found = Svr(SvrGrid(costs=(10.0,), gammas=(1.0,)), seed=0).fit(data, split)
     machine = make_pipeline(StandardScaler(), SVR(C=10.0, gamma=0.25, epsilon=0.1))
     peer = TransformedTargetRegressor(machine, transformer=StandardScaler()).fit(x[:200], y[:200])
     np.testing.assert_allclose(found.test, peer.predict(x[250:]), atol=1e-6)
@@ -49,20 +47,20 @@ def test_it_sees_what_a_ridge_cannot_and_stands_beside_it(tmp_path: Path) -> Non
     table, _, _ = curved(tmp_path / "f.parquet", groups=60)
     predictions, metrics = evaluate(table, Protocol("random", splits=2, regressors=("ridge", "svr"), svr=SMALL))
     assert metrics["regressor"] == "ridge"
-    assert metrics["others"]["svr"]["nr"]["srocc"] > 0.9 > 0.5 > metrics["nr"]["srocc"]
+    assert metrics["nr"]["svr"]["srocc"] > 0.9 > 0.5 > metrics["nr"]["ridge"]["srocc"]
     frame = predictions.to_pandas()
     tested = frame[frame["part"] == "test"].groupby(["regressor", "split"])["image_id"].apply(set)
     assert tested["ridge", 1] == tested["svr", 1]
     assert frame[frame["regressor"] == "svr"]["lambda"].isna().all()
-    assert {s["lambda_rule"] for s in metrics["splits"] if s["regressor"] == "svr"} == {"validation"}
+    assert {s["lambda_rule"] for s in metrics["nr"]["svr"]["splits"]} == {"validation"}
 
 
 def test_few_validation_groups_choose_by_leaving_one_out(tmp_path: Path) -> None:
     table, _, _ = curved(tmp_path / "f.parquet", groups=10)
     _, metrics = evaluate(table, Protocol("random", splits=1, regressors=("svr",), svr=SMALL))
-    (split,) = metrics["splits"]
-    assert split["lambda_rule"] == "leave_one_group_out" and split["regressor"] == "svr"
-    assert metrics["nr"]["srocc"] > 0.8 and split["C"] in SMALL.costs
+    (split,) = metrics["nr"]["svr"]["splits"]
+    assert split["lambda_rule"] == "leave_one_group_out"
+    assert metrics["nr"]["svr"]["srocc"] > 0.8 and split["C"] in SMALL.costs
 
 
 def test_the_grid_runs_on_at_most_so_many_images_and_the_final_fit_on_all(
@@ -81,21 +79,21 @@ def test_the_grid_runs_on_at_most_so_many_images_and_the_final_fit_on_all(
         return original(x, y, on, parts, cost, gamma)
 
     monkeypatch.setattr(svr, "_predictions", counted)
-    sums = Sums(open_features(table, memory=2**30)["nr"], y)
-    fit_svr(sums, split, groups, replace(SMALL, grid_images=50), seed=0)
+    data = RegressionData(open_features(table, memory=2**30)["nr"], y, groups)
+    Svr(replace(SMALL, grid_images=50), seed=0).fit(data, split)
     assert seen == [50] * 4 + [200]
 
 
 def test_a_table_above_its_size_is_left_out_with_the_reason_or_refused(tmp_path: Path) -> None:
     table, _, _ = curved(tmp_path / "f.parquet")
-    few = replace(SMALL, most_images=100)
+    few = replace(SMALL, max_images=100)
     predictions, metrics = evaluate(table, Protocol("random", splits=1, regressors=("ridge", "svr"), svr=few))
-    assert "300 images of 4 numbers" in metrics["others"]["svr"]["skipped"]
+    assert "300 images of 4 features" in metrics["skipped"]["svr"]
     assert set(predictions["regressor"].to_pylist()) == {"ridge"}
-    with pytest.raises(TooLarge, match="evaluate.svr.images"):
+    with pytest.raises(TooLarge, match="evaluate.svr.max_images"):
         evaluate(table, Protocol("random", splits=1, regressors=("svr",), svr=few))
-    with pytest.raises(TooLarge, match="evaluate.svr.numbers"):
-        evaluate(table, Protocol("random", regressors=("svr",), svr=replace(SMALL, most_numbers=3)))
+    with pytest.raises(TooLarge, match="evaluate.svr.max_features"):
+        evaluate(table, Protocol("random", regressors=("svr",), svr=replace(SMALL, max_features=3)))
 
 
 def test_it_is_unmoved_by_the_opinions_of_its_test_part(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import artifacts
-from pipeline.evaluation import PREDICTIONS, measure
+from pipeline.evaluation import Part, metrics_of, predictions_table
 from pipeline.features import feature_table
 from pipeline.params import Params
 from pipeline.report.sheets import TypeName
@@ -123,47 +123,27 @@ def encoder(data: Path, metrics: Path, name: str, sets: list[str], skill: float,
 
 
 def evaluation(data: Path, metrics: Path, name: str, database: str, noise: float, *, splits: int = 5) -> None:
-    """An encoder's predictions and metrics on a database, NR and FR, with the measures of the real evaluation."""
+    """An encoder's predictions and metrics on a database, NR and FR, as evaluate writes them."""
     draw = np.random.default_rng(len(name))
-    found: dict[str, Any] = {"encoder": name, "database": database, "protocol": "leave_one_group_out", "dim": 512}
-    rows, found["splits"] = [], []
+    mos, nothing = draw.uniform(1, 5, 125 * splits), [None] * (125 * splits)
+    images = pa.table(
+        {"image_id": [f"{i // 125}-{i % 125}" for i in range(len(mos))], "mos": mos}
+        | {"group": [str(i // 125) for i in range(len(mos))], "stratum": nothing, "type": nothing, "level": nothing}
+    )
+    parts = []
     for mode in ("nr", "fr"):
-        measured = []
         for split in range(splits):
-            mos = draw.uniform(1, 5, 125)
-            prediction = 3 + 0.8 * (mos - 3) + draw.normal(0, noise * (2 if mode == "nr" else 1), 125)
-            measured.append(measure(prediction, mos))
-            found["splits"].append({"mode": mode, "split": split, **measured[-1].as_dict()})
-            for image, (score, guess) in enumerate(zip(mos, prediction, strict=True)):
-                row = {
-                    "encoder": name,
-                    "database": database,
-                    "mode": mode,
-                    "split": split,
-                    "part": "test",
-                    "mos": score,
-                }
-                rows.append(
-                    {
-                        **row,
-                        "prediction": guess,
-                        "image_id": f"{split}-{image}",
-                        "group": str(split),
-                        "lambda": 1.0,
-                        "regressor": "ridge",
-                    }
-                )
-        keys = ("srocc", "plcc", "plcc_raw", "krocc", "rmse")
-        found[mode] = {key: float(np.median([getattr(m, key) for m in measured])) for key in keys}
-        values = [m.srocc for m in measured]
-        found[mode] |= {"srocc_min": min(values), "srocc_max": max(values)}
-    found |= {"images": 125 * splits, "groups": splits, "regressor": "ridge"}
-    found["others"] = {"svr": {"nr": {"srocc": 0.456, "plcc": 0.467}}} if name == "floor" else {}
+            rows = np.arange(125 * split, 125 * (split + 1))
+            error = draw.normal(0, noise * (2 if mode == "nr" else 1), 125)
+            parts.append(Part(mode, "ridge", split, "test", rows, 3 + 0.8 * (mos[rows] - 3) + error, 1.0))
+    table = predictions_table(images, parts, encoder=name, database=database)
+    found: dict[str, Any] = metrics_of(table, {"protocol": "leave_one_group_out", "dim": 512})
+    if name == "floor":
+        found["nr"]["svr"] = {"srocc": 0.456, "plcc": 0.467}
     row = {"images": 5, "rmse": 0.1, "bias": 0.0}
     cells = [{"type": 7, "level": None, "srocc": 0.654, **row}, {"type": None, "level": 2, "srocc": None, **row}]
-    found["types"] = {"ridge": {"fr": cells}}
+    found["fr"]["ridge"]["types"] = cells
     artifacts.write_json(metrics / "evaluate" / name / f"{database}.json", found)
-    table = pa.Table.from_pylist(rows, schema=PREDICTIONS)
     artifacts.write_table(data / "predictions" / name / f"{database}.parquet", table)
 
 

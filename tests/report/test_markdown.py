@@ -9,14 +9,19 @@ from pipeline import artifacts
 from pipeline.report import markdown
 from pipeline.report.markdown import BEGIN, END, SHORT_BEGIN, SHORT_END, TableError
 
+MEDIANS = {"srocc": 0.5123, "plcc": -0.4, "srocc_within": 0.3}
+
 
 def evaluated(folder: Path, encoder: str, database: str, **changes: Any) -> None:
-    medians = {"srocc": 0.5123, "plcc": -0.4, "srocc_within": 0.3}
     about = {
         "encoder": encoder, "database": database, "protocol": "random", "kind": "features", "regressor": "ridge",
-        "images": 2500, "groups": 50, "splits": [{"split": i} for i in range(10)], "nr": medians, "others": {},
+        "images": 2500, "groups": 50, "nr": {"ridge": MEDIANS},
     }  # fmt: skip
-    artifacts.write_json(folder / "evaluate" / encoder / f"{database}.json", about | changes)
+    metrics = {key: value for key, value in (about | changes).items() if value is not None}
+    splits = {"splits": [{"split": i} for i in range(10)]}
+    for mode in {"nr", "fr"} & set(metrics):
+        metrics[mode] = {regressor: splits | figures for regressor, figures in metrics[mode].items()}
+    artifacts.write_json(folder / "evaluate" / encoder / f"{database}.json", metrics)
 
 
 @pytest.fixture
@@ -24,17 +29,14 @@ def metrics(tmp_path: Path) -> Path:
     folder = tmp_path / "metrics"
     for name in ("floor", "a_set", "released"):
         evaluated(folder, name, "biq2021")
-        evaluated(folder, name, "tid2013_kodak", nr={"srocc": 0.61, "plcc": 0.6}, fr={"srocc": 0.777, "plcc": 0.7})
-    svr = {"svr": {"nr": {"srocc": 0.612, "plcc": 0.6, "srocc_within": 0.4}}}
-    evaluated(folder, "brisque36", "biq2021", others=svr)
-    evaluated(folder, "brisque36", "tid2013_kodak", others={"svr": {"skipped": "too many images"}})
+        both = {"nr": {"ridge": {"srocc": 0.61, "plcc": 0.6}}, "fr": {"ridge": {"srocc": 0.777, "plcc": 0.7}}}
+        evaluated(folder, name, "tid2013_kodak", **both)
+    nr = {"ridge": MEDIANS, "svr": {"srocc": 0.612, "plcc": 0.6, "srocc_within": 0.4}}
+    evaluated(folder, "brisque36", "biq2021", nr=nr)
+    evaluated(folder, "brisque36", "tid2013_kodak", skipped={"svr": "too many images"})
     metric = {"kind": "metric", "regressor": "none"}
-    evaluated(folder, "psnr", "tid2013_kodak", **metric, nr=None, fr={"srocc": 0.999, "plcc": 0.9})
-    path = folder / "evaluate" / "psnr" / "tid2013_kodak.json"
-    artifacts.write_json(path, {k: v for k, v in artifacts.read_json(path).items() if k != "nr"})
-    evaluated(folder, "psnr", "biq2021", **metric, images=0, splits=[], absent="no references")
-    path = folder / "evaluate" / "psnr" / "biq2021.json"
-    artifacts.write_json(path, {k: v for k, v in artifacts.read_json(path).items() if k != "nr"})
+    evaluated(folder, "psnr", "tid2013_kodak", **metric, nr=None, fr={"none": {"srocc": 0.999, "plcc": 0.9}})
+    evaluated(folder, "psnr", "biq2021", **metric, nr=None, images=0, absent="no references")
     method = {
         "encoder": "floor",
         "regressor": "ridge",
@@ -112,7 +114,7 @@ def test_a_block_is_replaced_once_and_left_alone_then(metrics: Path, tmp_path: P
     first = path.read_text()
     assert first.startswith("# Ours\n\n") and first.endswith(f"{END}\n\nafter\n") and "old" not in first
     assert not markdown.refresh(path, results, "2026-02-01") and path.read_text() == first
-    evaluated(metrics, "floor", "biq2021", nr={"srocc": 0.9, "plcc": 0.9})
+    evaluated(metrics, "floor", "biq2021", nr={"ridge": {"srocc": 0.9, "plcc": 0.9}})
     assert markdown.refresh(path, markdown.read_results(metrics), "2026-02-01")
     assert "Measured 2026-02-01" in path.read_text() and "0.900" in path.read_text()
 

@@ -89,7 +89,7 @@ def test_page_has_the_figures_of_the_metrics(html, run):
     for evaluation in found.evaluations:
         for mode in ("nr", "fr"):
             for key in ("srocc", "plcc", "krocc", "rmse"):
-                assert f"{evaluation.metrics[mode][key]:.3f}" in html
+                assert f"{evaluation.headline(mode)[key]:.3f}" in html
     assert "0.600" in html and "2.00" in html  # the probe and its ratio to random_init
     assert "756" in html  # 2 sets x 3 sources x 126
     assert "<em>class means</em>" in html and "decides nothing" in html
@@ -139,10 +139,13 @@ def test_a_metric_without_references_and_one_with_them(run, tmp_path):
     data, metrics = tmp_path / "data", tmp_path / "metrics"
     for name in ("data", "metrics"):
         shutil.copytree(folder / name, tmp_path / name)
-    for name, told in (("psnr", {"fr": {"srocc": 0.7654, "plcc": 0.75}}), ("niqe", {"absent": "no reason"})):
+    for name, told in (
+        ("psnr", {"fr": {"none": {"srocc": 0.7654, "plcc": 0.75, "splits": []}}}),
+        ("niqe", {"absent": "no reason"}),
+    ):
         artifacts.write_json(data / "models" / name / "encoder.json", {"kind": "metric", "dim": 1})
         common = {"encoder": name, "database": "photos", "protocol": "random", "kind": "metric", "regressor": "none"}
-        counts = {"images": 125, "groups": 5, "others": {}, "splits": []}
+        counts = {"images": 125, "groups": 5}
         artifacts.write_json(metrics / "evaluate" / name / "photos.json", common | counts | told)
         table = pq.read_table(data / "predictions/floor/photos.parquet").slice(0, 0)
         artifacts.write_table(data / "predictions" / name / "photos.parquet", table)

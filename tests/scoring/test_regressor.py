@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from pipeline import artifacts
-from pipeline.evaluation.regressors.fit_on_all import MOST_FOLDS, fit_on_all
+from pipeline.evaluation.regressors.fit_on_all import STORED_FOLDS, stored_fits
 from pipeline.features import read_features
 from pipeline.scoring import Linear, RegressorError, choose_regressor, find_regressors, load_regressor, save_regressor
 from tests import profile
@@ -31,7 +31,7 @@ def data(images: int = 60) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("standardise", [False, True])
 def test_a_stored_fit_predicts_what_scikit_learn_does(tmp_path: Path, standardise: bool) -> None:
     x, y = data()
-    fit = fit_on_all(write_features(tmp_path / "t.parquet", x, y, standardise=standardise), LAMBDAS, seed=1)["nr"]
+    fit = stored_fits(write_features(tmp_path / "t.parquet", x, y, standardise=standardise), LAMBDAS, seed=1)["nr"]
     assert fit.rule == "leave_one_group_out" and fit.penalty in LAMBDAS and (fit.images, fit.groups) == (60, 10)
     save_regressor(tmp_path / "r", {"nr": Linear(fit.coef, fit.mean, fit.scale, fit.level)}, ABOUT)
     found = load_regressor(tmp_path / "r")
@@ -46,7 +46,7 @@ def test_a_stored_fit_predicts_what_scikit_learn_does(tmp_path: Path, standardis
 def test_lambda_is_the_one_that_predicts_left_out_groups_best(tmp_path: Path) -> None:
     x, y = data()
     groups = np.array([f"group{i % 10}" for i in range(len(y))])
-    fit = fit_on_all(write_features(tmp_path / "t.parquet", x, y), LAMBDAS, seed=1)["nr"]
+    fit = stored_fits(write_features(tmp_path / "t.parquet", x, y), LAMBDAS, seed=1)["nr"]
     from scipy.stats import spearmanr
 
     scores = []
@@ -63,9 +63,9 @@ def test_lambda_is_the_one_that_predicts_left_out_groups_best(tmp_path: Path) ->
 def test_many_groups_are_left_out_in_folds_that_the_seed_draws(tmp_path: Path) -> None:
     x, y = data(90)
     table = write_features(tmp_path / "t.parquet", x, y, groups=[f"g{i // 2}" for i in range(90)])
-    fit = fit_on_all(table, LAMBDAS, seed=1)["nr"]
-    assert fit.rule == f"leave_one_of_{MOST_FOLDS}_folds_of_groups_out" and fit.groups == 45
-    again = fit_on_all(read_features(tmp_path / "t.parquet"), LAMBDAS, seed=1)["nr"]
+    fit = stored_fits(table, LAMBDAS, seed=1)["nr"]
+    assert fit.rule == f"leave_one_of_{STORED_FOLDS}_folds_of_groups_out" and fit.groups == 45
+    again = stored_fits(read_features(tmp_path / "t.parquet"), LAMBDAS, seed=1)["nr"]
     assert again.criterion == fit.criterion and (again.coef == fit.coef).all()
 
 
@@ -80,7 +80,7 @@ def test_a_database_with_references_has_a_full_reference_fit_too(tmp_path: Path)
         references=[None if flag else f"image{i - i % 4:05d}" for i, flag in enumerate(pristine)],
         groups=[f"g{i // 4}" for i in range(12)],
     )
-    fits = fit_on_all(table, LAMBDAS, seed=1)
+    fits = stored_fits(table, LAMBDAS, seed=1)
     assert list(fits) == ["nr", "fr"] and fits["fr"].images == 9
     rows = np.array([i for i in range(12) if i % 4])
     difference = np.abs(x[rows - rows % 4] - x[rows]).astype(float)

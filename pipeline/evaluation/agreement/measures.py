@@ -34,6 +34,11 @@ class Measures:
     fit_status: str
     betas: tuple[float, float, float, float]
 
+    @property
+    def logistic(self) -> LogisticFit:
+        """The fitted curve."""
+        return LogisticFit(self.fit_status, self.betas, self.plcc)
+
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         return {**asdict(self), "betas": list(self.betas)}

@@ -16,11 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import Refusal, engine
-from pipeline.evaluation.agreement.intervals import Interval, correlation_interval, difference_interval
-from pipeline.evaluation.agreement.measures import srocc, srocc_within
-from pipeline.evaluation.agreement.significance import corrected_t, holm
+from pipeline.evaluation.agreement import (
+    Interval,
+    corrected_t,
+    correlation_interval,
+    difference_interval,
+    holm,
+    srocc,
+    srocc_within,
+)
+from pipeline.evaluation.results import METRIC, results_of
 
 BASELINES = ("random_init", "floor")  # what every method is compared with, beside the best one
+_MEDIANS = ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")
 
 
 class CompareError(Refusal, ValueError):
@@ -28,8 +36,8 @@ class CompareError(Refusal, ValueError):
 
 
 @dataclass(frozen=True, order=True)
-class Key:
-    """One method on one database in one mode."""
+class Method:
+    """One encoder with one regressor, on one database in one mode."""
 
     database: str
     mode: str
@@ -37,32 +45,44 @@ class Key:
     regressor: str
 
     @property
-    def method(self) -> str:
+    def name(self) -> str:
         """As in messages."""
-        return self.encoder if self.regressor == "none" else f"{self.encoder} with {self.regressor}"
+        return self.encoder if self.regressor == METRIC else f"{self.encoder} with {self.regressor}"
 
 
-def compare(predictions: Sequence[pa.Table], metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Figures of several methods from their predictions tables and metrics (:func:`pipeline.evaluation.evaluate`).
+@dataclass(frozen=True)
+class Tested:
+    """What a method predicted for test parts: ``rows`` by split and image, the medians of the measures over the splits,
+    and whether its regressor is the encoder's first.
+    """
+
+    rows: pa.Table
+    medians: Mapping[str, float]
+    headline: bool
+
+
+def compare(predictions: Sequence[pa.Table], ratios: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+    """Figures of several methods from their predictions tables; ``ratios``: database -> test to training images of its
+    splits (protocol.test_to_train).
 
     ``{"methods": [{database, mode, encoder, regressor, kind, srocc, low, high, groups, images, median, ...}], "pairs":
     [{database, mode, first, first_regressor, second, second_regressor, against, srocc, low, high, p, p_holm, t_splits,
     p_splits, p_splits_holm, ...}]}``; where there are strata both have ``within: {value, low, high}``, of the mean
     SROCC inside them. Every method is paired with random_init, with floor (both with their headline regressor) and with
-    the method of the best median. Holm's correction runs over all pairs of all databases. Raises
-    :class:`CompareError` if two methods of a database were not tested on the same images and splits.
+    the method of the best median, on the splits that both were tested on. Holm's correction runs over all pairs of all
+    databases. Raises :class:`CompareError` if two methods were tested on other images of one split, or have no split in
+    common.
     """
-    about = {(m["encoder"], m["database"]): m for m in metrics}
-    found = {key: rows for table in predictions for key, rows in _methods(table).items()}
+    tested = {method: result for table in predictions for method, result in _methods(table).items()}
     methods, pairs = [], []
-    for key in engine.progress(found, total=len(found), describe="compare, methods"):
-        methods.append(_entry(key, found[key], about[key.encoder, key.database]))
-    todo = [pair for cell in _cells(found) for pair in _chosen(cell, about)]
+    for method in engine.progress(tested, total=len(tested), describe="compare, methods"):
+        methods.append(_entry(method, tested[method]))
+    todo = [pair for cell in _cells(tested) for pair in _chosen(cell, tested)]
     for first, second, against in engine.progress(todo, total=len(todo), describe="compare, pairs"):
-        pairs.append(_pair(found, about, first, second, against))
+        pairs.append(_pair(tested, ratios[first.database], first, second, against))
     for p, adjusted in (("p", "p_holm"), ("p_splits", "p_splits_holm")):
-        tested = [pair for pair in pairs if pair[p] is not None]
-        for pair, value in zip(tested, holm([pair[p] for pair in tested]), strict=True):
+        known = [pair for pair in pairs if pair[p] is not None]
+        for pair, value in zip(known, holm([pair[p] for pair in known]), strict=True):
             pair[adjusted] = value
     return {"methods": methods, "pairs": pairs}
 
@@ -85,8 +105,8 @@ def with_strata(images: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 def within(prediction: np.ndarray, mos: np.ndarray) -> float:
     """SROCC within strata as a statistic of rows that :func:`with_strata` made."""
-    found = srocc_within(prediction, mos[:, 0], mos[:, 1])
-    return 0.0 if found is None else found
+    value = srocc_within(prediction, mos[:, 0], mos[:, 1])
+    return 0.0 if value is None else value
 
 
 def renamed(interval: Interval) -> dict[str, Any]:
@@ -99,56 +119,46 @@ def plain(interval: Interval) -> dict[str, float | None]:
     return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
-def medians(metrics: Mapping[str, Any], mode: str, regressor: str) -> Mapping[str, Any]:
-    """The medians over splits of one regressor and mode in the metrics of an encoder."""
-    part = metrics if metrics["regressor"] == regressor else metrics["others"][regressor]
-    found: Mapping[str, Any] = part[mode]
-    return found
+def _methods(table: pa.Table) -> dict[Method, Tested]:
+    """The methods of one encoder's table on one database, by name."""
+    if not len(table):
+        return {}
+    (encoder, database), test = (table[name][0].as_py() for name in ("encoder", "database")), None
+    test = table.filter(pc.field("part") == "test").sort_by([("split", "ascending"), ("image_id", "ascending")])
+    results = results_of(table)
+    methods = {}
+    for result in results:
+        mine = test.filter((pc.field("mode") == result.mode) & (pc.field("regressor") == result.regressor))
+        headline = result.regressor == results[0].regressor
+        methods[Method(database, result.mode, encoder, result.regressor)] = Tested(mine, result.medians(), headline)
+    return dict(sorted(methods.items(), key=lambda item: item[0]))
 
 
-def _methods(table: pa.Table) -> dict[Key, pa.Table]:
-    """The test rows of each method in a table, ordered by split and image."""
-    test = table.filter(pc.field("part") == "test")
-    names = ("database", "mode", "encoder", "regressor")
-    keys = [Key(*row.values()) for row in test.group_by(list(names)).aggregate([]).select(names).to_pylist()]
-    found = {}
-    for key in sorted(keys):
-        mine = test
-        for name in names:
-            mine = mine.filter(pc.field(name) == getattr(key, name))
-        found[key] = mine.sort_by([("split", "ascending"), ("image_id", "ascending")])
-    return found
-
-
-def _entry(key: Key, rows: pa.Table, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    images = pooled(rows)
+def _entry(method: Method, tested: Tested) -> dict[str, Any]:
+    images = pooled(tested.rows)
     interval = correlation_interval(images["prediction"], images["mos"], images["group"])
-    over_splits = medians(metrics, key.mode, key.regressor)
-    about = {"kind": metrics["kind"], "images": len(images["mos"]), "median": over_splits["srocc"]}
-    about |= {name: over_splits.get(name) for name in ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")}
+    kind = "metric" if method.regressor == METRIC else "features"
+    figures: dict[str, Any] = {"kind": kind, "images": len(images["mos"]), "median": tested.medians["srocc"]}
+    figures |= {name: tested.medians.get(name) for name in _MEDIANS}
     strata = with_strata(images)
     if strata is not None:
-        about["within"] = plain(correlation_interval(images["prediction"], strata, images["group"], statistic=within))
-    return asdict(key) | renamed(interval) | about
+        figures["within"] = plain(correlation_interval(images["prediction"], strata, images["group"], statistic=within))
+    return asdict(method) | renamed(interval) | figures
 
 
-def _cells(found: Mapping[Key, pa.Table]) -> list[list[Key]]:
-    cells: dict[tuple[str, str], list[Key]] = {}
-    for key in found:
-        cells.setdefault((key.database, key.mode), []).append(key)
+def _cells(tested: Mapping[Method, Tested]) -> list[list[Method]]:
+    cells: dict[tuple[str, str], list[Method]] = {}
+    for method in tested:
+        cells.setdefault((method.database, method.mode), []).append(method)
     return list(cells.values())
 
 
-def _chosen(cell: Sequence[Key], about: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[tuple[Key, Key, str]]:
+def _chosen(cell: Sequence[Method], tested: Mapping[Method, Tested]) -> list[tuple[Method, Method, str]]:
     """The pairs of one database and mode: each method with each baseline and the best, no pair twice."""
-
-    def metrics(key: Key) -> Mapping[str, Any]:
-        return about[key.encoder, key.database]
-
-    best = max(cell, key=lambda key: float(medians(metrics(key), key.mode, key.regressor)["srocc"]))
-    against = [(key, key.encoder) for name in BASELINES for key in cell if key.encoder == name]
-    against = [(key, name) for key, name in against if key.regressor == metrics(key)["regressor"]]
-    pairs: dict[frozenset[Key], tuple[Key, Key, str]] = {}
+    best = max(cell, key=lambda method: tested[method].medians["srocc"])
+    against = [(method, method.encoder) for name in BASELINES for method in cell if method.encoder == name]
+    against = [(method, name) for method, name in against if tested[method].headline]
+    pairs: dict[frozenset[Method], tuple[Method, Method, str]] = {}
     for second, name in [*against, (best, "best")]:
         for first in cell:
             if first != second:
@@ -156,17 +166,11 @@ def _chosen(cell: Sequence[Key], about: Mapping[tuple[str, str], Mapping[str, An
     return list(pairs.values())
 
 
-def _pair(
-    found: Mapping[Key, pa.Table],
-    about: Mapping[tuple[str, str], Mapping[str, Any]],
-    first: Key,
-    second: Key,
-    against: str,
-) -> dict[str, Any]:
-    a, b = found[first], found[second]
-    if not a.select(["split", "image_id", "mos"]).equals(b.select(["split", "image_id", "mos"])):
+def _pair(tested: Mapping[Method, Tested], ratio: float, first: Method, second: Method, against: str) -> dict[str, Any]:
+    a, b = _common_splits(tested[first].rows, tested[second].rows)
+    if not len(a) or not a.select(["split", "image_id", "mos"]).equals(b.select(["split", "image_id", "mos"])):
         raise CompareError(
-            f"compare: {first.method} and {second.method} were not tested on the same images and splits of "
+            f"compare: {first.name} and {second.name} were not tested on the same images and splits of "
             f"{first.database} ({first.mode}); run evaluate again for both"
         )
     x, y = pooled(a), pooled(b)
@@ -174,14 +178,18 @@ def _pair(
     pair: dict[str, Any] = {"database": first.database, "mode": first.mode, "against": against}
     pair |= {"first": first.encoder, "first_regressor": first.regressor}
     pair |= {"second": second.encoder, "second_regressor": second.regressor}
-    splits = [s for s in about[first.encoder, first.database]["splits"] if s["mode"] == first.mode]
-    ratio = sum(s["test"] for s in splits) / max(1, sum(s["train"] for s in splits))
     pair |= renamed(interval) | {"p": p, "p_holm": None} | _over_splits(a, b, ratio) | {"p_splits_holm": None}
     strata = with_strata(x)
     if strata is not None:
         inside, p = difference_interval(x["prediction"], y["prediction"], strata, x["group"], statistic=within)
         pair["within"] = plain(inside) | {"p": p}
     return pair
+
+
+def _common_splits(a: pa.Table, b: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows of the splits that both have: an encoder that has seen opinions is judged on fewer."""
+    both = pa.array(sorted(set(a["split"].to_pylist()) & set(b["split"].to_pylist())), pa.int32())
+    return a.filter(pc.is_in(a["split"], both)), b.filter(pc.is_in(b["split"], both))
 
 
 def _over_splits(a: pa.Table, b: pa.Table, ratio: float) -> dict[str, float | None]:

@@ -10,49 +10,85 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.agreement.intervals import correlation_interval
-from pipeline.evaluation.agreement.measures import measure
+from pipeline.evaluation.agreement import correlation_interval, measure
 from pipeline.evaluation.comparison.compare import CompareError, renamed
 from pipeline.evaluation.leaks import LeakError, shares
-from pipeline.evaluation.protocol import only, strata_of
-from pipeline.evaluation.regressors.gram import Scheduler, Sums
-from pipeline.evaluation.regressors.model_selection import best, left_out
-from pipeline.evaluation.regressors.ridge import Ridge, fit, predict
-from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
+from pipeline.evaluation.predictions import only_value
+from pipeline.evaluation.regressors import (
+    RegressionData,
+    RidgeModel,
+    ScoredFeatures,
+    fit_on_all,
+    open_features,
+    predict,
+    workers_within,
+)
 from pipeline.features import FeatureTable
-from pipeline.seeding import generator
 
 FOLDS = 10  # of groups, to choose lambda by; fewer groups are left out one by one
 
 
-@dataclass
+@dataclass(frozen=True)
 class ScoredDatabase:
-    """One database with one encoder's features: its table of images (sha256, phash), and what its manifest declares."""
+    """One database with one encoder's features: its table of images (sha256, phash), and what its manifest declares.
+
+    :class:`CompareError` if the feature table was made while the manifest declared the other direction.
+    """
 
     table: FeatureTable
     images: pa.Table
     higher_is_better: bool
     range: tuple[float, float]
     memory: int = 2**31
-    sources: dict[str, ScoredFeatures] = field(init=False)
-    models: dict[tuple[str, bytes], Ridge] = field(init=False, default_factory=dict)
+    models: dict[tuple[str, bytes], RidgeModel] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.sources = open_features(self.table, memory=self.memory)
-        self.scored = self.table.columns.take(pa.array(self.sources["nr"].rows))
-        self.mos = self.scored["mos"].to_numpy().astype(np.float64)
-        self.groups = np.asarray(self.scored["group"].to_pylist())
-        self.name = only(self.scored, "database")
         if self.scored["higher_is_better"].unique().to_pylist() != [self.higher_is_better]:
             raise CompareError(
                 f"{self.name}: its manifest has higher_is_better {str(self.higher_is_better).lower()}, its table was "
                 "made with another; run ingest again"
             )
+
+    @cached_property
+    def features(self) -> dict[str, ScoredFeatures]:
+        """mode -> features of the scored images."""
+        return open_features(self.table, memory=self.memory)
+
+    @cached_property
+    def scored(self) -> pa.Table:
+        """The feature table's columns of the scored images."""
+        return self.table.columns.take(pa.array(self.features["nr"].rows))
+
+    @cached_property
+    def mos(self) -> np.ndarray:
+        """Opinions, float64 [n]."""
+        return np.asarray(self.scored["mos"].to_numpy(), dtype=np.float64)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Groups, strings [n]."""
+        return np.asarray(self.scored["group"].to_pylist())
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return only_value(self.scored, "database")
+
+    def model(self, mode: str, rows: np.ndarray, lambdas: np.ndarray, seed: int) -> RidgeModel:
+        """The ridge of ``rows`` in ``mode``, its lambda chosen by leaving out tenths of their groups; made once."""
+        key = (mode, rows.tobytes())
+        if key not in self.models:
+            workers = workers_within(self.memory, self.table.dim)
+            data = RegressionData(self.features[mode], self.mos, self.groups, workers)
+            draw = f"evaluate/cross/{self.name}"
+            self.models[key] = fit_on_all(data, lambdas, rows=rows, folds=FOLDS, seed=seed, draw=draw).model
+        return self.models[key]
 
 
 def cross(
@@ -68,17 +104,18 @@ def cross(
     kept = np.flatnonzero(~np.isin(train.groups, sorted(shared)))
     if not len(kept):
         raise LeakError(f"{train.name} to {test.name}: every group of {train.name} shares a picture with {test.name}")
+    names: list[str | None] = test.scored["stratum"].to_pylist()
+    strata = names if any(name is not None for name in names) else None
     entries = []
-    for mode in [mode for mode in train.sources if mode in test.sources]:
-        model = fit_all(train, mode, kept, lambdas, seed)
-        rows = np.arange(len(test.mos))
-        prediction = carried(predict(test.sources[mode], rows, model)[:, 0], train, test)
-        found = measure(prediction, test.mos, strata_of(test.scored, rows)).as_dict()
-        interval = renamed(correlation_interval(prediction, test.mos, test.groups))
-        about: dict[str, Any] = {"encoder": only(test.scored, "encoder"), "train": train.name, "database": test.name}
-        about |= {"mode": mode, "regressor": "ridge", "trained_images": len(kept)}
-        about["left_out"] = len(shared & set(train.groups))
-        entries.append(about | {"lambda": float(model.lambdas[0])} | found | interval)
+    for mode in [mode for mode in train.features if mode in test.features]:
+        model = train.model(mode, kept, lambdas, seed)
+        predicted = predict(test.features[mode], np.arange(len(test.mos)), model)[:, 0]
+        prediction = carried(predicted, train, test)
+        entry: dict[str, Any] = {"encoder": only_value(test.scored, "encoder"), "train": train.name}
+        entry |= {"database": test.name, "mode": mode, "regressor": "ridge", "trained_images": len(kept)}
+        entry |= {"left_out": len(shared & set(train.groups)), "lambda": float(model.lambdas[0])}
+        entry |= measure(prediction, test.mos, strata).as_dict()
+        entries.append(entry | renamed(correlation_interval(prediction, test.mos, test.groups)))
     return entries
 
 
@@ -87,7 +124,7 @@ def cross_pairs(
 ) -> Iterator[list[dict[str, Any]]]:
     """:func:`cross` of one encoder over every ordered pair of databases: len(names) * (len(names) - 1) lists.
 
-    ``load`` gives the domain of a name, or None where there is nothing to fit (a metric's table): then the list is
+    ``load`` gives the database of a name, or None where there is nothing to fit (a metric's table): then the list is
     empty.
     """
     for first in names:
@@ -96,26 +133,6 @@ def cross_pairs(
             if second != first:
                 test = None if train is None else load(second)
                 yield [] if train is None or test is None else cross(train, test, lambdas, seed=seed, bits=bits)
-
-
-def fit_all(train: ScoredDatabase, mode: str, kept: np.ndarray, lambdas: np.ndarray, seed: int) -> Ridge:
-    """The ridge of all rows ``kept``, its lambda chosen by leaving out tenths of their groups; made once."""
-    known, source = (mode, kept.tobytes()), train.sources[mode]
-    if known in train.models:
-        return train.models[known]
-    standardise = bool(train.table.metadata.get("standardise", False))
-    sums = Sums(source, train.mos, Scheduler().within(train.memory, source.dim))
-    names = sorted(set(train.groups[kept]))
-    order = generator(seed, f"evaluate/cross/{train.name}").permutation(len(names)) % FOLDS
-    fold_of = {name: f"{fold:02d}" for name, fold in zip(names, order, strict=True)}
-    folds = np.asarray([fold_of.get(group, "") for group in train.groups])
-
-    def trial(on: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return predict(source, rows, fit(sums, on, lambdas, standardise=standardise))
-
-    criterion = left_out(trial, kept, folds, train.mos, pooled=True)
-    chosen = lambdas[[best(criterion, np.argsort(-lambdas))]]
-    return train.models.setdefault(known, fit(sums, kept, chosen, standardise=standardise))
 
 
 def carried(prediction: np.ndarray, train: ScoredDatabase, test: ScoredDatabase) -> np.ndarray:

@@ -1,1 +1,27 @@
-"""Regressors from features to opinions, how their strength is chosen, and what they read."""
+"""Regressors from features to opinions, how their settings are chosen, and what they read."""
+
+from pipeline.evaluation.regressors.fit_on_all import StoredFit, fit_on_all, stored_fits
+from pipeline.evaluation.regressors.gram import RegressionData, workers_within
+from pipeline.evaluation.regressors.regressor import Fitted, Regressor, TooLarge
+from pipeline.evaluation.regressors.ridge import Ridge, RidgeModel, predict
+from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features, scored_rows
+from pipeline.evaluation.regressors.svr import Svr, SvrGrid
+
+__all__ = [
+    "Fitted",
+    "RegressionData",
+    "Regressor",
+    "Ridge",
+    "RidgeModel",
+    "ScoredFeatures",
+    "StoredFit",
+    "Svr",
+    "SvrGrid",
+    "TooLarge",
+    "fit_on_all",
+    "open_features",
+    "predict",
+    "scored_rows",
+    "stored_fits",
+    "workers_within",
+]

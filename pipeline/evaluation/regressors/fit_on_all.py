@@ -1,7 +1,7 @@
-"""One ridge on all scored images of a database: what is stored to score other images with.
+"""One ridge on all images of a database: what is stored to score other images with, and what another database judges.
 
-There is no test part to keep away from: lambda is chosen by leaving groups out, each in turn, and the fit is then made
-on everything. Beyond ``MOST_FOLDS`` groups several are left out together (KonIQ-10k has 10,073 of them).
+There is no test part to keep away from: lambda is chosen by leaving groups out, each in turn, or folds of several where
+there are many (KonIQ-10k has 10,073), and the fit is then made on everything.
 """
 
 from __future__ import annotations
@@ -12,18 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.regressors.gram import Scheduler, Sums
-from pipeline.evaluation.regressors.model_selection import choose
+from pipeline.evaluation.regressors.gram import RegressionData, workers_within
+from pipeline.evaluation.regressors.ridge import RidgeModel, fit_leaving_out, scales
 from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
-from pipeline.evaluation.splits import Split
 from pipeline.features import FeatureTable
 from pipeline.seeding import generator
 
-MOST_FOLDS = 20
+STORED_FOLDS = 20
 
 
 @dataclass(frozen=True)
 class FitOnAll:
+    """``model`` of one lambda, the SROCC of the left-out predictions at it, and the ``rule`` that chose it."""
+
+    model: RidgeModel
+    criterion: float
+    rule: str
+
+
+@dataclass(frozen=True)
+class StoredFit:
     """level + ((feature - mean) / scale) @ coef, all float64 [dim]; ``rule`` says how lambda was chosen.
 
     ``criterion`` is the SROCC of the left-out predictions at the chosen lambda.
@@ -41,53 +49,55 @@ class FitOnAll:
 
 
 def fit_on_all(
-    table: FeatureTable,
-    lambdas: Sequence[float],
-    *,
-    seed: int,
-    memory: int = 2**31,
-    scheduler: Scheduler | None = None,
-) -> dict[str, FitOnAll]:
-    """mode (nr, and fr where there are references) -> the fit on every scored image. ``SplitError`` for one group."""
-    found = {}
-    for mode, source in open_features(table, memory=memory).items():
-        scored = table.columns.take(pa.array(source.rows))
+    data: RegressionData, lambdas: Sequence[float] | np.ndarray, *, rows: np.ndarray, folds: int, seed: int, draw: str
+) -> FitOnAll:
+    """A ridge on ``rows`` (ascending) of ``data``. Up to ``folds`` groups are left out one by one; more of them go in
+    ``folds`` folds, drawn by ``generator(seed, draw)``. ``SplitError`` for one group.
+    """
+    names, place = np.unique(data.groups[rows], return_inverse=True)
+    fold_of = np.full(len(data.groups), "", dtype=f"U{len(str(len(names)))}")
+    drawn = generator(seed, draw).permutation(len(names)) % folds
+    fold_of[rows] = (place if len(names) <= folds else drawn[place]).astype(str)
+    rule = "leave_one_group_out" if len(names) <= folds else f"leave_one_of_{folds}_folds_of_groups_out"
+    model, criterion = fit_leaving_out(data, rows, fold_of, np.asarray(lambdas), pooled=True)
+    return FitOnAll(model, criterion, rule)
+
+
+def stored_fits(
+    table: FeatureTable, lambdas: Sequence[float], *, seed: int, memory: int = 2**31
+) -> dict[str, StoredFit]:
+    """mode (nr, and fr where there are references) -> the fit on every scored image, as it is stored to score others.
+    ``memory``: bytes that features and sums may take.
+    """
+    fits = {}
+    for mode, features in open_features(table, memory=memory).items():
+        scored = table.columns.take(pa.array(features.rows))
         groups = np.asarray([str(name) for name in scored["group"].to_pylist()])
-        folds, rule = _folds(groups, seed)
-        sums = Sums(source, scored["mos"].to_numpy().astype(np.float64), scheduler or Scheduler())
-        standardise = bool(table.metadata.get("standardise", False))
-        every = np.arange(len(source))
-        split = Split(0, every, every[:0], every)  # no validation part: groups are left out; several to be judged on
-        chosen = choose(sums, split, folds, np.asarray(lambdas), standardise=standardise)
-        mean, deviation = _spread(source)
-        scale = np.where(deviation > 1e-9 * np.maximum(1.0, np.abs(mean)), deviation, 1.0) if standardise else 1.0
-        coef = chosen.model.coef[:, 0]
-        found[mode] = FitOnAll(
+        mos = scored["mos"].to_numpy().astype(np.float64)
+        data = RegressionData(features, mos, groups, workers_within(memory, table.dim))
+        fitted = fit_on_all(
+            data, lambdas, rows=np.arange(len(mos)), folds=STORED_FOLDS, seed=seed, draw="regressor/folds"
+        )
+        mean, deviation = _spread(features)
+        scale = scales(deviation, mean, data.standardise)
+        coef = fitted.model.coef[:, 0]
+        fits[mode] = StoredFit(
             coef=coef * scale,
             mean=mean,
-            scale=np.broadcast_to(scale, mean.shape),
-            level=float(chosen.model.intercept[0] + mean @ coef),
-            penalty=float(chosen.model.lambdas[0]),
-            rule=rule,
-            criterion=max(chosen.criterion),
-            images=len(source),
+            scale=scale,
+            level=float(fitted.model.intercept[0] + mean @ coef),
+            penalty=float(fitted.model.lambdas[0]),
+            rule=fitted.rule,
+            criterion=fitted.criterion,
+            images=len(mos),
             groups=len(set(groups)),
         )
-    return found
+    return fits
 
 
-def _folds(groups: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """The fold of every image and the rule's name."""
-    names = np.unique(groups)
-    if len(names) <= MOST_FOLDS:
-        return groups, "leave_one_group_out"
-    drawn = generator(seed, "regressor/folds").permutation(len(names)) % MOST_FOLDS
-    return drawn[np.searchsorted(names, groups)].astype(str), f"leave_one_of_{MOST_FOLDS}_folds_of_groups_out"
-
-
-def _spread(source: ScoredFeatures) -> tuple[np.ndarray, np.ndarray]:
+def _spread(features: ScoredFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every feature, float64 [dim], block by block in two passes."""
-    blocks = range(len(source.bounds()))
-    mean = sum((source.load(i).sum(axis=0, dtype=np.float64) for i in blocks), np.zeros(source.dim)) / len(source)
-    square = sum((((source.load(i) - mean) ** 2).sum(axis=0) for i in blocks), np.zeros(source.dim))
-    return mean, np.sqrt(square / len(source))
+    blocks = range(len(features.bounds()))
+    mean = sum((features.load(i).sum(axis=0, dtype=np.float64) for i in blocks), np.zeros(features.dim)) / len(features)
+    square = sum((((features.load(i) - mean) ** 2).sum(axis=0) for i in blocks), np.zeros(features.dim))
+    return mean, np.sqrt(square / len(features))

@@ -1,46 +1,22 @@
-"""Sums over rows that a ridge needs: count, X'1, X'X, X'y and y'1, in float64, block by block.
+"""The sums over rows that a ridge needs: count, X'1, X'X, X'y and y'1, in float64, block by block.
 
-The table is cut into four lanes of consecutive blocks, each a dask task, and the lanes are added in order, so the
-result does not depend on the number of threads or machines. Memory holds a few Gram matrices (dim^2 x 8 bytes: 134 MB
-at 4,096) and as many batches of rows, whatever the length of the table.
+The rows are cut into four runs of consecutive blocks, each a dask task, and the runs' sums are added in order, so the
+result does not depend on the number of threads. Memory holds a few Gram matrices (dim^2 x 8 bytes: 134 MB at 4,096) and
+as many batches of rows, whatever the length of the table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from pipeline.evaluation.regressors.scored_features import ScoredFeatures
 
-LANES = 4
+RUNS = 4
 MOST_ROWS = 4096  # of a batch, about: 134 MB at 4,096 features
-
-
-@dataclass(frozen=True)
-class Scheduler:
-    """Where blocks are worked on: ``synchronous``, ``threads`` (default, ``workers`` of them) or the ``address`` of a
-    dask.distributed scheduler, which must see the table's path.
-    """
-
-    name: str = "threads"
-    workers: int = 2
-    address: str | None = None
-
-    def within(self, memory: int, dim: int) -> Scheduler:
-        """As many threads, at least one, as have their sums, batch and BLAS buffer (32 MB) in ``memory`` bytes."""
-        lane = 8 * dim * (2 * dim + min(dim, MOST_ROWS) + 1024) + 2**25
-        return replace(self, workers=max(1, min(self.workers, memory // lane)))
-
-    def compute(self, value: Any) -> Any:
-        """The result of a dask delayed value."""
-        if self.address is None:
-            return value.compute(scheduler=self.name, num_workers=self.workers)
-        from distributed import Client
-
-        with Client(self.address) as client:  # type: ignore[no-untyped-call]
-            return client.compute(value).result()
 
 
 @dataclass
@@ -80,12 +56,12 @@ class Gram:
         self.xy += other.xy
         return self
 
-    def taken_from(self, whole: Gram) -> Gram:
-        """Become what is left of ``whole`` without these rows, in place."""
-        self.n = whole.n - self.n
-        self.y = whole.y - self.y
-        for mine, all_of_it in ((self.x, whole.x), (self.xx, whole.xx), (self.xy, whole.xy)):
-            np.subtract(all_of_it, mine, out=mine)
+    def taken_from(self, total: Gram) -> Gram:
+        """Become what is left of ``total`` without these rows, in place."""
+        self.n = total.n - self.n
+        self.y = total.y - self.y
+        for mine, all_rows in ((self.x, total.x), (self.xx, total.xx), (self.xy, total.xy)):
+            np.subtract(all_rows, mine, out=mine)
         return self
 
     def copy(self) -> Gram:
@@ -102,84 +78,96 @@ class Piece:
     y: np.ndarray
 
 
-@dataclass
-class Sums:
-    """Gram of any part of one source. The whole table's are made once; a part's are those of its rows, or the
-    whole's less those of the rest, whichever reads fewer rows (a training part of 70 %: 30 % of the work).
+@dataclass(frozen=True)
+class RegressionData:
+    """Features, opinions and groups of the scored images of one database in one mode: what a regressor is fitted on.
 
-    Rows are measured from the column means of the whole table, which changes no result and keeps the subtraction exact
-    to about 1e-15 of the variances.
+    ``mos``: float64 [n]; ``groups``: strings [n]; ``workers``: threads for the sums, which change no result. The sums
+    of all rows are made once; those of a part are its own, or all rows' less the rest's, whichever reads fewer rows
+    (for a training part of 70 %: 30 % of the work). Rows are measured from the column means of all, which changes no
+    result and keeps the subtraction exact to about 1e-15 of the variances.
     """
 
-    source: ScoredFeatures
-    y: np.ndarray
-    scheduler: Scheduler = field(default_factory=Scheduler)
-    _shift: np.ndarray | None = None
-    _whole: Gram | None = None
+    features: ScoredFeatures
+    mos: np.ndarray
+    groups: np.ndarray
+    workers: int = 2
 
     @property
+    def standardise(self) -> bool:
+        """Whether the features' units differ, so that a regressor must scale them by the rows it is fitted on."""
+        return bool(self.features.table.metadata.get("standardise", False))
+
+    @cached_property
     def shift(self) -> np.ndarray:
-        """Column means of the whole table, float64 [dim]."""
-        if self._shift is None:
-            total = np.zeros(self.source.dim)
-            for index in range(len(self.source.bounds())):
-                total += self.source.load(index).sum(axis=0, dtype=np.float64)
-            self._shift = total / len(self.source)
-        return self._shift
+        """Column means of all rows, float64 [dim]."""
+        total = np.zeros(self.features.dim)
+        for index in range(len(self.features.bounds())):
+            total += self.features.load(index).sum(axis=0, dtype=np.float64)
+        return total / len(self.features)
 
-    def of(self, positions: np.ndarray) -> Gram:
-        """Gram of the rows at ``positions`` (ascending), the caller's to overwrite."""
-        if 2 * len(positions) <= len(self.source):
-            return self._direct(positions)
-        if self._whole is None:
-            self._whole = self._direct(np.arange(len(self.source)))
-        rest = np.setdiff1d(np.arange(len(self.source)), positions, assume_unique=True)
-        return self._direct(rest).taken_from(self._whole) if len(rest) else self._whole.copy()
+    def gram(self, rows: np.ndarray) -> Gram:
+        """Sums over ``rows`` (ascending), the caller's to overwrite."""
+        if 2 * len(rows) <= len(self.features):
+            return self.direct_gram(rows)
+        rest = np.setdiff1d(np.arange(len(self.features)), rows, assume_unique=True)
+        return self.direct_gram(rest).taken_from(self._total) if len(rest) else self._total.copy()
 
-    def _direct(self, positions: np.ndarray) -> Gram:
+    def direct_gram(self, rows: np.ndarray) -> Gram:
+        """Sums over ``rows`` from these rows themselves."""
         from dask.delayed import delayed
 
-        batches = self._batches(positions)
+        batches = self._batches(rows)
         if len(batches) <= 1:  # a graph of one task costs more than a small table's sums
-            return _lane(self.source, batches, self.shift)
-        source = delayed(self.source, traverse=False)
-        edges = np.linspace(0, len(batches), min(LANES, len(batches)) + 1).astype(int)
+            return _sums(self.features, batches, self.shift)
+        features = delayed(self.features, traverse=False)
+        edges = np.linspace(0, len(batches), min(RUNS, len(batches)) + 1).astype(int)
         total: Any = None
         for start, stop in zip(edges[:-1], edges[1:], strict=True):
-            lane = delayed(_lane, traverse=False)(source, batches[start:stop], self.shift)
-            total = lane if total is None else delayed(_added)(total, lane)
-        found: Gram = self.scheduler.compute(total)
-        return found
+            run = delayed(_sums, traverse=False)(features, batches[start:stop], self.shift)
+            total = run if total is None else delayed(_added)(total, run)
+        gram: Gram = total.compute(scheduler="threads", num_workers=self.workers)
+        return gram
+
+    @cached_property
+    def _total(self) -> Gram:
+        return self.direct_gram(np.arange(len(self.features)))
 
     def _batches(self, positions: np.ndarray) -> list[list[Piece]]:
         """Consecutive pieces of about as many rows as there are features: a batch is then as large as its product."""
         batches: list[list[Piece]] = []
-        rows = self.source.dim
-        for index, (start, stop) in enumerate(self.source.bounds()):
+        rows = self.features.dim
+        for index, (start, stop) in enumerate(self.features.bounds()):
             low, high = np.searchsorted(positions, (start, stop))
             if high == low:
                 continue
-            if rows >= min(self.source.dim, MOST_ROWS) or not batches:
+            if rows >= min(self.features.dim, MOST_ROWS) or not batches:
                 batches.append([])
                 rows = 0
-            batches[-1].append(Piece(index, positions[low:high] - start, self.y[positions[low:high]]))
+            batches[-1].append(Piece(index, positions[low:high] - start, self.mos[positions[low:high]]))
             rows += int(high - low)
         return batches
 
 
-def _lane(source: ScoredFeatures, batches: list[list[Piece]], shift: np.ndarray) -> Gram:
-    """Gram of consecutive batches, one after the other."""
-    moments = Gram.zeros(len(shift))
+def workers_within(memory: int, dim: int, workers: int = 2) -> int:
+    """As many threads, at least one, as have their sums, batch and BLAS buffer (32 MB) in ``memory`` bytes."""
+    each = 8 * dim * (2 * dim + min(dim, MOST_ROWS) + 1024) + 2**25
+    return max(1, min(workers, memory // each))
+
+
+def _sums(features: ScoredFeatures, batches: list[list[Piece]], shift: np.ndarray) -> Gram:
+    """Sums over consecutive batches, one after the other."""
+    gram = Gram.zeros(len(shift))
     most = max((sum(len(piece.local) for piece in batch) for batch in batches), default=0)
     x = np.empty((most, len(shift)))  # one buffer for all batches: the allocator would keep several
     for batch in batches:
         stop = 0
         for piece in batch:
             start, stop = stop, stop + len(piece.local)
-            block = source.load(piece.block)
+            block = features.load(piece.block)
             np.subtract(block if len(block) == stop - start else block[piece.local], shift, out=x[start:stop])
-        moments.collect(x[:stop], np.concatenate([piece.y for piece in batch]))
-    return moments
+        gram.collect(x[:stop], np.concatenate([piece.y for piece in batch]))
+    return gram
 
 
 def _added(first: Gram, second: Gram) -> Gram:

@@ -10,13 +10,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.regressors.gram import Gram, Sums
+from pipeline.evaluation.regressors.gram import Gram, RegressionData
+from pipeline.evaluation.regressors.model_selection import (
+    LEFT_OUT,
+    VALIDATION,
+    best,
+    left_out,
+    several_groups,
+    sroccs,
+    train_and_val,
+    validates,
+)
+from pipeline.evaluation.regressors.regressor import Fitted
 from pipeline.evaluation.regressors.scored_features import ScoredFeatures
 from pipeline.evaluation.regressors.shifted_systems import shifted_solutions
+from pipeline.evaluation.splits import Split
 
 
 @dataclass(frozen=True)
-class Ridge:
+class RidgeModel:
     """Fits for ``lambdas`` [L]: ``coef`` float64 [dim, L] and ``intercept`` [L], in the units of the raw features."""
 
     lambdas: np.ndarray
@@ -27,62 +39,111 @@ class Ridge:
         """float64 [n, L] for features [n, dim]."""
         return np.asarray(np.asarray(x, dtype=np.float64) @ self.coef + self.intercept)
 
-    def at(self, index: int) -> Ridge:
+    def at(self, index: int) -> RidgeModel:
         """The fit of one lambda, still with an axis of length 1."""
-        return Ridge(
-            self.lambdas[index : index + 1], self.coef[:, index : index + 1], self.intercept[index : index + 1]
-        )
+        one = slice(index, index + 1)
+        return RidgeModel(self.lambdas[one], self.coef[:, one], self.intercept[one])
 
 
-def fit(sums: Sums, positions: np.ndarray, lambdas: np.ndarray, *, standardise: bool) -> Ridge:
-    """Ridge on the rows at ``positions`` (ascending) of ``sums``' source, by whichever form is smaller.
-
-    ``standardise`` scales every feature by its standard deviation over those rows (a constant one by 1); the returned
-    coefficients are for raw features all the same.
+@dataclass(frozen=True)
+class Ridge:
+    """The regressor ``ridge``: of ``lambdas`` (ascending) the best on the validation part, or where that has fewer than
+    ``min_groups`` groups the best of leaving one group out.
     """
-    if len(positions) < sums.source.dim:
-        return fit_dual(sums.source.take(positions), sums.y[positions], lambdas, standardise=standardise)
-    return fit_primal(sums.of(positions), lambdas, shift=sums.shift, standardise=standardise)
+
+    lambdas: tuple[float, ...]
+    min_groups: int = 5
+
+    def check(self, images: int, dim: int) -> None:
+        """Takes every table: it is read block by block."""
+
+    def fit(self, data: RegressionData, split: Split) -> Fitted:
+        """A ridge of ``split``, its lambda chosen, and its predictions."""
+        lambdas = np.asarray(self.lambdas)
+        if validates(split, data.groups, self.min_groups):
+            rule, val = VALIDATION, split.val
+            models = fit(data, split.train, lambdas)
+            criterion = sroccs(predict(data.features, val, models), data.mos[val])
+            model = models.at(best(criterion, smoothest(lambdas)))
+        else:
+            rule, val = LEFT_OUT, split.val[:0]
+            pooled = several_groups(split.test, data.groups)
+            model, _ = fit_leaving_out(data, train_and_val(split), data.groups, lambdas, pooled=pooled)
+        on_val, on_test = (predict(data.features, rows, model)[:, 0] for rows in (val, split.test))
+        chosen = float(model.lambdas[0])
+        settings = {"lambda": chosen, "intercept": float(model.intercept[0])}
+        return Fitted(on_val, on_test, rule, settings, chosen in (lambdas[0], lambdas[-1]))
 
 
-def fit_primal(moments: Gram, lambdas: np.ndarray, *, shift: np.ndarray, standardise: bool) -> Ridge:
+def fit_leaving_out(
+    data: RegressionData, rows: np.ndarray, folds: np.ndarray, lambdas: np.ndarray, *, pooled: bool
+) -> tuple[RidgeModel, float]:
+    """A ridge on ``rows``, its lambda chosen by leaving each of their ``folds`` (names, of all rows) out in turn; and
+    the SROCC of the left-out predictions at that lambda.
+    """
+
+    def trial(on: np.ndarray, out: np.ndarray) -> np.ndarray:
+        return predict(data.features, out, fit(data, on, lambdas))
+
+    criterion = left_out(trial, rows, folds, data.mos, pooled=pooled)
+    index = best(criterion, smoothest(lambdas))
+    return fit(data, rows, lambdas[[index]]), criterion[index]
+
+
+def smoothest(lambdas: np.ndarray) -> list[int]:
+    """Indices of the lambdas, the largest first."""
+    return [int(index) for index in np.argsort(-lambdas)]
+
+
+def fit(data: RegressionData, rows: np.ndarray, lambdas: np.ndarray) -> RidgeModel:
+    """Ridge on ``rows`` (ascending) of ``data``, by whichever form is smaller.
+
+    Features whose units differ (``data.standardise``) are scaled by their standard deviation over those rows (a
+    constant one by 1); the returned coefficients are for raw features all the same.
+    """
+    if len(rows) < data.features.dim:
+        return fit_dual(data.features.take(rows), data.mos[rows], lambdas, standardise=data.standardise)
+    return fit_primal(data.gram(rows), lambdas, shift=data.shift, standardise=data.standardise)
+
+
+def fit_primal(gram: Gram, lambdas: np.ndarray, *, shift: np.ndarray, standardise: bool) -> RidgeModel:
     """From the sums of the rows (their ``xx`` is overwritten)."""
     from scipy.linalg.blas import dsyr
 
-    mean, level = moments.x / moments.n, moments.y / moments.n
-    cross = moments.xy - moments.x * level
-    gram = dsyr(-float(moments.n), mean, a=moments.xx, lower=1, overwrite_a=1)
-    scale = _scale(np.sqrt(np.maximum(np.diag(gram), 0) / moments.n), shift, standardise)
+    mean, level = gram.x / gram.n, gram.y / gram.n
+    cross = gram.xy - gram.x * level
+    centred = dsyr(-float(gram.n), mean, a=gram.xx, lower=1, overwrite_a=1)
+    scale = scales(np.sqrt(np.maximum(np.diag(centred), 0) / gram.n), shift, standardise)
     if standardise:
-        gram /= scale[:, None] * scale
-    coef = shifted_solutions(gram, cross / scale, lambdas) / scale[:, None]
-    return Ridge(np.asarray(lambdas), coef, level - (mean + shift) @ coef)
+        centred /= scale[:, None] * scale
+    coef = shifted_solutions(centred, cross / scale, lambdas) / scale[:, None]
+    return RidgeModel(np.asarray(lambdas), coef, level - (mean + shift) @ coef)
 
 
-def fit_dual(x: np.ndarray, y: np.ndarray, lambdas: np.ndarray, *, standardise: bool) -> Ridge:
+def fit_dual(x: np.ndarray, y: np.ndarray, lambdas: np.ndarray, *, standardise: bool) -> RidgeModel:
     """From the rows themselves: float64 [n, dim], overwritten."""
     mean, level = x.mean(axis=0), float(y.mean())
     x -= mean
-    scale = _scale(np.sqrt(np.mean(x**2, axis=0)) if standardise else np.ones(x.shape[1]), mean, standardise)
+    scale = scales(np.sqrt(np.mean(x**2, axis=0)) if standardise else np.ones(x.shape[1]), mean, standardise)
     if standardise:
         x /= scale
     weights = shifted_solutions((x @ x.T).T, y - level, lambdas)
     coef = (x.T @ weights) / scale[:, None]
-    return Ridge(np.asarray(lambdas), coef, level - mean @ coef)
+    return RidgeModel(np.asarray(lambdas), coef, level - mean @ coef)
 
 
-def predict(source: ScoredFeatures, positions: np.ndarray, model: Ridge) -> np.ndarray:
-    """float64 [len(positions), L], block by block; ``positions`` ascending."""
-    out = np.empty((len(positions), len(model.lambdas)))
-    for index, (start, stop) in enumerate(source.bounds()):
-        low, high = np.searchsorted(positions, (start, stop))
+def predict(features: ScoredFeatures, rows: np.ndarray, model: RidgeModel) -> np.ndarray:
+    """float64 [len(rows), L], block by block; ``rows`` ascending."""
+    out = np.empty((len(rows), len(model.lambdas)))
+    for index, (start, stop) in enumerate(features.bounds()):
+        low, high = np.searchsorted(rows, (start, stop))
         if high > low:
-            out[low:high] = model.predict(source.load(index)[positions[low:high] - start])
+            out[low:high] = model.predict(features.load(index)[rows[low:high] - start])
     return out
 
 
-def _scale(deviation: np.ndarray, level: np.ndarray, standardise: bool) -> np.ndarray:
-    """Standard deviations, 1 for a feature that is constant up to rounding."""
+def scales(deviation: np.ndarray, level: np.ndarray, standardise: bool) -> np.ndarray:
+    """What features are divided by: their standard deviations, 1 for one that is constant up to rounding."""
     if not standardise:
         return np.ones_like(deviation)
     return np.where(deviation > 1e-9 * np.maximum(1.0, np.abs(level)), deviation, 1.0)

@@ -51,8 +51,7 @@ class ScoredFeatures:
         start, stop = self.bounds()[index]
         block = self.table.block(index)
         local = self.rows[start:stop] - self.table.bounds[index][0]
-        block = block if len(local) == len(block) else block[local]
-        block = self._finite(block)
+        block = self._finite(block if len(local) == len(block) else block[local])
         if self.reference is None or self.references is None:
             return block
         difference: np.ndarray = np.abs(self.references[self.reference[start:stop]] - block)
@@ -68,7 +67,7 @@ class ScoredFeatures:
         return out
 
     def hold(self) -> ScoredFeatures:
-        """This source with its blocks in memory."""
+        """The same with its blocks in memory."""
         return replace(self, held=tuple(self.load(index) for index in range(len(self.table.bounds))))
 
     def _finite(self, block: np.ndarray) -> np.ndarray:
@@ -80,41 +79,46 @@ class ScoredFeatures:
         return np.where(wrong, self.fill, block).astype(np.float32)
 
 
+def scored_rows(table: FeatureTable) -> np.ndarray:
+    """Positions of the images that have an opinion and are no references, int64, ascending."""
+    scored = pc.and_(pc.invert(table.columns["is_reference"]), table.columns["mos"].is_valid())
+    return np.flatnonzero(scored.combine_chunks().to_numpy(zero_copy_only=False))
+
+
 def open_features(table: FeatureTable, *, memory: int) -> dict[str, ScoredFeatures]:
-    """``{"nr": source}``, and ``"fr"`` where the scored images have references; held if both fit into ``memory`` bytes.
+    """``{"nr": features}``, and ``"fr"`` where the scored images have references; held if both fit into ``memory``
+    bytes.
 
     Raises :class:`FeatureError` if some scored images have a reference among the rows and others not.
     """
-    columns = table.columns
-    scored = pc.and_(pc.invert(columns["is_reference"]), columns["mos"].is_valid())
-    rows = np.flatnonzero(scored.combine_chunks().to_numpy(zero_copy_only=False))
+    rows = scored_rows(table)
     if not len(rows):
         raise FeatureError(f"{table.path}: no scored image")
     nr = ScoredFeatures(table, rows)
     if table.metadata.get("non_finite"):
         nr = replace(nr, fill=_finite_means(table))
-    sources = {"nr": nr}
-    if columns["reference_id"].null_count < len(columns):
-        sources["fr"] = _differences(nr, columns["reference_id"].take(pa.array(rows)).to_pylist())
-    fits = len(rows) * table.dim * 4 * len(sources) <= memory
-    return {mode: source.hold() if fits else source for mode, source in sources.items()}
+    features = {"nr": nr}
+    references = table.columns["reference_id"]
+    if references.null_count < len(references):
+        features["fr"] = _differences(nr, references.take(pa.array(rows)).to_pylist())
+    fits = len(rows) * table.dim * 4 * len(features) <= memory
+    return {mode: each.hold() if fits else each for mode, each in features.items()}
 
 
 def _differences(nr: ScoredFeatures, reference_of: list[str | None]) -> ScoredFeatures:
     table = nr.table
     names = table.columns["image_id"].to_pylist()
     is_reference = table.columns["is_reference"].to_numpy()
-    where = {name: i for i, name in enumerate(names) if is_reference[i]}
-    lacking = sorted({str(name) for name in reference_of if name not in where})
+    position = {name: i for i, name in enumerate(names) if is_reference[i]}
+    lacking = sorted({str(name) for name in reference_of if name not in position})
     if lacking:
         raise FeatureError(
             f"{table.path}: no features of the references {', '.join(lacking[:10])} ({len(lacking)} in all)"
         )
-    wanted = np.unique([where[str(name)] for name in reference_of])
+    positions = [position[str(name)] for name in reference_of]
+    wanted = np.unique(positions)
     references = ScoredFeatures(table, wanted, fill=nr.fill).take(np.arange(len(wanted))).astype(np.float32)
-    return replace(
-        nr, reference=np.searchsorted(wanted, [where[str(name)] for name in reference_of]), references=references
-    )
+    return replace(nr, reference=np.searchsorted(wanted, positions), references=references)
 
 
 def _finite_means(table: FeatureTable) -> np.ndarray:

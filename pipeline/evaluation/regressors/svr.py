@@ -8,76 +8,83 @@ at 100, beyond which fits take several times as long; BIQ2021's 2,500 x 36 takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from pipeline import Refusal
-from pipeline.evaluation.regressors.gram import Sums
+from pipeline.evaluation.regressors.gram import RegressionData
 from pipeline.evaluation.regressors.model_selection import (
     LEFT_OUT,
     VALIDATION,
-    Fitted,
     best,
     left_out,
+    several_groups,
     sroccs,
+    train_and_val,
     validates,
 )
+from pipeline.evaluation.regressors.regressor import Fitted, TooLarge
+from pipeline.evaluation.regressors.ridge import scales
 from pipeline.evaluation.splits import Split
 from pipeline.seeding import generator
 
 EPSILON = 0.1
 
 
-class TooLarge(Refusal, ValueError):
-    """More than a kernel machine is fitted on; the message says what and where the limit is."""
-
-
 @dataclass(frozen=True)
 class SvrGrid:
     """``costs`` (C) and ``gammas`` (times 1 / features), ascending; ``grid_images``: at most so many training images,
-    drawn at random, while choosing (the final fit is on all); ``most_images`` and ``most_numbers``: above, no fit.
+    drawn at random, while choosing (the final fit is on all); ``max_images`` and ``max_features``: above, no fit.
     """
 
     costs: tuple[float, ...] = (1.0, 10.0, 100.0)
     gammas: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     grid_images: int = 2500
-    most_images: int = 10_000
-    most_numbers: int = 1024
+    max_images: int = 10_000
+    max_features: int = 1024
 
-    def check(self, images: int, numbers: int) -> None:
-        """:class:`TooLarge` for a table above the limits: the time of a fit rises with images^2 x numbers."""
-        if images > self.most_images or numbers > self.most_numbers:
+
+@dataclass(frozen=True)
+class Svr:
+    """The regressor ``svr``: of the ``grid`` the best pair, chosen as the ridge's lambda is; of equal ones the smaller
+    C, then the smaller gamma. ``seed`` draws the training images of the grid.
+    """
+
+    grid: SvrGrid
+    seed: int
+    min_groups: int = 5
+
+    def check(self, images: int, dim: int) -> None:
+        """:class:`TooLarge` for a table above the grid's limits: the time of a fit rises with images^2 x features."""
+        most_images, most_features = self.grid.max_images, self.grid.max_features
+        if images > most_images or dim > most_features:
             raise TooLarge(
-                f"svr: {images:,} images of {numbers:,} numbers; it is fitted up to {self.most_images:,} images "
-                f"(evaluate.svr.images) of {self.most_numbers:,} numbers (evaluate.svr.numbers)"
+                f"svr: {images:,} images of {dim:,} features; it is fitted up to {most_images:,} images "
+                f"(evaluate.svr.max_images) of {most_features:,} features (evaluate.svr.max_features)"
             )
 
+    def fit(self, data: RegressionData, split: Split) -> Fitted:
+        """An SVR of ``split``, its C and gamma chosen, and its predictions."""
+        x, y, grid = data.features.take(np.arange(len(data.features))), data.mos, self.grid
+        pairs = list(product(grid.costs, grid.gammas))
+        draw = generator(self.seed, "evaluate/svr", split.index)
 
-def fit_svr(sums: Sums, split: Split, groups: np.ndarray, grid: SvrGrid, *, seed: int, min_groups: int = 5) -> Fitted:
-    """An SVR of ``split`` with C and gamma chosen, and its predictions; of equal ones the smaller C, then gamma."""
-    x, y = sums.source.take(np.arange(len(sums.source))), sums.y
-    pairs = list(product(grid.costs, grid.gammas))
-    draw = generator(seed, "evaluate/svr", split.index)
+        def trial(on: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            drawn = np.sort(draw.choice(on, grid.grid_images, replace=False)) if len(on) > grid.grid_images else on
+            return np.stack([_predictions(x, y, drawn, [rows], *pair)[0] for pair in pairs], axis=1)
 
-    def trial(on: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        some = np.sort(draw.choice(on, grid.grid_images, replace=False)) if len(on) > grid.grid_images else on
-        return np.stack([_predictions(x, y, some, [rows], *pair)[0] for pair in pairs], axis=1)
-
-    if validates(split, groups, min_groups):
-        rule, on, val = VALIDATION, split.train, split.val
-        criterion = sroccs(trial(on, val), y[val])
-    else:
-        rule, on, val = LEFT_OUT, np.sort(np.concatenate([split.train, split.val])), split.val[:0]
-        criterion = left_out(trial, on, groups, y, pooled=len(set(groups[split.test])) > 1)
-    cost, gamma = pairs[best(criterion, range(len(pairs)))]
-    on_val, on_test = _predictions(x, y, on, [val, split.test], cost, gamma)
-    edge = cost in (grid.costs[0], grid.costs[-1]) or gamma in (grid.gammas[0], grid.gammas[-1])
-    settings: Mapping[str, float] = {"C": cost, "gamma": gamma / x.shape[1]}
-    return Fitted(on_val, on_test, rule, settings, edge)
+        if validates(split, data.groups, self.min_groups):
+            rule, train, val = VALIDATION, split.train, split.val
+            criterion = sroccs(trial(train, val), y[val])
+        else:
+            rule, train, val = LEFT_OUT, train_and_val(split), split.val[:0]
+            criterion = left_out(trial, train, data.groups, y, pooled=several_groups(split.test, data.groups))
+        cost, gamma = pairs[best(criterion, range(len(pairs)))]
+        on_val, on_test = _predictions(x, y, train, [val, split.test], cost, gamma)
+        at_edge = cost in (grid.costs[0], grid.costs[-1]) or gamma in (grid.gammas[0], grid.gammas[-1])
+        return Fitted(on_val, on_test, rule, {"C": cost, "gamma": gamma / x.shape[1]}, at_edge)
 
 
 def _predictions(
@@ -86,8 +93,8 @@ def _predictions(
     """Predictions of the rows of each of ``parts`` by a machine fitted on the rows ``on``."""
     from sklearn.svm import SVR
 
-    mean, scale = x[on].mean(axis=0), x[on].std(axis=0)
-    scale = np.where(scale > 1e-9 * np.maximum(1.0, np.abs(mean)), scale, 1.0)
+    mean = x[on].mean(axis=0)
+    scale = scales(x[on].std(axis=0), mean, standardise=True)
     level, spread = float(y[on].mean()), float(y[on].std()) or 1.0
     machine: Any = SVR(C=cost, gamma=gamma / x.shape[1], epsilon=EPSILON, cache_size=500)
     machine.fit((x[on] - mean) / scale, (y[on] - level) / spread)
