@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
-from functools import cached_property
+import resource
+from collections.abc import Sequence
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +20,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+OPEN_SHARDS = 128  # of a set. A sample of a shard that is not open takes 45 us more, beside 2 ms to decode it
+
+
 class ShardSet:
     """The samples of a folder of shards, in the order of the shards and of their tables.
 
     Opening checks the manifest, the size of every shard and the sha256 of every sample table; :class:`ArtifactError`
-    names the file that is off. Pickles as its folder, so a worker opens its own files.
+    names the file that is damaged. Pickles as its folder, so a worker opens its own files. The last shards that were
+    read stay open, :data:`OPEN_SHARDS` of them, or fewer where the process may open few files. A set may be read by
+    several threads and after a fork.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +47,9 @@ class ShardSet:
         self._lengths = self.table["bytes"].to_numpy()
         self._crcs = self.table["crc32"].to_numpy()
         self._shard_of = np.repeat(np.arange(len(self.shards)), [shard.samples for shard in self.shards])
-        self._maps: dict[int, memoryview] = {}
+        names = [shard.name for shard in self.shards]
+        # lru_cache has no lock of its own that a fork could copy while it is held
+        self._map = lru_cache(_open_shards())(partial(_mapped, self.folder, names))
 
     def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
         return ShardSet, (self.folder,)
@@ -78,7 +87,8 @@ class ShardSet:
         return str(self._keys[index].as_py())
 
     def view(self, index: int) -> memoryview:
-        """The image member of sample ``index`` where it lies in the mapped shard, not copied (read-only, checked).
+        """The image member of sample ``index`` in the mapped shard, not copied (read-only). Its shard stays open as
+        long as the view is referenced.
 
         A wrong crc32 is an :class:`ArtifactError`. libdeflate's crc32 takes 22 us of 570 kB; a copy would take as long.
         """
@@ -97,14 +107,20 @@ class ShardSet:
         """Sample ``index`` decoded: uint8 H x W x 3."""
         return images.decode(self.read(index), name=f"{self.folder}/{self.key(index)}.{self.codec}")
 
-    def _map(self, shard: int) -> memoryview:
-        if shard not in self._maps:
-            with open(self.folder / self.shards[shard].name, "rb") as file:
-                self._maps[shard] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return self._maps[shard]
-
     def _table(self, shard: ShardMeta) -> pa.Table:
         return sample_table((self.folder / table_name(shard)).read_bytes(), shard, str(self.folder / table_name(shard)))
+
+
+def _open_shards() -> int:
+    """:data:`OPEN_SHARDS`, but at most an eighth of the files that this process may open: it may read several sets."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return OPEN_SHARDS if limit == resource.RLIM_INFINITY else min(OPEN_SHARDS, max(8, limit // 8))
+
+
+def _mapped(folder: Path, names: Sequence[str], shard: int) -> memoryview:
+    """A shard's bytes, read-only. The file is closed when the last reference to them is gone, views included."""
+    with open(folder / names[shard], "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def table_name(shard: ShardMeta) -> str:

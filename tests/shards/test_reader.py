@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
+import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,7 @@ from PIL import Image
 
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError
-from pipeline.shards import plan
+from pipeline.shards import plan, reader
 from pipeline.shards.reader import ShardSet
 from tests.shards import stand_in
 
@@ -61,6 +65,36 @@ def test_a_view_is_the_read_without_a_copy(distorted: ShardSet) -> None:
         ).obj
     )
     assert distorted.key(3) == distorted.keys[3]
+
+
+def test_open_files_do_not_grow_with_the_number_of_shards(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "OPEN_SHARDS", 2)
+    shards = ShardSet(copy / "distorted")
+    assert len(shards.shards) == 6
+    order = np.random.default_rng(0).permutation(len(shards)).tolist()
+    expected, view = [shards.read(index) for index in order], shards.view(order[0])
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(shards.read, order)) == expected
+    assert view == expected[0]  # the set has closed its shard, and the view keeps it
+    assert 2 <= len(open_files(shards.folder)) <= 3
+    child = get_context("fork").Process(target=lambda: sys.exit(list(map(shards.read, order)) != expected))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files in ``folder`` that this process has open."""
+    files = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return [file for file in files if file.startswith(str(folder.resolve()))]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(100, 12), (1024, 128), (20, 8), (-1, 128)])
+def test_fewer_shards_are_open_where_few_files_may_be(
+    limit: int, expected: int, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader.resource, "getrlimit", lambda _: (limit, limit))
+    assert ShardSet(undisturbed / "sources")._map.cache_parameters()["maxsize"] == expected
 
 
 def test_a_pickled_set_is_its_folder(distorted: ShardSet) -> None:
