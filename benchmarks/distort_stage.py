@@ -17,19 +17,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from pipeline import artifacts, distortions, images, sources
+from pipeline import distortions, images, sources
 from pipeline.engine import Engine
-from pipeline.params.sections import SourcesParams
-from pipeline.shards import plan
-from pipeline.shards.build import DistortTask, SourceTask, build_distorted, build_sources
+from pipeline.params.sections import DistortParams, SourcesParams
+from pipeline.shards.distorted_shards import Bank, DistortJob, DistortTask, build_distorted
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.source_shards import SourceJob, build_sources, commit_sources
 
 SET = "textured_dead_leaves"
 BLOCK = 2
@@ -76,30 +75,19 @@ def timed(task: DistortTask) -> dict[str, float]:
 
 
 def make_sources(folder: Path, count: int) -> ShardSet:
-    drawn = sources.source_set(SET, SourcesParams(count=count, size=512), seed=1)
-    tasks = [SourceTask(drawn, block, folder, "qoi", {}) for block in plan.blocks(count, 16)]
-    artifacts.commit_manifest(folder, [build_sources(task) for task in tasks], plan.SOURCE_PATTERN, {"codec": "qoi"})
+    job = SourceJob(SET, sources.source_set(SET, SourcesParams(count=count, size=512), seed=1), folder, "qoi")
+    commit_sources(job, [build_sources(task) for task in job.tasks(16)])
     return ShardSet(folder)
 
 
+def job_of(shards: ShardSet, folder: Path, *, bank: Bank = clocked_bank, shards_per_block: int = 1) -> DistortJob:
+    params = DistortParams(block=BLOCK, shards_per_block=shards_per_block)
+    return DistortJob(SET, 1, params, bank, {}, shards.folder, shards.fingerprint, folder)
+
+
 def tasks_of(shards: ShardSet, folder: Path, count: int) -> list[DistortTask]:
-    hashes = shards.table["sha256"].to_pylist()
-    blocks = plan.blocks(count, BLOCK)
-    first = DistortTask(
-        bank=clocked_bank,
-        set_name=SET,
-        sources=shards.folder,
-        sources_print=shards.fingerprint,
-        rows=(),
-        block=blocks[0],
-        shards_per_block=1,
-        folder=folder,
-        codec="qoi",
-        pristine="stretched",
-        seed=1,
-        parts={},
-    )
-    return [replace(first, block=b, rows=tuple((s, hashes[s]) for s in b.sources)) for b in blocks]
+    """The tasks of the first ``count`` sources."""
+    return job_of(shards, folder).tasks(shards)[: count // BLOCK]
 
 
 def stage(shards: ShardSet, folder: Path, count: int, workers: int) -> dict[str, float]:

@@ -26,19 +26,17 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 
-from benchmarks import distort_stage
+from benchmarks import distort_stage, readers
 from pipeline import artifacts, distortions, images
 from pipeline.engine import Engine
 from pipeline.labels import CLASSES
 from pipeline.seeding import generator
 from pipeline.shards import plan
-from pipeline.shards.build import DistortTask
+from pipeline.shards.distorted_shards import DistortTask
 from pipeline.shards.reader import ShardSet
 
 RUNS = (("processes", 2), ("ray", 2), ("processes", 1))
@@ -174,8 +172,8 @@ def main() -> None:
         else:
             figures = engines(Path(scratch), arguments.repetitions, arguments.tasks)
             print(f"shards in {arguments.scratch or tempfile.gettempdir()}; the disk takes {disk(Path.cwd()):.0f} MB/s")
-    if not arguments.scaling and find_spec("benchmarks.readers"):
-        figures |= import_module("benchmarks.readers").measure(sources=4, repeats=5)
+    if not arguments.scaling:
+        figures |= readers.measure(sources=4, repeats=5)
     if arguments.json:
         print(json.dumps(figures))
 

@@ -18,8 +18,10 @@ from pipeline import distortions
 from pipeline.artifacts import MANIFEST, ArtifactError, listed_shards, read_checksummed, read_table
 from pipeline.labels import CLASSES, type_and_level
 from pipeline.shards import plan
-from pipeline.shards.build import class_generator, pixel_sha256, versions
+from pipeline.shards.distorted_shards import class_generator
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.source_shards import pixel_sha256
+from pipeline.shards.writer import versions
 from pipeline.sources import rebuild
 from pipeline.sources.dead_leaves.leaves_set import DeadLeavesSet
 from pipeline.sources.photographs import PhotographSet

@@ -15,18 +15,10 @@ from pipeline import artifacts, distortions, images, remake, sources
 from pipeline.artifacts import ArtifactError
 from pipeline.cli import app
 from pipeline.labels import CLASSES
-from pipeline.params.sections import FolderParams, SourcesParams
-from pipeline.shards import plan
-from pipeline.shards.build import (
-    DistortTask,
-    SourceSet,
-    SourceTask,
-    about_sources,
-    build_distorted,
-    build_sources,
-    commit_distorted,
-)
+from pipeline.params.sections import DistortParams, FolderParams, SourcesParams
+from pipeline.shards.distorted_shards import DistortJob, build_distorted, commit_distorted
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.source_shards import SourceJob, SourceSet, build_sources, commit_sources
 from pipeline.sources import SourceError
 from pipeline.verify import chosen, compared
 from tests.sources.fixtures import leaves
@@ -35,38 +27,18 @@ SET = "textured_dead_leaves"
 
 
 def make_sources(data: Path, name: str, source_set: SourceSet) -> None:
-    folder, blocks = data / "sources" / name, plan.blocks(source_set.count, 2)
-    tasks = [
-        SourceTask(source_set, block, folder, "qoi", {"maker": source_set.inputs(block.sources)}) for block in blocks
-    ]
-    about = about_sources(name, "qoi", source_set)
-    artifacts.commit_manifest(folder, [build_sources(task) for task in tasks], plan.SOURCE_PATTERN, about)
+    job = SourceJob(name, source_set, data / "sources" / name, "qoi")
+    commit_sources(job, [build_sources(task) for task in job.tasks(2)])
 
 
 def make(data: Path, name: str, source_set: SourceSet, *, pristine: str = "stretched") -> None:
-    """Both stages of a set, as small as they come."""
-    folder, blocks = data / "sources" / name, plan.blocks(source_set.count, 2)
+    """Both stages of a set; of the distorted one the first two sources."""
     make_sources(data, name, source_set)
-    made = ShardSet(folder)
-    hashes = made.table["sha256"].to_pylist()
-    todo = [
-        DistortTask(
-            bank=distortions.distort_all,
-            set_name=name,
-            sources=folder,
-            sources_print=made.fingerprint,
-            rows=tuple((source, hashes[source]) for source in block.sources),
-            block=block,
-            shards_per_block=1,
-            folder=data / "distorted" / name,
-            codec="qoi",
-            pristine=pristine,
-            seed=5,
-            parts=distortions.fingerprint_parts(),
-        )
-        for block in blocks[:1]
-    ]
-    commit_distorted(todo, [build_distorted(task) for task in todo], made)
+    made = ShardSet(data / "sources" / name)
+    bank, parts = distortions.distort_all, distortions.fingerprint_parts()
+    params = DistortParams(block=2, pristine=pristine)
+    job = DistortJob(name, 5, params, bank, parts, made.folder, made.fingerprint, data / "distorted" / name)
+    commit_distorted(job, [build_distorted(task) for task in job.tasks(made)[:1]], made)
 
 
 @pytest.fixture(scope="module")

@@ -44,17 +44,12 @@ class Planted:
 def planted_set(folder: Path, flag: Path, *, as_image: bool) -> ShardSet:
     """A set whose manifest, table and hashes all fit, with pickles among the members or in the image's place."""
     bad = pickle.dumps(Planted(flag))
-    image = images.encode(stand_in.Maker(1).make(0)[0])
+    image = images.encode(stand_in.NoiseSet(1).make(0)[0])
     members = {end: bad for end in ("pyd", "pkl", "pickle", "pth", "pt")} | {"json": b"{}"}
     row = {"source": 0, "id": "0", "width": 16, "height": 16, "sha256": "", "phash": 0, "recipe": "{}"}
     path = folder / plan.shard_name("sources", 0)
-
-    def write(temporary: Path) -> artifacts.Written:
-        sample = writer.Sample("000000", bad if as_image else image, members, {**row, "shard": path.name})
-        keys, table, digest = writer.write_shard(temporary, [sample], "qoi", tables.sources())
-        return artifacts.Written(keys, writer.write_sidecar(path, table), digest)
-
-    meta = artifacts.commit_shard(path, "print", write)
+    sample = writer.Sample("000000", bad if as_image else image, members, row)
+    meta = writer.write_shard(path, "print", [sample], "qoi", tables.sources())
     artifacts.commit_manifest(folder, [meta], plan.SOURCE_PATTERN, {"set": "planted", "codec": "qoi"})
     return ShardSet(folder)
 
@@ -62,7 +57,7 @@ def planted_set(folder: Path, flag: Path, *, as_image: bool) -> ShardSet:
 def test_planted_pickles_are_never_opened(tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     read = planted_set(tmp_path / "set", flag, as_image=False)
-    assert np.array_equal(read.image(0), stand_in.Maker(1).make(0)[0])
+    assert np.array_equal(read.image(0), stand_in.NoiseSet(1).make(0)[0])
     assert [text for check in checks(read.folder) for text in problems(check)] == []
     assert not flag.exists()
     pickle.loads(pickle.dumps(Planted(flag)))
@@ -87,14 +82,9 @@ def png_header(width: int, height: int) -> bytes:
 def test_a_bomb_in_a_shard_is_refused_before_a_codec_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / plan.shard_name("sources", 0)
     row = {"source": 0, "id": "0", "width": 8, "height": 8, "sha256": "", "phash": 0, "recipe": "{}"}
-
-    def write(temporary: Path) -> artifacts.Written:
-        sample = writer.Sample("000000", png_header(100_000, 100_000), {}, {**row, "shard": path.name})
-        keys, table, digest = writer.write_shard(temporary, [sample], "png", tables.sources())
-        return artifacts.Written(keys, writer.write_sidecar(path, table), digest)
-
-    metas = [artifacts.commit_shard(path, "print", write)]
-    artifacts.commit_manifest(tmp_path, metas, plan.SOURCE_PATTERN, {"codec": "png"})
+    sample = writer.Sample("000000", png_header(100_000, 100_000), {}, row)
+    meta = writer.write_shard(path, "print", [sample], "png", tables.sources())
+    artifacts.commit_manifest(tmp_path, [meta], plan.SOURCE_PATTERN, {"codec": "png"})
     monkeypatch.setattr("pipeline.images.decoding._pixels", lambda *_: pytest.fail("a codec saw it"))
     with pytest.raises(ImageError, match="100000 x 100000 is over the cap"):
         ShardSet(tmp_path).image(0)

@@ -12,6 +12,7 @@ from pipeline.artifacts import ArtifactError, ShardMeta
 from pipeline.labels import type_and_level
 from pipeline.shards import plan
 
+MANIFEST_KEY = "poisoned"  # its first name, see pipeline.artifacts.files
 MACHINE_ERRORS = (MemoryError, OSError, ArtifactError)  # not caused by the sample: they always stop the run
 
 

@@ -1,29 +1,31 @@
-"""One shard: a USTAR file whose equal content is equal bytes, and the table that says where each sample lies in it."""
+"""Writing one shard: a USTAR file whose equal content is equal bytes, and the table of where each sample lies in it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imagecodecs
 
-from pipeline.artifacts import temporary_beside, write_table
+from pipeline.artifacts import ShardMeta, Written, commit_shard, temporary_beside, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1  # raise it when the bytes of a shard change for the same pixels and records
-INDEX_COLUMNS = ("offset", "bytes", "crc32")
+PIXEL_LIBRARIES = ("imagecodecs", "numba", "numpy", "opencv-contrib-python-headless", "pillow", "scikit-image", "scipy")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one key holds: the encoded image, further small members, and its row of the sample table."""
+    """One key of a shard: the encoded image, further small members by extension, and its row of the sample table."""
 
     key: str
     image: bytes
@@ -31,37 +33,47 @@ class Sample:
     row: dict[str, Any]
 
 
-def write_shard(
-    path: Path, samples: Iterable[Sample], codec: str, schema: pa.Schema
-) -> tuple[list[str], pa.Table, str]:
-    """Write ``samples`` to ``path`` and return their keys, the table and the sha256 of the file.
+@cache
+def versions() -> dict[str, object]:
+    """The part of every fingerprint besides the parameters: this format and the libraries that touch pixels."""
+    return {"format": FORMAT, "libraries": {name: version(name) for name in PIXEL_LIBRARIES}}
 
-    Members of a key are written in sorted order, mtime 0, owner 0, mode 0444. The table has ``schema``'s columns from
-    each row, and offset, bytes and crc32 of the image member.
+
+def write_shard(
+    path: Path,
+    fingerprint: str,
+    samples: Iterable[Sample],
+    codec: str,
+    schema: pa.Schema,
+    left_out: Mapping[str, str] | None = None,
+) -> ShardMeta:
+    """Write ``samples`` to the shard ``path`` and their table beside it, by the commit protocol.
+
+    The members of a key are written in sorted order, mtime 0, owner 0, mode 0444; the image has the extension
+    ``codec``. The table has ``schema``'s columns: those of each row, the key, the shard's name, and offset, bytes and
+    crc32 of the image member. ``left_out`` goes into the shard's record.
     """
     import pyarrow as pa
 
-    keys, rows = [], []
-    with open(path, "wb") as plain:
-        file = _Hashed(plain)
-        for sample in samples:
-            for extension, data in sorted({**sample.members, codec: sample.image}.items()):
-                offset = _add(file, f"{sample.key}.{extension}", data)
-                if extension == codec:
-                    place = {"offset": offset, "bytes": len(data), "crc32": crc32(data)}
-            keys.append(sample.key)
-            rows.append({**sample.row, "key": sample.key, **place})
-        end = file.tell() + 2 * tarfile.BLOCKSIZE  # two empty blocks close a tar, filled up to a record
-        file.write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
-    return keys, pa.Table.from_pylist(rows, schema=schema), file.sha256.hexdigest()
+    def write(temporary: Path) -> Written:
+        keys, rows = [], []
+        with open(temporary, "wb") as plain:
+            file = _Hashed(plain)
+            for sample in samples:
+                for extension, data in sorted({**sample.members, codec: sample.image}.items()):
+                    offset = _add(file, f"{sample.key}.{extension}", data)
+                    if extension == codec:
+                        place = {"offset": offset, "bytes": len(data), "crc32": crc32(data)}
+                keys.append(sample.key)
+                rows.append({**sample.row, "key": sample.key, "shard": path.name, **place})
+            end = file.tell() + 2 * tarfile.BLOCKSIZE  # two empty blocks close a tar, filled up to a record
+            file.write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
+        table = path.with_suffix(".parquet")
+        sidecar = temporary_beside(table)
+        write_table(sidecar, pa.Table.from_pylist(rows, schema=schema))
+        return Written(keys, {table.name: sidecar}, file.sha256.hexdigest(), left_out or {})
 
-
-def write_sidecar(shard: Path, table: pa.Table) -> dict[str, Path]:
-    """Write the sample table under a temporary name; returns {final name: temporary path} for ``commit_shard``."""
-    name = shard.with_suffix(".parquet").name
-    temporary = temporary_beside(shard.with_name(name))
-    write_table(temporary, table)
-    return {name: temporary}
+    return commit_shard(path, fingerprint, write)
 
 
 def crc32(data: bytes | memoryview) -> int:
@@ -82,7 +94,7 @@ def header(name: str, size: int) -> bytes:
 
 
 class _Hashed:
-    """A file that takes the sha256 of what is written to it, while that is in the processor's cache."""
+    """A file whose sha256 is computed as it is written, while the data is in the processor's cache."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.sha256, self._file, self._place = hashlib.sha256(), file, 0

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.engine import Engine
 from pipeline.shards import writer
-from pipeline.shards.build import DistortTask, build_distorted, commit_distorted
+from pipeline.shards.distorted_shards import DistortTask, build_distorted, commit_distorted
 from pipeline.shards.reader import ShardSet
 from tests.shards import stand_in
 
@@ -124,7 +124,7 @@ def recorded(folder: Path, engine: Engine, doomed: str) -> None:
     tasks = stand_in.distort_tasks(folder / "sources", folder / "distorted")
     work = [Recorded(task, folder / "workers", doomed) for task in tasks]
     done = engine.map(build_and_record, work, describe="distort")
-    commit_distorted(tasks, done, ShardSet(folder / "sources"))
+    commit_distorted(tasks[0].job, done, ShardSet(folder / "sources"))
     print("done")
 
 
@@ -136,7 +136,7 @@ def main(folder: Path, engine: Engine, point: str, victim: str) -> None:
     done = engine.map(build, [Trap(task, point, flag, pid) for task in tasks], describe="distort")
     if point in (IN_THE_MANIFEST, MANIFEST_RENAME):
         set_trap(point, lambda: fire(flag, None))
-    commit_distorted(tasks, done, ShardSet(folder / "sources"))
+    commit_distorted(tasks[0].job, done, ShardSet(folder / "sources"))
 
 
 if __name__ == "__main__":

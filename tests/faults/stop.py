@@ -15,7 +15,7 @@ import stages
 from pipeline import artifacts, folders
 from pipeline.engine import Engine
 from pipeline.params import Params
-from pipeline.shards.build import DistortTask, build_distorted, commit_distorted
+from pipeline.shards.distorted_shards import DistortTask, build_distorted, commit_distorted
 from pipeline.shards.reader import ShardSet
 from tests.faults.crash import set_trap
 from tests.shards import stand_in
@@ -50,7 +50,7 @@ def run(_: Params, where: str, name: str, address: str) -> None:
     with folders.folder_lock(folder / "distorted", locks):
         engine = Engine(name, 2, address or None, locks)
         done = engine.map(build, [Held(task, folder / "held") for task in tasks], describe="distort")
-        commit_distorted(tasks, done, ShardSet(folder / "sources"))
+        commit_distorted(tasks[0].job, done, ShardSet(folder / "sources"))
 
 
 if __name__ == "__main__":

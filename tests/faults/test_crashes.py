@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine import Engine, EngineError
-from pipeline.shards.build import build_distorted
+from pipeline.shards.distorted_shards import build_distorted
 from tests import engine_tasks
 from tests.faults.crash import IN_A_TASK, IN_THE_MANIFEST, MANIFEST_RENAME, wait_until
 from tests.shards import stand_in

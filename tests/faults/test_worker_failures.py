@@ -20,9 +20,9 @@ import pytest
 from pipeline import distortions, images
 from pipeline.engine import RETRIES, Engine, EngineError, last_seen
 from pipeline.labels import CLASSES
-from pipeline.shards import plan
-from pipeline.shards.build import SourceTask, build_distorted, build_sources, class_generator
+from pipeline.shards.distorted_shards import build_distorted, class_generator
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.source_shards import SourceJob, build_sources
 from tests import engine_tasks
 from tests.faults.crash import wait_until
 from tests.shards import stand_in
@@ -36,7 +36,7 @@ REPLAY = "synthetic-iqa remake --set noise --key 000003-047 --seed 11 --out 0000
 
 def deadly(image: np.ndarray, random: np.random.Generator, fired: Path, once: bool) -> Iterator[stand_in.Made]:
     """The stand-in's bank, but class 47 of source 3 kills its process (``once``: the first time), as a codec would."""
-    doomed = np.array_equal(image, stand_in.Maker(5, SIZE).make(SOURCE)[0]) and not (once and fired.exists())
+    doomed = np.array_equal(image, stand_in.NoiseSet(5, SIZE).make(SOURCE)[0]) and not (once and fired.exists())
     for made in stand_in.bank(image, random):
         if doomed and made.label == LABEL:
             with open(fired, "a") as file:
@@ -46,7 +46,7 @@ def deadly(image: np.ndarray, random: np.random.Generator, fired: Path, once: bo
 
 
 @dataclass(frozen=True)
-class DeadlyMaker(stand_in.Maker):
+class DeadlySet(stand_in.NoiseSet):
     """The stand-in's maker, but source 3 kills its process."""
 
     def make(self, index: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_a_class_that_kills_its_worker_once_is_told_and_changes_no_byte(
 
 
 def test_a_source_that_kills_its_worker_is_named(tmp_path: Path) -> None:
-    tasks = [SourceTask(DeadlyMaker(5), block, tmp_path / "noise", "qoi", {"size": 16}) for block in plan.blocks(5, 2)]
+    tasks = SourceJob("noise", DeadlySet(5), tmp_path / "noise", "qoi").tasks(2)
     with pytest.raises(EngineError, match="; the last time while making source 3, key 000003, of .*noise$"):
         Engine("processes", 2, last_seen=tmp_path / "locks").map(build_sources, tasks, describe="sources")
 
@@ -124,7 +124,7 @@ def test_without_a_folder_for_notes_the_task_is_named(folder: Path) -> None:
         distort(folder, Engine("processes", 2), once=False)
 
 
-def test_a_death_that_leaves_no_crumb_is_not_told_with_an_earlier_ones(tmp_path: Path) -> None:
+def test_a_death_that_leaves_no_note_is_not_told_with_an_earlier_ones(tmp_path: Path) -> None:
     tasks = [(number, str(tmp_path / "flag")) for number in range(3)]
     with pytest.raises(EngineError) as caught:
         Engine("processes", 2, last_seen=tmp_path / "locks").map(engine_tasks.say_and_die, tasks, describe="die")

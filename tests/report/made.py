@@ -12,10 +12,12 @@ from pipeline import artifacts
 from pipeline.evaluation import Part, metrics_of, predictions_table
 from pipeline.features import feature_table
 from pipeline.params import Params
+from pipeline.params.sections import DistortParams
 from pipeline.report.sheets import TypeName
 from pipeline.scoring import Linear, save_regressor
-from pipeline.shards import build, plan
+from pipeline.shards.distorted_shards import DistortJob, build_distorted, commit_distorted
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.source_shards import SourceJob, build_sources, commit_sources
 from pipeline.sources import statistics, statistics_figure
 
 TYPES = {number: TypeName(f"type_{number}", "group", "parameter", tuple("12345")) for number in range(1, 26)}
@@ -61,6 +63,9 @@ class Noise:
         grey = np.random.default_rng(index).integers(0, 256, (5, 7, 3), dtype=np.uint8)
         return np.kron(grey, np.ones((8, 8, 1), np.uint8)), {"name": f"source <{index}>"}
 
+    def inputs(self, indices: range | None = None) -> dict[str, Any]:
+        return {"kind": "noise"}
+
 
 def bank(image: np.ndarray, generator: np.random.Generator) -> Iterator[Made]:
     """The pristine image, and noise that grows with type and level (type 1 level 1 is the pristine image)."""
@@ -73,26 +78,16 @@ def bank(image: np.ndarray, generator: np.random.Generator) -> Iterator[Made]:
 
 def sources(data: Path, name: str, maker: Any = None) -> ShardSet:
     """data/sources/{name}, two sources a shard."""
-    maker, folder = maker or Noise(), data / "sources" / name
-    tasks = [build.SourceTask(maker, block, folder, "qoi", {}) for block in plan.blocks(maker.count, 2)]
-    metas = [build.build_sources(task) for task in tasks]
-    artifacts.commit_manifest(folder, metas, plan.SOURCE_PATTERN, {"codec": "qoi"})
-    return ShardSet(folder)
+    job = SourceJob(name, maker or Noise(), data / "sources" / name, "qoi")
+    commit_sources(job, [build_sources(task) for task in job.tasks(2)])
+    return ShardSet(job.folder)
 
 
 def shards(data: Path, name: str, maker: Any = None, made: Any = bank) -> None:
     """data/sources/{name} and data/distorted/{name}."""
-    drawn, out = sources(data, name, maker), data / "distorted" / name
-    rows = tuple((i, str(sha)) for i, sha in enumerate(drawn.table["sha256"].to_pylist()))
-    metas = []
-    for block in plan.blocks(len(drawn), 2):
-        mine = tuple(rows[i] for i in block.sources)
-        task = build.DistortTask(
-            bank=made, set_name=name, sources=drawn.folder, sources_print=drawn.fingerprint, rows=mine, block=block,
-            shards_per_block=1, folder=out, codec="qoi", pristine="stretched", seed=1, parts={},
-        )  # fmt: skip
-        metas += build.build_distorted(task)
-    artifacts.commit_manifest(out, metas, plan.DISTORTED_PATTERN, {"codec": "qoi"})
+    drawn, params = sources(data, name, maker), DistortParams(block=2)
+    job = DistortJob(name, 1, params, made, {}, drawn.folder, drawn.fingerprint, data / "distorted" / name)
+    commit_distorted(job, [build_distorted(task) for task in job.tasks(drawn)], drawn)
 
 
 def encoder(data: Path, metrics: Path, name: str, sets: list[str], skill: float, *, steps: int = 0) -> None:

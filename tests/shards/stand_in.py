@@ -1,4 +1,4 @@
-"""A small maker, a small bank and the two stages that use them: what the shard builders are given in the tests."""
+"""A small set of sources, a small bank and the two stages that use them: what tests give to the shard builders."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import artifacts
 from pipeline.engine import Engine
 from pipeline.labels import CLASSES, type_and_level
+from pipeline.params.sections import DistortParams
 from pipeline.seeding import generator
-from pipeline.shards import plan
-from pipeline.shards.build import (
-    Bank,
-    DistortTask,
-    SourceTask,
-    about_sources,
-    build_distorted,
-    build_sources,
-    commit_distorted,
-)
+from pipeline.shards.distorted_shards import Bank, DistortJob, DistortTask, build_distorted, commit_distorted
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.source_shards import SourceJob, build_sources, commit_sources
 
 SERIAL = Engine()
 
 
 @dataclass(frozen=True)
-class Maker:
+class NoiseSet:
     """Sources of noise; every other one is two rows higher."""
 
     count: int
@@ -67,51 +59,28 @@ def bank(image: np.ndarray, random: np.random.Generator) -> Iterator[Made]:
 
 def source_stage(folder: Path, engine: Engine = SERIAL, *, count: int = 5, size: int = 16, codec: str = "qoi") -> None:
     """As the sources stage does it: two sources a shard."""
-    maker, blocks = Maker(count, size), plan.blocks(count, 2)
-    tasks = [SourceTask(maker, block, folder, codec, {"size": size}) for block in blocks]
-    shards = engine.map(build_sources, tasks, describe="sources")
-    artifacts.commit_manifest(folder, shards, plan.SOURCE_PATTERN, about_sources("noise", codec, maker))
+    job = SourceJob("noise", NoiseSet(count, size), folder, codec)
+    commit_sources(job, engine.map(build_sources, job.tasks(2), describe="sources"))
 
 
-def distort_tasks(
-    sources: Path,
-    folder: Path,
-    *,
-    shards: int = 2,
-    seed: int = 11,
-    codec: str = "qoi",
-    pristine: str = "stretched",
-    block: int = 2,
-    max_failed_sources: int = 0,
-    made_by: Bank | None = None,
-) -> list[DistortTask]:
-    """As the distort stage does it: two sources a block, if it is not said otherwise."""
-    source_set = ShardSet(sources)
-    hashes = source_set.table["sha256"].to_pylist()
-    return [
-        DistortTask(
-            bank=made_by or bank,
-            set_name="noise",
-            sources=sources,
-            sources_print=source_set.fingerprint,
-            rows=tuple((source, hashes[source]) for source in block.sources),
-            block=block,
-            shards_per_block=shards,
-            folder=folder,
-            codec=codec,
-            pristine=pristine,
-            seed=seed,
-            parts={"bank": 1},
-            max_failed_sources=max_failed_sources,
-        )
-        for block in plan.blocks(len(source_set), block)
-    ]
+def distort_job(
+    sources: Path, folder: Path, *, seed: int = 11, made_by: Bank | None = None, shards: int = 2, **knobs: Any
+) -> DistortJob:
+    """As the distort stage makes it: two sources a block and two shards of it, unless ``knobs`` say otherwise."""
+    params = DistortParams(**{"block": 2, "shards_per_block": shards, **knobs})
+    sha256 = ShardSet(sources).fingerprint
+    return DistortJob("noise", seed, params, made_by or bank, {"bank": 1}, sources, sha256, folder)
+
+
+def distort_tasks(sources: Path, folder: Path, **knobs: Any) -> list[DistortTask]:
+    """The tasks of :func:`distort_job`."""
+    return distort_job(sources, folder, **knobs).tasks(ShardSet(sources))
 
 
 def distort_stage(sources: Path, folder: Path, engine: Engine = SERIAL, **knobs: Any) -> None:
     """Distort the sources of ``sources`` into ``folder``."""
-    tasks = distort_tasks(sources, folder, **knobs)
-    commit_distorted(tasks, engine.map(build_distorted, tasks, describe="distort"), ShardSet(sources))
+    job, source_set = distort_job(sources, folder, **knobs), ShardSet(sources)
+    commit_distorted(job, engine.map(build_distorted, job.tasks(source_set), describe="distort"), source_set)
 
 
 def both(folder: Path, engine: Engine = SERIAL, **knobs: Any) -> Path:

@@ -17,7 +17,7 @@ from pipeline.artifacts import ArtifactError
 from pipeline.engine import Engine
 from pipeline.labels import CLASSES
 from pipeline.shards import plan
-from pipeline.shards.build import build_distorted
+from pipeline.shards.distorted_shards import build_distorted
 from pipeline.shards.reader import ShardSet
 from tests import profile
 from tests.faults.crash import wait_until
@@ -42,7 +42,7 @@ def test_the_folders_hold_what_they_should(undisturbed: Path) -> None:
     ends = (".tar", ".tar.meta.json", ".parquet")
     sources = {f"sources-{number:05d}{end}" for number in range(3) for end in ends}
     distorted = {f"distorted-{number:05d}{end}" for number in range(6) for end in ends}
-    assert {path.name for path in (undisturbed / "sources").iterdir()} == sources | {"manifest.json"}
+    assert {path.name for path in (undisturbed / "sources").iterdir()} == sources | {"manifest.json", "sources.parquet"}
     assert {path.name for path in (undisturbed / "distorted").iterdir()} == distorted | {"manifest.json"}
 
 
@@ -78,15 +78,12 @@ def test_raw_keeps_the_file_as_label_zero(undisturbed: Path, tmp_path: Path) -> 
             yield stand_in.Made(made.label, made.type, made.level, made.image + np.uint8(1), made.record)
 
     for pristine, difference in (("raw", 0), ("stretched", 1)):
-        tasks = stand_in.distort_tasks(undisturbed / "sources", tmp_path / pristine, pristine=pristine)
-        for task in tasks[:1]:
-            build_distorted(stand_in.DistortTask(**{**vars(task), "bank": shifted}))
-        task = tasks[0]
-        metas = [artifacts.read_meta(tmp_path / pristine / f"distorted-{number:05d}.tar") for number in range(2)]
-        artifacts.commit_manifest(tmp_path / pristine, metas, plan.DISTORTED_PATTERN, {"codec": "qoi"})
+        knobs = {"pristine": pristine, "made_by": shifted}
+        task = stand_in.distort_tasks(undisturbed / "sources", tmp_path / pristine, **knobs)[0]
+        artifacts.commit_manifest(tmp_path / pristine, build_distorted(task), plan.DISTORTED_PATTERN, {"codec": "qoi"})
         built = ShardSet(tmp_path / pristine)
         image = built.image(built.keys.index("000000-000"))
-        np.testing.assert_array_equal(image - ShardSet(task.sources).image(0), np.uint8(difference))
+        np.testing.assert_array_equal(image - ShardSet(undisturbed / "sources").image(0), np.uint8(difference))
 
 
 def test_a_second_run_touches_no_shard(copy: Path) -> None:
@@ -132,7 +129,7 @@ def test_whatever_changes_bytes_rebuilds(knobs: dict, copy: Path, tmp_path: Path
 def test_a_new_library_version_rebuilds(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = stand_in.distort_tasks(copy / "sources", copy / "distorted")
     before = build_distorted(tasks[0])
-    monkeypatch.setattr("pipeline.shards.build.versions", lambda: {"format": 1, "libraries": {"numpy": "99"}})
+    monkeypatch.setattr("pipeline.shards.writer.versions", lambda: {"format": 1, "libraries": {"numpy": "99"}})
     after = build_distorted(tasks[0])
     assert [m.sha256 for m in before] == [m.sha256 for m in after]
     assert not {m.fingerprint for m in before} & {m.fingerprint for m in after}
@@ -157,10 +154,9 @@ def test_sources_that_changed_under_a_run_are_refused(copy: Path) -> None:
 
 
 def test_an_error_says_which_source_it_was(undisturbed: Path, tmp_path: Path) -> None:
-    tasks = stand_in.distort_tasks(undisturbed / "sources", tmp_path)
-    broken = stand_in.DistortTask(**{**vars(tasks[1]), "bank": explode})
+    tasks = stand_in.distort_tasks(undisturbed / "sources", tmp_path, made_by=explode)
     with pytest.raises(ZeroDivisionError) as caught:
-        build_distorted(broken)
+        build_distorted(tasks[1])
     assert caught.value.__notes__ == [
         "while distorting set noise, source 2, type 0, level 0, key 000002-000, seed 11; to replay it: "
         "synthetic-iqa remake --set noise --key 000002-000 --seed 11 --out 000002-000.png"

@@ -24,7 +24,7 @@ FAILING = (1, 4)  # the sources that the bank below fails on
 
 def picky(image: np.ndarray, random: np.random.Generator) -> Iterator[stand_in.Made]:
     """The stand-in's bank, but label 47 of some sources comes out as floats, which no encoder takes."""
-    bad = any(np.array_equal(image, stand_in.Maker(5).make(source)[0]) for source in FAILING)
+    bad = any(np.array_equal(image, stand_in.NoiseSet(5).make(source)[0]) for source in FAILING)
     for made in stand_in.bank(image, random):
         spoilt = made.image / 255 if bad and made.label == 47 else made.image
         yield stand_in.Made(made.label, made.type, made.level, spoilt, made.record)

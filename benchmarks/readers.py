@@ -12,10 +12,11 @@ that of the medians of CPU seconds, as the machine may be shared; wall time is p
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -23,10 +24,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.distort_stage import make_sources, tasks_of
-from pipeline import artifacts, distortions, images
-from pipeline.shards import plan
-from pipeline.shards.build import build_distorted
+from benchmarks.distort_stage import job_of, make_sources
+from pipeline import distortions, images
+from pipeline.shards.distorted_shards import build_distorted, commit_distorted
 from pipeline.shards.epochs import Epochs
 from pipeline.shards.loader import BatchReader, Crop, loader
 from pipeline.shards.reader import ShardSet
@@ -39,12 +39,9 @@ WORKERS = 2
 def make_shards(folder: Path, count: int) -> ShardSet:
     """``count`` sources x 126 classes, two shards for each two sources."""
     sources = make_sources(folder / "sources", count)
-    tasks = [
-        replace(t, bank=distortions.distort_all, shards_per_block=2) for t in tasks_of(sources, folder / "d", count)
-    ]
-    shards = [meta for task in tasks for meta in build_distorted(task)]
-    artifacts.commit_manifest(folder / "d", shards, plan.DISTORTED_PATTERN, {"codec": "qoi"})
-    return ShardSet(folder / "d")
+    job = job_of(sources, folder / "d", bank=distortions.distort_all, shards_per_block=2)
+    commit_distorted(job, [build_distorted(task) for task in job.tasks(sources)], sources)
+    return ShardSet(job.folder)
 
 
 class Forms:
@@ -157,3 +154,18 @@ def ratios(found: dict[str, list[float]]) -> dict[str, float]:
         "stream_over_webdataset": ratio("stream_bytes", "webdataset_bytes"),
         "reader_over_webdataset_decoded": ratio("ours_crop", "webdataset_crop"),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    parser.add_argument("--sources", type=int, default=6, help="126 images each")
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    figures = measure(arguments.sources, arguments.repeats)
+    if arguments.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
