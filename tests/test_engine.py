@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.engine import Engine, EngineError, progress
+from pipeline.engine import Engine, EngineError, cluster, progress
 from pipeline.engine.cluster import WINDOW
 from tests import engine_tasks
 
@@ -181,3 +181,15 @@ def test_progress_passes_everything_through_and_is_plain_without_a_terminal(
 def test_a_short_run_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress(range(3), total=3, describe="walk")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_ray_has_a_short_folder_for_its_sockets_or_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    for length, expected in ((30, "/" + "t" * 30 + "/ray"), (60, "/tmp/ray")):
+        monkeypatch.setenv("TMPDIR", "/" + "t" * length)
+        assert cluster._session_folder() == expected
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(
+        EngineError, match="^run.engine: the path of ray's folder is too long for sockets: /ttt.*RAY_TMPDIR"
+    ):
+        cluster._session_folder()

@@ -17,6 +17,9 @@ from pipeline.engine.last_seen import LastSeen
 from pipeline.engine.worker import work
 from pipeline.engine.worker_failures import EngineError, WorkerFailures, named
 
+SOCKET_BYTES = 107  # of a Unix socket's path
+LONGEST_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+SHORT_FOLDER = "/tmp/ray"
 WINDOW = 2  # tasks in flight for each worker: enough to hide the driver's turn, and a failure stops the rest soon
 
 
@@ -52,7 +55,7 @@ def start(workers: int, address: str | None) -> Any:
 
     One of its own listens on the loopback interface alone. Ray turns the address 127.0.0.1 into the machine's outer one
     and then listens on every interface, unless this variable says that there is no cluster; it is read when Ray is
-    imported. What SIGTERM does is left as it was: Ray would have it wait for the node to drain.
+    imported. The handler of SIGTERM is left as it was: Ray would have it wait for the node to drain.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the machine
     if not address:
@@ -78,10 +81,27 @@ def start(workers: int, address: str | None) -> Any:
             logging_level=logging.ERROR,
             object_store_memory=256 * 2**20,  # results are records, not images
             _node_ip_address="127.0.0.1",
+            _temp_dir=_session_folder(),
         )
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     return ray
+
+
+def _session_folder() -> str:
+    """Ray's own choice (RAY_TMPDIR, TMPDIR, /tmp), or :data:`SHORT_FOLDER` where its sockets' paths would be too long.
+
+    The path of a socket has at most 107 bytes. :class:`EngineError` if there is no such folder.
+    """
+    from ray._common.utils import get_default_ray_temp_dir
+
+    folder = str(get_default_ray_temp_dir())
+    if len(os.fsencode(folder + LONGEST_SOCKET)) <= SOCKET_BYTES:
+        return folder
+    if os.access(os.path.dirname(SHORT_FOLDER), os.W_OK):
+        return SHORT_FOLDER
+    hint = "set RAY_TMPDIR to a shorter path, or run.engine to processes"
+    raise EngineError(f"run.engine: the path of ray's folder is too long for sockets: {folder} ({hint})")
 
 
 def _cluster_cores(ray: Any, workers: int) -> int:
