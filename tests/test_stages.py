@@ -13,7 +13,7 @@ import stages.baselines
 import stages.distort
 import stages.sources
 import stages.statistics
-from pipeline import distortions, images
+from pipeline import distortions, images, sources
 from pipeline.artifacts import (
     ArtifactError,
     read_checksummed,
@@ -82,9 +82,9 @@ def test_another_distortion_table_rebuilds_the_shards(params: Params, monkeypatc
 def test_a_folder_set_keeps_its_names_and_grows_by_what_is_new(params: Params, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    drawn = stages.sources._source_set(params.model_copy(), "photos")
+    photos = sources.source_set("photos", params.sources, seed=1)
     for index in range(3):
-        (folder / f"picture{index}.png").write_bytes(images.encode(drawn.make(index)[0], "png"))
+        (folder / f"picture{index}.png").write_bytes(images.encode(photos.make(index)[0], "png"))
     params = params.model_copy(update={"sets": {"mine": SetParams(folder=str(folder))}})
     stages.sources.run(params, "mine")
     names = ShardSet(Path("data/sources/mine")).table["id"].to_pylist()

@@ -95,7 +95,7 @@ def _session_folder() -> str:
     """
     from ray._common.utils import get_default_ray_temp_dir
 
-    folder = str(get_default_ray_temp_dir())
+    folder = str(get_default_ray_temp_dir())  # type: ignore[no-untyped-call]
     if len(os.fsencode(folder + LONGEST_SOCKET)) <= SOCKET_BYTES:
         return folder
     if os.access(os.path.dirname(SHORT_FOLDER), os.W_OK):
