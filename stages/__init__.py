@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import Refusal
-from pipeline.devices import cores
+from pipeline.devices import Device, cores
 from pipeline.engine import Engine
 from pipeline.params import RunParams, load
 
@@ -52,3 +52,8 @@ def _terminate(*_: object) -> None:
 def engine(run: RunParams) -> Engine:
     """The engine that params.yaml asks for; RAY_ADDRESS, where set, names the cluster."""
     return Engine(run.engine, run.workers or cores(), os.environ.get("RAY_ADDRESS"), LOCKS)
+
+
+def feature_engine(run: RunParams, device: Device) -> Engine:
+    """The engine that features are extracted on: one process feeds a GPU, on a CPU it is params.yaml's."""
+    return Engine() if device.kind == "cuda" else engine(run)

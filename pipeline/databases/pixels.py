@@ -40,7 +40,7 @@ class TableImages:
     @cached_property
     def shapes(self) -> NDArray[np.int32]:
         """int32 [n, 2]: height and width of each image."""
-        return np.array([_size(row) for row in self._rows], np.int32).reshape(-1, 2)
+        return np.array([shown_size(row) for row in self._rows], np.int32).reshape(-1, 2)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -61,7 +61,8 @@ def decode_row(root: Path, row: Mapping[str, object]) -> NDArray[np.uint8]:
     return image if row["short_side"] is None else images.to_short_side(image, int(str(row["short_side"])))
 
 
-def _size(row: Mapping[str, object]) -> tuple[int, int]:
+def shown_size(row: Mapping[str, object]) -> tuple[int, int]:
+    """Height and width of the image of one row as :func:`decode_row` gives it."""
     height, width = int(str(row["height"])), int(str(row["width"]))
     side = row["short_side"]
     return (height, width) if side is None else images.short_side_size(height, width, int(str(side)))

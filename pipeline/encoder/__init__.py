@@ -2,5 +2,6 @@
 
 from pipeline.encoder.card import CARD, WEIGHTS, feature_fingerprint, read_card
 from pipeline.encoder.extractor import Extractor
+from pipeline.encoder.stored import StoredEncoder, stored_encoder
 
-__all__ = ["CARD", "WEIGHTS", "Extractor", "feature_fingerprint", "read_card"]
+__all__ = ["CARD", "WEIGHTS", "Extractor", "StoredEncoder", "feature_fingerprint", "read_card", "stored_encoder"]

@@ -1,7 +1,7 @@
-"""The extraction loop: images of a database table, at their native resolution, in batches of one size.
+"""Extraction: features of the images of a database table, at their native resolution, in batches of one size.
 
-The bytes of every image are compared with the sha256 that ingest recorded, and pixels come through
-:func:`pipeline.images.decode` only. Images are decoded by a few threads ahead of the extractor.
+Batches are split over the workers of an engine. Which images share a batch does not depend on the number of workers,
+and neither does a feature.
 """
 
 from __future__ import annotations
@@ -9,17 +9,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline import engine, images
-from pipeline.databases.pixels import PLACE, decode_row
+from pipeline.databases.pixels import PLACE, decode_row, shown_size
 from pipeline.encoder import Extractor
+from pipeline.engine import Engine, last_seen
 from pipeline.features.feature_table import FeatureError, feature_table
 
+TASK_PIXELS = 2**22  # of a worker's task: 16 images of 512 x 512, about 2 s of a core
+DEVICE_PIXELS = 2**26  # where one process feeds a GPU: the images of a task are decoded ahead of it
 _AHEAD = 2  # batches decoded while one is extracted
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ExtractionTask:
+    """Batches of rows of a database table (columns :data:`PLACE`), whose paths start at ``root``.
+
+    With ``decode_threads`` above 0, that many threads decode ahead of the extractor.
+    """
+
+    extractor: Extractor
+    root: Path
+    batches: tuple[tuple[Row, ...], ...]
+    decode_threads: int = 0
+
+    def __str__(self) -> str:
+        count = sum(map(len, self.batches))
+        return f"features by {self.extractor.name} of {count} images from {self.batches[0][0]['image_id']} on"
 
 
 def extract_features(
@@ -29,66 +52,92 @@ def extract_features(
     *,
     encoder: str,
     database_name: str,
+    engine: Engine = Engine(),
     batch_images: int = 16,
     batch_pixels: int = 2**23,
-    decode_threads: int = 2,
+    decode_threads: int = 0,
     provenance: Mapping[str, object] | None = None,
 ) -> pa.Table:
     """The feature table of every image (references too) of ``database``, whose paths start at ``root``.
 
     A batch has images of one size, at most ``batch_images`` of them and ``batch_pixels`` pixels (one image at least).
-    Rows with a non-finite number are kept, counted and named in the metadata. Raises :class:`FeatureError` naming the
-    image whose file changed since ingest, and :class:`pipeline.images.ImageError` for one that can't be decoded.
+    ``decode_threads`` is for a GPU, which one process feeds. Rows with a non-finite number are kept, counted and named
+    in the metadata. Errors of :func:`pipeline.databases.pixels.decode_row` name the image whose file changed
+    since ingest or can't be decoded.
     """
-    out = np.empty((len(database), extractor.dim), dtype=np.float32)
-    batches = _batches(database, batch_images, batch_pixels)
     rows = database.select(PLACE).to_pylist()
-    with ThreadPoolExecutor(decode_threads) as pool:
-        ready = _decoded(pool, Path(root), rows, batches)
-        for batch, pictures in engine.progress(
-            ready, total=len(batches), describe=f"features {encoder} {database_name}"
-        ):
-            found = extractor.extract(pictures)
-            if found.shape != (len(batch), extractor.dim) or found.dtype != np.float32:
-                wanted = (len(batch), extractor.dim)
-                raise FeatureError(f"{encoder}: extract gave {found.dtype} {found.shape}, expected float32 {wanted}")
-            out[batch] = found
-    bad = [rows[i]["image_id"] for i in np.flatnonzero(~np.isfinite(out).all(axis=1))]
+    batches = _batches(rows, batch_images, batch_pixels)
+    tasks = [
+        ExtractionTask(extractor, Path(root), tuple(tuple(rows[i] for i in batch) for batch in group), decode_threads)
+        for group in _tasks(rows, batches, DEVICE_PIXELS if decode_threads else TASK_PIXELS)
+    ]
+    parts = engine.map(extract_task, tasks, describe=f"features {encoder} {database_name}")
+    features = np.empty((len(database), extractor.dim), dtype=np.float32)
+    if parts:
+        features[np.concatenate(batches)] = np.concatenate(parts)
+    not_finite = [rows[i]["image_id"] for i in np.flatnonzero(~np.isfinite(features).all(axis=1))]
     metadata = {
         "weights_sha256": extractor.sha256,
         "dim": extractor.dim,
         "standardise": bool(getattr(extractor, "standardise", False)),
         **getattr(extractor, "about", {"kind": "features"}),
-        "non_finite": bad,
+        "non_finite": not_finite,
         "provenance": dict(provenance or {}),
     }
-    return feature_table(database, out, encoder=encoder, database_name=database_name, metadata=metadata)
+    return feature_table(database, features, encoder=encoder, database_name=database_name, metadata=metadata)
 
 
-def _batches(database: pa.Table, batch_images: int, batch_pixels: int) -> list[np.ndarray]:
-    """Row positions, images of one size together, in the table's order inside a size."""
-    rows_of: dict[tuple[int, int], list[int]] = {}
-    for i, row in enumerate(database.select(["height", "width", "short_side"]).to_pylist()):
-        size, side = (row["height"], row["width"]), row["short_side"]
-        rows_of.setdefault(size if side is None else images.short_side_size(*size, side), []).append(i)
+def extract_task(task: ExtractionTask) -> np.ndarray:
+    """float32 [images, dim]: the features of the task's images, batch after batch."""
+    dim, parts = task.extractor.dim, []
+    for pictures in _decoded(task):
+        features = task.extractor.extract(pictures)
+        if features.shape != (len(pictures), dim) or features.dtype != np.float32:
+            got = f"{features.dtype} {features.shape}, expected float32 {(len(pictures), dim)}"
+            raise FeatureError(f"{task.extractor.name}: extract gave {got}")
+        parts.append(features)
+    return np.concatenate(parts)
+
+
+def _batches(rows: Sequence[Row], batch_images: int, batch_pixels: int) -> list[list[int]]:
+    """Positions in ``rows``, images of one size together, in the table's order inside a size."""
+    of_size: dict[tuple[int, int], list[int]] = {}
+    for index, row in enumerate(rows):
+        of_size.setdefault(shown_size(row), []).append(index)
     batches = []
-    for (h, w), found in sorted(rows_of.items()):
-        rows = np.array(found)
-        step = max(1, min(batch_images, batch_pixels // (h * w)))
-        batches += [rows[start : start + step] for start in range(0, len(rows), step)]
+    for (height, width), members in sorted(of_size.items()):
+        step = max(1, min(batch_images, batch_pixels // (height * width)))
+        batches += [members[start : start + step] for start in range(0, len(members), step)]
     return batches
 
 
-def _decoded(
-    pool: ThreadPoolExecutor, root: Path, rows: Sequence[Mapping[str, object]], batches: Sequence[np.ndarray]
-) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Batches in order with their images; at most ``_AHEAD`` more are in memory."""
-    waiting: deque[tuple[np.ndarray, list[Future[np.ndarray]]]] = deque()
+def _tasks(rows: Sequence[Row], batches: Sequence[list[int]], pixels: int) -> Iterator[list[list[int]]]:
+    """Neighbouring batches together, until they have ``pixels`` pixels."""
+    group: list[list[int]] = []
+    held = 0
     for batch in batches:
-        waiting.append((batch, [pool.submit(decode_row, root, rows[i]) for i in batch]))
-        if len(waiting) > _AHEAD:
-            first, pending = waiting.popleft()
-            yield first, [future.result() for future in pending]
-    while waiting:
-        first, pending = waiting.popleft()
-        yield first, [future.result() for future in pending]
+        height, width = shown_size(rows[batch[0]])
+        group.append(batch)
+        held += len(batch) * height * width
+        if held >= pixels:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
+def _decoded(task: ExtractionTask) -> Iterator[list[np.ndarray]]:
+    """The images of each batch; with threads, at most ``_AHEAD`` more batches are in memory."""
+    if not task.decode_threads:
+        for batch in task.batches:
+            last_seen.note(f"at image {batch[0]['image_id']}, one of {len(batch)}")
+            yield [decode_row(task.root, row) for row in batch]
+        return
+    with ThreadPoolExecutor(task.decode_threads) as pool:
+        waiting: deque[list[Future[np.ndarray]]] = deque()
+        for batch in task.batches:
+            waiting.append([pool.submit(decode_row, task.root, row) for row in batch])
+            if len(waiting) > _AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]

@@ -1,24 +1,36 @@
-"""The loop of a full-reference metric: every image of a database beside its reference, into a table of one number.
+"""Full-reference metrics over a database: every image beside its reference, into a table of one number.
 
-Pixels and their checks are those of :mod:`pipeline.features.extraction`. A reference is prepared once for all its
-versions; images are compared by a few threads (decoding, OpenCV and numpy let others run).
+Pixels and their checks are those of :mod:`pipeline.features.extraction`. A reference and its versions are one task of
+an engine, so that the reference is prepared once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline import engine
 from pipeline.databases.pixels import PLACE, decode_row
+from pipeline.engine import Engine
+from pipeline.features.extraction import Row
 from pipeline.features.feature_table import FeatureError, feature_table
 from pipeline.metrics import Metric
+
+
+@dataclass(frozen=True)
+class ComparisonTask:
+    """A reference and its versions: rows of a database table, whose paths start at ``root``."""
+
+    metric: Metric
+    root: Path
+    reference: Row
+    versions: tuple[Row, ...]
+
+    def __str__(self) -> str:
+        return f"{self.metric.name} of {len(self.versions)} versions of {self.reference['image_id']}"
 
 
 def compare_images(
@@ -28,7 +40,7 @@ def compare_images(
     *,
     encoder: str,
     database_name: str,
-    threads: int = 2,
+    engine: Engine = Engine(),
     provenance: Mapping[str, object] | None = None,
 ) -> pa.Table:
     """The table of ``metric`` over the images of ``database`` that have a reference, in its order, ``feature`` [1].
@@ -39,19 +51,21 @@ def compare_images(
     changed since ingest.
     """
     compared = _compared(database)
-    rows, places = compared.select(PLACE).to_pylist(), {row["image_id"]: row for row in _references(database)}
+    rows, references = compared.select(PLACE).to_pylist(), _references(database)
     versions: dict[str, list[int]] = {}
     for index, name in enumerate(compared["reference_id"].to_pylist()):
+        if name not in references:
+            raise FeatureError(f"{rows[index]['image_id']}: its reference {name} is not in {database_name}")
         versions.setdefault(name, []).append(index)
-    out = np.empty((len(rows), 1), dtype=np.float32)
-    describe = f"features {encoder} {database_name}"
-    with ThreadPoolExecutor(threads) as pool:
-        for name, members in engine.progress(sorted(versions.items()), total=len(versions), describe=describe):
-            if name not in places:
-                raise FeatureError(f"{rows[members[0]]['image_id']}: its reference {name} is not in {database_name}")
-            prepared = metric.prepare(decode_row(root, places[name]))
-            one = partial(_value, metric, Path(root), places[name], prepared)
-            out[members, 0] = list(pool.map(one, [rows[i] for i in members]))
+    groups = sorted(versions.items())
+    tasks = [
+        ComparisonTask(metric, Path(root), references[name], tuple(rows[index] for index in members))
+        for name, members in groups
+    ]
+    values = np.empty((len(rows), 1), dtype=np.float32)
+    parts = engine.map(compare_task, tasks, describe=f"features {encoder} {database_name}")
+    for (_, members), part in zip(groups, parts, strict=True):
+        values[members, 0] = part
     metadata = {
         "weights_sha256": metric.sha256,
         "dim": 1,
@@ -59,10 +73,23 @@ def compare_images(
         "kind": "metric",
         "higher_is_better": metric.higher_is_better,
         "needs_reference": True,
-        "non_finite": [rows[i]["image_id"] for i in np.flatnonzero(~np.isfinite(out[:, 0]))],
+        "non_finite": [rows[i]["image_id"] for i in np.flatnonzero(~np.isfinite(values[:, 0]))],
         "provenance": dict(provenance or {}),
     }
-    return feature_table(compared, out, encoder=encoder, database_name=database_name, metadata=metadata)
+    return feature_table(compared, values, encoder=encoder, database_name=database_name, metadata=metadata)
+
+
+def compare_task(task: ComparisonTask) -> list[float]:
+    """The metric of each version of the task's reference."""
+    prepared = task.metric.prepare(decode_row(task.root, task.reference))
+    values = []
+    for row in task.versions:
+        sizes = [(place["width"], place["height"]) for place in (row, task.reference)]
+        if sizes[0] != sizes[1]:
+            text = [" x ".join(map(str, size)) for size in sizes]
+            raise FeatureError(f"{row['image_id']} is {text[0]}, its reference {task.reference['image_id']} {text[1]}")
+        values.append(task.metric.compare(prepared, task.metric.prepare(decode_row(task.root, row))))
+    return values
 
 
 def _compared(database: pa.Table) -> pa.Table:
@@ -72,15 +99,7 @@ def _compared(database: pa.Table) -> pa.Table:
     return database.filter(distorted)
 
 
-def _references(database: pa.Table) -> list[dict[str, Any]]:
-    return list(database.filter(database["is_reference"]).select(PLACE).to_pylist())
-
-
-def _value(
-    metric: Metric, root: Path, reference: Mapping[str, object], prepared: object, row: Mapping[str, object]
-) -> float:
-    sizes = [(place["width"], place["height"]) for place in (row, reference)]
-    if sizes[0] != sizes[1]:
-        text = [" x ".join(map(str, size)) for size in sizes]
-        raise FeatureError(f"{row['image_id']} is {text[0]}, its reference {reference['image_id']} {text[1]}")
-    return metric.compare(prepared, metric.prepare(decode_row(root, row)))
+def _references(database: pa.Table) -> dict[str, Row]:
+    """image_id -> row, of every reference."""
+    rows = database.filter(database["is_reference"]).select(PLACE).to_pylist()
+    return {row["image_id"]: row for row in rows}

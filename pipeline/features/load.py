@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
-from pipeline.encoder import CARD, WEIGHTS, Extractor, feature_fingerprint, read_card
+from pipeline.encoder import CARD, WEIGHTS, Extractor, feature_fingerprint, read_card, stored_encoder
 from pipeline.features import baselines
 from pipeline.features.feature_table import FeatureError
 from pipeline.metrics import METRICS, Metric, niqe
@@ -20,9 +20,7 @@ def load_extractor(folder: Path, *, device: str = "cpu", precision: str = "fp32"
     """
     card = _card(folder)
     if card["kind"] == "resnet":
-        from pipeline.encoder.weights import load_encoder
-
-        return load_encoder(folder, device=device, precision=precision)
+        return stored_encoder(folder, device=device, precision=precision)
     if card["kind"] != "metric":
         return baselines.KINDS[card["kind"]]()
     if card.get("needs_reference"):
