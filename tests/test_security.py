@@ -28,7 +28,7 @@ from tests.shards import stand_in
 ROOT = Path(__file__).parents[1]
 CODE = sorted(path for folder in ("pipeline", "stages") for path in (ROOT / folder).rglob("*.py"))
 # our own checkpoint; import-weights
-LOADERS = {"pipeline/training/checkpoint.py", "pipeline/encoder/import_checkpoint.py"}
+LOADERS = {"pipeline/training/checkpoint.py", "pipeline/encoder/checkpoint_files.py"}
 
 
 class Planted:

@@ -5,11 +5,12 @@ What a verb needs is imported inside it, so that ``--help`` starts at once.
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
 
-from pipeline.cli.console import expected, one_line
+from pipeline.cli.console import Terminated, expected, one_line, terminate
 from pipeline.cli.distort import distort
 from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
@@ -32,11 +33,12 @@ for verb in (profile, score, sheet, distort, remake, remake_tid2013, import_weig
 
 
 def main() -> None:
-    """The console script. What a user can mend is one line on stderr and exit code 2."""
+    """The console script. What a user can mend is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143."""
+    signal.signal(signal.SIGTERM, terminate)
     try:
         app()
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as end:
+        raise SystemExit(143 if isinstance(end, Terminated) else 130) from None
     except Exception as error:
         if not expected(error):
             raise

@@ -9,6 +9,15 @@ from typing import NoReturn
 from pipeline import Refusal
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ends a verb as Ctrl-C does, so that what is done is kept."""
+
+
+def terminate(*_: object) -> NoReturn:
+    """The handler of SIGTERM."""
+    raise Terminated
+
+
 def refuse(text: str) -> NoReturn:
     """One line on stderr, and exit code 2."""
     print(f"synthetic-iqa: {text}", file=sys.stderr)

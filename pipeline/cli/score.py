@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,8 @@ import typer
 from pipeline.cli.console import refuse
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from pipeline.scoring import Regressor, Scored, Scorer, StoredRegressor
+    from pipeline.images import Listing
+    from pipeline.scoring import Regressor, Scored, StoredRegressor
 
 RELEASED = (Path("released"), Path(__file__).parents[2] / "released")  # here, or of this checkout
 DATA = Path("data")
@@ -42,25 +42,39 @@ def score(
 ) -> None:
     """Score images by an encoder and a regressor that was fitted on people's opinions.
 
-    A file that can't be scored is named on stderr and has a row with its error; the exit code is then 1.
+    A file that can't be scored is named on stderr and has a row with its error; the exit code is then 1. Ctrl-C ends
+    the run with a table of what is done, and exit code 130.
     """
     from pipeline.images import list_images
-    from pipeline.scoring import scores_table
+    from pipeline.scoring import load_regressor
 
     if out is not None and out.suffix.lower() not in FORMATS:
         refuse(f"{out}: a table of scores is written as {' or '.join(FORMATS)}")
+    if device not in ("auto", "cpu", "cuda"):
+        refuse(f"--device {device}: not one of auto, cpu, cuda")
     listing = list_images(photos)
     if not listing.files and not listing.failed:
         refuse(f"{', '.join(map(str, photos))}: no images here")
-    scorer, fitted = _open(_chosen(regressor, encoder), device, reference)
-    rows = _rows(scorer, listing.files, listing.failed)
-    if out is None:
-        _print(rows, fitted)
-    else:
-        _write(out, scores_table(rows, fitted))
-    failed = sum(bool(row.error) for row in rows)
-    counts = f"{len(rows) - failed} scored, {failed} failed{listing.passed_over()}"
-    print(f"{out or fitted.name}: {counts}; {fitted.meaning}")
+    chosen = _chosen(regressor, encoder)
+    fitted = load_regressor(chosen.regressor)
+    rows: dict[int, Scored] = {}
+    printed, stopped = 0, None
+    try:
+        for index, row in _rows(listing, chosen, fitted, device, reference):
+            rows[index] = row
+            _complain(row)
+            printed = printed if out else _print_ready(rows, printed, fitted)
+    except KeyboardInterrupt as end:
+        stopped = end
+    done = [rows[index] for index in sorted(rows)]
+    if out is not None and done:
+        _write(out, done, fitted)
+    failed = sum(bool(row.error) for row in done)
+    left = len(listing.files) + len(listing.failed) - len(done)
+    counts = f"{len(done) - failed} scored, {failed} failed{f', {left} not looked at' if left else ''}"
+    print(f"{out or fitted.name}: {counts}{listing.passed_over()}; {fitted.meaning}")
+    if stopped is not None:
+        raise stopped
     raise typer.Exit(1 if failed else 0)
 
 
@@ -70,50 +84,53 @@ def _chosen(regressor: str | None, encoder: str | None) -> StoredRegressor:
     return choose_regressor(find_regressors(RELEASED, DATA), regressor=regressor, encoder=encoder)
 
 
-def _open(found: StoredRegressor, device: str, reference: Path | None) -> tuple[Scorer, Regressor]:
+def _rows(
+    listing: Listing, chosen: StoredRegressor, fitted: Regressor, device: str, reference: Path | None
+) -> Iterator[tuple[int, Scored]]:
+    """(index, row) for every file as they come, then for what could not be listed, with a progress bar."""
     from pipeline import images
-    from pipeline.devices import resolve_device
+    from pipeline.devices import cores, resolve_device
+    from pipeline.engine import Engine, progress
     from pipeline.features import load_extractor
-    from pipeline.scoring import Scorer, load_regressor
+    from pipeline.scoring import Scored, Scorer, score_files
 
-    if device not in ("auto", "cpu", "cuda"):
-        refuse(f"--device {device}: not one of auto, cpu, cuda")
-    fitted = load_regressor(found.regressor)
-    extractor = load_extractor(found.encoder, device=resolve_device(device).kind)
-    pristine = None if reference is None else images.read(reference)
-    return Scorer(extractor, fitted, reference=pristine), fitted
-
-
-def _rows(scorer: Scorer, files: Sequence[Path], failed: dict[Path, str]) -> list[Scored]:
-    """A row for every file, in order, then for what could not be listed; each failure said on stderr as it comes."""
-    from pipeline.engine import progress
-    from pipeline.scoring import Scored, readable, score_files
-
-    rows = [
-        *progress(score_files(scorer, files), total=len(files), describe="score"),
-        *(Scored(path, error=error) for path, error in failed.items()),
-    ]
-    for row in rows:
-        if row.error:
-            print(f"synthetic-iqa: {readable(row.path)}: {row.error}", file=sys.stderr)
-    return rows
+    kind = resolve_device(device).kind
+    extractor = load_extractor(chosen.encoder, device=kind)
+    scorer = Scorer(extractor, fitted, reference=None if reference is None else images.read(reference))
+    engine, threads = (Engine("processes", cores()), 0) if kind == "cpu" else (Engine(), cores())
+    with contextlib.closing(score_files(scorer, listing.files, engine=engine, read_threads=threads)) as scored:
+        yield from progress(scored, total=len(listing.files), describe="score")
+    for number, (path, problem) in enumerate(listing.failed.items()):
+        yield len(listing.files) + number, Scored(path, error=problem)
 
 
-def _print(rows: Sequence[Scored], fitted: Regressor) -> None:
+def _complain(row: Scored) -> None:
+    from pipeline.scoring import readable
+
+    if row.error or row.note:
+        print(f"synthetic-iqa: {readable(row.path)}: {row.error or row.note}", file=sys.stderr)
+
+
+def _print_ready(rows: Mapping[int, Scored], printed: int, fitted: Regressor) -> int:
+    """Print the scores from ``printed`` on, in the order of the files, as far as they are there; how far that is."""
     from pipeline.scoring import readable
 
     low, high = fitted.card["range"]
     digits = 3 if high - low < 20 else 2
-    for row in rows:
+    while (row := rows.get(printed)) is not None:
+        printed += 1
         if row.score is not None:
             print(f"{row.score:8.{digits}f}  {readable(row.path)}")
+    return printed
 
 
-def _write(out: Path, table: pa.Table) -> None:
+def _write(out: Path, rows: Sequence[Scored], fitted: Regressor) -> None:
     import io
 
     from pipeline.artifacts import write_bytes, write_table
+    from pipeline.scoring import scores_table
 
+    table = scores_table(rows, fitted)
     if out.suffix.lower() == ".parquet":
         write_table(out, table)
         return

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import ArtifactError, fingerprint, read_json
+from pipeline.artifacts import ArtifactError, fingerprint, read_json, sha256_bytes
 
 WEIGHTS, CARD = "encoder.safetensors", "encoder.json"
 
@@ -20,6 +20,18 @@ def read_card(folder: Path) -> dict[str, Any]:
     if "sight" in card:
         raise ArtifactError(f"{path}: its key sight is now preprocessing; import the encoder's weights again")
     return card
+
+
+def read_weights(folder: Path, card: Mapping[str, object]) -> bytes:
+    """encoder.safetensors of ``folder``; :class:`ArtifactError` if it is missing or not the one of ``card``."""
+    path = Path(folder) / WEIGHTS
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing") from None
+    if (digest := sha256_bytes(data)) != card.get("sha256"):
+        raise ArtifactError(f"{path}: sha256 {digest:.12}..., {CARD} has {card.get('sha256')!s:.12}...")
+    return data
 
 
 def feature_fingerprint(sha256: str, card: Mapping[str, object]) -> str:

@@ -1,8 +1,4 @@
-"""Published checkpoints as trunks of ours: torchvision's and timm's ResNets, and CONTRIQUE's.
-
-The only place that reads a torch file which this project did not write: with ``weights_only=True``, which builds
-tensors and plain containers and runs no code of the file's.
-"""
+"""Published checkpoints as trunks of ours: torchvision's and timm's ResNets, and CONTRIQUE's."""
 
 from __future__ import annotations
 
@@ -14,13 +10,13 @@ import torch
 from torch import Tensor
 
 from pipeline.artifacts import ArtifactError, sha256_file
-from pipeline.encoder.network import BLOCKS, ResNet
+from pipeline.encoder.checkpoint_files import read_content
+from pipeline.encoder.network import BLOCKS, ResNet, key_problems
 from pipeline.encoder.preprocessing import Preprocessing
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
 CONTRIQUE = Preprocessing(half="bicubic")  # bytes / 255 as they are, halved as its demos do
 WRAPPERS = ("state_dict", "model")  # training scripts put the weights under one of these
-SHOWN = 4  # keys in a message
 _STEM = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
 
@@ -56,18 +52,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _state(path: Path) -> dict[str, Tensor]:
     """Keys to tensors, without the prefix of DistributedDataParallel."""
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: object = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format's own kinds, the refusal of foreign code among them
-        reason = " ".join(str(error).split())
-        raise ArtifactError(f"{path}: not a file of plain weights, nothing of it was run ({reason:.200})") from None
+    content = read_content(path)
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -101,23 +86,10 @@ def _trunk(state: dict[str, Tensor], path: Path) -> ResNet:
         expected = {depth: ResNet(depth, width).state_dict() for depth in BLOCKS}
     depth = min(BLOCKS, key=lambda depth: len(expected[depth].keys() ^ state.keys()))
     counters = {key for key in expected[depth] if key.endswith("num_batches_tracked")}  # old files have none
-    shaped = {key: value.shape for key, value in expected[depth].items()}
-    problems = [
-        *_listed("missing", [key for key in expected[depth] if key not in state and key not in counters]),
-        *_listed("unexpected", [key for key in state if key not in expected[depth]]),
-        *_listed(
-            "of another shape",
-            [k for k in state if k in shaped and state[k].shape != shaped[k]],
-        ),
-    ]
+    problems = key_problems(expected[depth], state, optional=counters)
     if problems:
-        raise ArtifactError(f"{path}: not a ResNet-18, 34 or 50; beside a ResNet-{depth}'s keys, {'; '.join(problems)}")
+        raise ArtifactError(f"{path}: not a ResNet-18, 34 or 50; beside a ResNet-{depth}'s keys, {problems}")
     trunk = ResNet(depth, width)
     zeros = {key: torch.zeros((), dtype=torch.int64) for key in counters}
     trunk.load_state_dict({**zeros, **{key: value.to(expected[depth][key].dtype) for key, value in state.items()}})
     return trunk
-
-
-def _listed(what: str, keys: list[str]) -> list[str]:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return [f"{what}: {', '.join(keys[:SHOWN])}{more}"] if keys else []

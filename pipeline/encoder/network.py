@@ -6,6 +6,7 @@ At width 64 the trunks have 11,176,512, 21,284,672 and 23,508,032 parameters, so
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar, cast
 
 import torch
@@ -15,6 +16,7 @@ from pipeline.seeding import generator
 
 Network = TypeVar("Network", bound=nn.Module)
 
+_SHOWN = 4  # keys in a message
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
@@ -91,6 +93,20 @@ class ResNet(nn.Module):
         for index in range(4):
             x = self.get_submodule(f"layer{index + 1}")(x)
         return cast(Tensor, x)
+
+
+def key_problems(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], *, optional: Collection[str] = ()) -> str:
+    """Where the keys and shapes of ``state`` are not those ``expected``, in one line; empty where they fit."""
+    problems = {
+        "missing": [key for key in expected if key not in state and key not in optional],
+        "unexpected": [key for key in state if key not in expected],
+        "of another shape": [key for key in state if key in expected and state[key].shape != expected[key].shape],
+    }
+    return "; ".join(f"{what}: {_some(keys)}" for what, keys in problems.items() if keys)
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
 
 
 def initialise(trunk: ResNet, chance: torch.Generator | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import ArtifactError
-from pipeline.encoder.card import CARD, feature_fingerprint, read_card
+from pipeline.encoder.card import CARD, feature_fingerprint, read_card, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,12 @@ class StoredEncoder:
 
 
 def stored_encoder(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> StoredEncoder:
-    """The encoder in ``folder`` by its card; :class:`ArtifactError` for a card that is no network's."""
+    """The encoder in ``folder`` by its card; :class:`ArtifactError` for a card that is no network's, and for weights
+    that are not the card's.
+    """
     folder = Path(folder)
     card = read_card(folder)
+    read_weights(folder, card)
     trained = card.get("provenance", {}).get("params")
     crop = trained.get("crop", SMALLEST_SIDE) if isinstance(trained, dict) else SMALLEST_SIDE
     try:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import ArtifactError, sha256_bytes, write_bytes, write_json
-from pipeline.encoder.card import CARD, WEIGHTS, feature_fingerprint, read_card
-from pipeline.encoder.network import BLOCKS, ResNet
+from pipeline.encoder.card import CARD, WEIGHTS, feature_fingerprint, read_card, read_weights
+from pipeline.encoder.network import BLOCKS, ResNet, key_problems
 from pipeline.encoder.preprocessing import Preprocessing
 from pipeline.encoder.trunk import TrunkExtractor
 
@@ -52,6 +52,7 @@ def save_encoder(
 
 def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
     """The trunk in ``folder`` and its card. :class:`ArtifactError` if the weights are not those of the card."""
+    from safetensors import SafetensorError
     from safetensors.torch import load as parse
 
     folder = Path(folder)
@@ -59,18 +60,14 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
     shape = (card.get("depth"), card.get("width"))
     if card["kind"] != "resnet" or shape[0] not in BLOCKS or not isinstance(shape[1], int):
         raise ArtifactError(f"{folder / CARD}: kind {card['kind']!r}, depth and width {shape!r}: no trunk of ours")
+    data, trunk = read_weights(folder, card), ResNet(card["depth"], card["width"])
     try:
-        data = (folder / WEIGHTS).read_bytes()
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder / WEIGHTS}: missing") from None
-    digest = sha256_bytes(data)
-    if digest != card.get("sha256"):
-        raise ArtifactError(f"{folder / WEIGHTS}: sha256 {digest:.12}..., {CARD} has {card.get('sha256')!s:.12}...")
-    trunk = ResNet(card["depth"], card["width"])
-    try:
-        trunk.load_state_dict(parse(data))
-    except RuntimeError as error:
-        raise ArtifactError(f"{folder / WEIGHTS}: not a {card.get('architecture')} ({error})") from None
+        state = parse(data)
+    except SafetensorError:
+        raise ArtifactError(f"{folder / WEIGHTS}: not a safetensors file") from None
+    if problems := key_problems(trunk.state_dict(), state):
+        raise ArtifactError(f"{folder / WEIGHTS}: not a {card.get('architecture')}; {problems}")
+    trunk.load_state_dict(state)
     return trunk, card
 
 

@@ -2,6 +2,6 @@
 
 from pipeline.engine.engine import ENGINES, Engine
 from pipeline.engine.progress_bar import progress
-from pipeline.engine.worker_failures import RETRIES, EngineError
+from pipeline.engine.worker_failures import RETRIES, EngineError, WorkerDied
 
-__all__ = ["ENGINES", "RETRIES", "Engine", "EngineError", "progress"]
+__all__ = ["ENGINES", "RETRIES", "Engine", "EngineError", "WorkerDied", "progress"]

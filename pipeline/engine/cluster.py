@@ -13,7 +13,6 @@ from functools import partial
 from textwrap import shorten
 from typing import Any
 
-from pipeline.engine.last_seen import LastSeen
 from pipeline.engine.worker import work
 from pipeline.engine.worker_failures import EngineError, WorkerFailures, named
 
@@ -24,7 +23,7 @@ WINDOW = 2  # tasks in flight for each worker: enough to hide the driver's turn,
 
 
 def run(
-    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, address: str | None, notes: LastSeen
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, address: str | None, failures: WorkerFailures
 ) -> Generator[tuple[int, Callable[[], Any]], None, None]:
     """(index, a call that gives the result or raises the task's error) for each task, as they come."""
     ray = start(workers, address)
@@ -32,18 +31,21 @@ def run(
         remote: Any = ray.remote(num_cpus=1, max_retries=0)(work)  # a death is counted and told by the driver
         handle = ray.put(function)
         window = WINDOW * (workers if not address else _cluster_cores(ray, workers))
-        failures, waiting = WorkerFailures(tasks, notes), deque(range(len(tasks)))
+        waiting = deque(range(len(tasks)))
         running: dict[object, int] = {}
         while waiting or running:
             while waiting and len(running) < window:
                 index = waiting.popleft()
-                running[remote.remote(handle, tasks[index], index, notes.path)] = index
+                running[remote.remote(handle, tasks[index], index, failures.notes.path)] = index
             for reference in ray.wait(list(running), num_returns=1)[0]:
                 index = running.pop(reference)
                 answer = _answer(ray, reference, named(tasks[index]))
                 if isinstance(answer, str):
-                    failures.count(index, "a Ray worker", answer)
-                    waiting.appendleft(index)
+                    failure = failures.count(index, "a Ray worker", answer)
+                    if failure is None:
+                        waiting.appendleft(index)
+                    else:
+                        yield index, failure
                 else:
                     yield index, answer
     finally:

@@ -27,13 +27,13 @@ PATIENCE = 30  # seconds for a worker that has nothing left to do to be gone, be
 
 
 def run(
-    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, notes: LastSeen
+    function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, failures: WorkerFailures
 ) -> Generator[tuple[int, Callable[[], Any]], None, None]:
     """(index, a call that gives the result or raises the task's error) for each task, as they come.
 
     However this ends (all done, an error, Ctrl-C, closed): its workers have ended then.
     """
-    failures, waiting = WorkerFailures(tasks, notes), deque(range(len(tasks)))
+    waiting, notes = deque(range(len(tasks))), failures.notes
     pool: list[_Worker] = []
     try:
         for _ in range(min(workers, len(tasks))):  # they start side by side
@@ -51,11 +51,14 @@ def run(
                     idle.append(worker)
                     yield worker.index, answer
                     continue
-                failures.count(worker.index, "a worker process", worker.fate())
-                waiting.appendleft(worker.index)
+                failure = failures.count(worker.index, "a worker process", worker.fate())
                 pool.remove(worker)
                 pool.append(_Worker(notes))
                 idle.append(pool[-1])
+                if failure is not None:
+                    yield worker.index, failure
+                else:
+                    waiting.appendleft(worker.index)
         for worker in pool:
             worker.pipe.close()
         _wait(pool)

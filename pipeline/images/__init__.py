@@ -7,6 +7,7 @@ from pipeline.images.arrays import ImageError, check, luma
 from pipeline.images.decoding import (
     MAX_PIXELS,
     Facts,
+    declared_size,
     decode,
     decode_with_facts,
     jxl_transparent_share,
@@ -26,6 +27,7 @@ __all__ = [
     "ImageError",
     "Listing",
     "check",
+    "declared_size",
     "decode",
     "decode_with_facts",
     "encode",

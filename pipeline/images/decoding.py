@@ -14,7 +14,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.images.arrays import ImageError
 from pipeline.images.headers import image_size
@@ -74,22 +74,22 @@ def decode(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) ->
     images of more than ``max_pixels`` pixels raise :class:`ImageError` with ``name`` in its message (Pillow, which
     decodes PNG, JPEG, WebP and BMP, has a cap of its own at 179 million). No orientation (EXIF, JPEG XL) is applied.
     """
-    kind = _kind(data, name)
-    try:
-        height, width = image_size(data, kind)
-    except ValueError as error:
-        raise ImageError(f"{name}: broken {kind} header ({error})") from None
-    if height * width > max_pixels:
-        raise ImageError(f"{name}: {width} x {height} is over the cap of {max_pixels} pixels")
+    kind, height, width = _header(data, name, max_pixels)
     try:
         pixels, top = _pixels(data, kind, (width, height))
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except Exception as error:  # whatever a codec raises, the reader of the message needs the file's name
-        raise ImageError(f"{name}: broken {kind} file ({str(error).strip() or type(error).__name__})") from error
+        raise ImageError(f"{name}: broken {kind} file ({_codec_message(error)})") from error
     if pixels.shape[:2] != (height, width):
         raise ImageError(f"{name}: the header says {width} x {height}, the decoder gives {pixels.shape}")
     return _to_rgb8(pixels, top, name)
+
+
+def declared_size(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width in an image file's header; :class:`ImageError` if :func:`decode` does not take such a file."""
+    _, height, width = _header(data, name, max_pixels)
+    return height, width
 
 
 def jxl_transparent_share(data: bytes) -> float:
@@ -98,6 +98,27 @@ def jxl_transparent_share(data: bytes) -> float:
     if pixels.ndim == 2 or pixels.shape[2] % 2:
         return 0.0
     return float((pixels[..., -1] <= top // 2).mean())
+
+
+def _header(data: bytes, name: str, max_pixels: int) -> tuple[str, int, int]:
+    """The format, the height and the width that a file declares."""
+    kind = _kind(data, name)
+    try:
+        height, width = image_size(data, kind)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
+    except ValueError as error:
+        raise ImageError(f"{name}: broken {kind} header ({error})") from None
+    if height * width > max_pixels:
+        raise ImageError(f"{name}: {width} x {height} is over the cap of {max_pixels} pixels")
+    return kind, height, width
+
+
+def _codec_message(error: Exception) -> str:
+    """What a codec says, in one line: Pillow puts the address of its file object into it."""
+    if isinstance(error, UnidentifiedImageError):
+        return "its header is damaged"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _kind(data: bytes, name: str) -> str:
@@ -179,6 +200,8 @@ def _to_rgb8(pixels: np.ndarray, top: int, name: str) -> np.ndarray:
     channels = pixels.shape[2]
     if channels in (2, 4):
         alpha = pixels[..., -1:].astype(np.uint16)
+        if not alpha.any():
+            raise ImageError(f"{name}: no visible pixel, the whole image is transparent")
         blended = pixels[..., :-1].astype(np.uint16) * alpha + 255 * (255 - alpha)
         pixels, channels = ((blended + 127) // 255).astype(np.uint8), channels - 1
     if channels == 1:

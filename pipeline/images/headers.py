@@ -5,6 +5,7 @@ Some codecs reserve the whole canvas when they open a file: 20 GB for an animate
 
 from __future__ import annotations
 
+from pipeline.images.arrays import ImageError
 from pipeline.images.jxl import jxl_header
 
 _NO_FRAME = (0xC4, 0xC8, 0xCC)  # JPEG markers between SOF0 and SOF15 that are no frame header: DHT, JPG, DAC
@@ -61,6 +62,8 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         marker = data[position]
         position += 1
         if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
+            if (bits := data[position + 2]) != 8:
+                raise ImageError(f"a JPEG of {bits} bits a sample; 8 are read: save it as PNG, or with 8")
             return _big(data, position + 3, 2), _big(data, position + 5, 2)
         if marker in (0xD9, 0xDA):
             raise ValueError("no frame header before the first scan")

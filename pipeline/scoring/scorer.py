@@ -1,37 +1,40 @@
-"""From files to scores: decoded ahead by a few threads, scored in batches of one size, in the order they were given.
+"""From files to scores: split over worker processes of one thread each, a row a file.
 
-Whatever is wrong with a file is that file's row, and the others go on.
+Whatever is wrong with a file is that file's row, and the others go on: also if its worker is killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import stat
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline import images
+from pipeline import Refusal, images
 from pipeline.artifacts import column
-from pipeline.features import Extractor
-from pipeline.scoring.regressor import Regressor, RegressorError
+from pipeline.encoder import Extractor
+from pipeline.engine import Engine, WorkerDied, last_seen
+from pipeline.scoring.memory import memory_for
+from pipeline.scoring.regressor import Linear, Regressor, RegressorError
 
-WINDOW_IMAGES, WINDOW_PIXELS = 32, 2**23  # decoded and not yet scored: 24 MB of pixels, or one larger image
-_THREADS = 2
-_MOST_BYTES = 8  # of a file for each pixel of the cap: 16 bits of four channels, not compressed
-
+FILES_PER_TASK = 8  # about a second of a core; up to so many are scored without starting workers
+FILES_PER_DEVICE_TASK = 64  # where one process feeds a GPU: their files are read ahead by threads
+BATCH_PIXELS = 2**18  # images of one size that are scored together: 4 of 256 x 256 (more are no faster on a CPU)
+LONGEST_ASPECT = 5  # longer to shorter side; beyond, people were not asked
+_BYTES_PER_PIXEL = 256.0  # of an extractor that does not say: floor and BRISQUE work in float64 planes
 
 SCORES = pa.schema(
     [
         column("path", pa.string(), "the file as it was named, or below the folder that was"),
         column("score", pa.float64(), "in the database's own units, not clipped to its range", nullable=True),
         column("error", pa.string(), "why there is no score; null where there is one", nullable=True),
+        column("note", pa.string(), "what makes the score doubtful; null where nothing does", nullable=True),
         column("width", pa.int32(), "pixels; null where the image could not be decoded", nullable=True),
         column("height", pa.int32(), "pixels; null where the image could not be decoded", nullable=True),
         column("encoder", pa.string(), "what made the features"),
@@ -43,11 +46,12 @@ SCORES = pa.schema(
 
 @dataclass(frozen=True)
 class Scored:
-    """One file: ``score``, or the ``error`` that it has instead; its size where it could be decoded."""
+    """One file: ``score``, or the ``error`` that it has instead; a ``note`` on a doubtful score; its size in pixels."""
 
     path: Path
     score: float | None = None
     error: str = ""
+    note: str = ""
     width: int | None = None
     height: int | None = None
 
@@ -64,56 +68,128 @@ class Scorer:
         mode = "nr" if reference is None else "fr"
         if mode not in regressor.modes:
             raise RegressorError(f"regressor {regressor.name}: has no mode {mode} (its database has no references)")
-        self._extractor, self._fit = extractor, regressor.modes[mode]
-        self._shape = None if reference is None else reference.shape
+        self._extractor = extractor
+        self._fit: Linear = regressor.modes[mode]
+        self._reference_size = None if reference is None else (reference.shape[0], reference.shape[1])
         self._short_side = regressor.card.get("short_side")  # SPAQ's protocol looks at images of a shorter side of 512
-        self._reference = None if reference is None else extractor.extract([self._seen(reference)])
+        self._reference = None if reference is None else extractor.extract([self._resized(reference)])
+
+    def memory_need(self, height: int, width: int) -> int:
+        """Bytes that decoding and scoring an image of this size take at most."""
+        pixels = height * width
+        if self._short_side is not None:
+            shown = images.short_side_size(height, width, int(self._short_side))
+            pixels = max(pixels, shown[0] * shown[1])
+        return int(pixels * getattr(self._extractor, "bytes_per_pixel", _BYTES_PER_PIXEL))
+
+    def require_size(self, height: int, width: int) -> None:
+        """:class:`pipeline.images.ImageError` for an image of a size that can't be scored."""
+        smallest = getattr(self._extractor, "smallest_side", 1)
+        if min(height, width) < smallest:
+            name = self._extractor.name
+            raise images.ImageError(f"{width} x {height}: below the {smallest} pixels a side that {name} was made for")
+        if self._reference_size is not None and (height, width) != self._reference_size:
+            sizes = [f"{size[1]} x {size[0]}" for size in ((height, width), self._reference_size)]
+            raise images.ImageError(f"{sizes[0]}, and the reference is {sizes[1]}")
 
     def scores(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """float64 [n] of uint8 H x W x 3 images of one size; not finite where the features are not."""
-        if self._shape is not None and pictures[0].shape != self._shape:
-            sizes = [f"{shape[1]} x {shape[0]}" for shape in (pictures[0].shape, self._shape)]
-            raise images.ImageError(f"{sizes[0]}, and the reference is {sizes[1]}")
-        features = self._extractor.extract([self._seen(picture) for picture in pictures])
+        features = self._extractor.extract([self._resized(picture) for picture in pictures])
         return self._fit.predict(features if self._reference is None else np.abs(self._reference - features))
 
-    def _seen(self, picture: np.ndarray) -> np.ndarray:
+    def _resized(self, picture: np.ndarray) -> np.ndarray:
         return picture if self._short_side is None else images.to_short_side(picture, int(self._short_side))
 
 
+@dataclass(frozen=True)
+class ScoreTask:
+    """Files for one worker. ``lock`` is shared by all workers (:func:`pipeline.scoring.memory.memory_for`)."""
+
+    scorer: Scorer
+    files: tuple[Path, ...]
+    max_pixels: int
+    lock: Path
+    workers: int = 1
+    read_threads: int = 0
+
+    def __str__(self) -> str:
+        return f"scores of {len(self.files)} files from {readable(self.files[0])} on"
+
+
 def score_files(
-    scorer: Scorer, files: Sequence[Path], *, max_pixels: int = images.MAX_PIXELS, threads: int = _THREADS
-) -> Iterator[Scored]:
-    """One :class:`Scored` a file, in the order of ``files``. Errors become rows and never end the run."""
-    with ThreadPoolExecutor(threads) as pool:
-        window: list[tuple[Path, np.ndarray | str]] = []
-        held = 0
-        for path, decoded in _decoded(pool, files, max_pixels, 2 * threads):
-            window.append((path, decoded))
-            held += 0 if isinstance(decoded, str) else decoded.shape[0] * decoded.shape[1]
-            if len(window) >= WINDOW_IMAGES or held >= WINDOW_PIXELS:
-                yield from _scored(scorer, window)
-                window, held = [], 0
-        yield from _scored(scorer, window)
+    scorer: Scorer,
+    files: Sequence[Path],
+    *,
+    engine: Engine = Engine(),
+    max_pixels: int = images.MAX_PIXELS,
+    read_threads: int = 0,
+) -> Generator[tuple[int, Scored], None, None]:
+    """(index in ``files``, row) for every file, as they come. Errors become rows and never end the run.
+
+    ``read_threads`` is for a GPU, which one process feeds: so many threads read files ahead of it.
+    """
+    step = FILES_PER_DEVICE_TASK if read_threads else FILES_PER_TASK
+    engine = replace(engine, retries=0)  # what killed a worker is tried once more alone, and then is a row
+    with tempfile.NamedTemporaryFile(prefix="synthetic-iqa-") as lock:
+        shared = ScoreTask(scorer, (), max_pixels, Path(lock.name), engine.workers, read_threads)
+        alone: list[int] = []
+        chunks = [range(start, min(start + step, len(files))) for start in range(0, len(files), step)]
+        tasks = [replace(shared, files=tuple(files[index] for index in chunk)) for chunk in chunks]
+        for number, call in engine.completed(score_task, tasks):
+            try:
+                yield from zip(chunks[number], call(), strict=True)
+            except WorkerDied:
+                alone += chunks[number]
+        tasks = [replace(shared, files=(files[index],)) for index in alone]
+        for number, call in engine.completed(score_task, tasks, isolated=True):
+            try:
+                yield alone[number], call()[0]
+            except WorkerDied as error:
+                reason = f"its worker process was ended ({error.how}): too little memory, or a fault of a codec"
+                yield alone[number], Scored(files[alone[number]], error=reason)
+
+
+def score_task(task: ScoreTask) -> list[Scored]:
+    """The rows of a task's files, in their order."""
+    rows: list[Scored] = []
+    batch: list[_File] = []
+    with contextlib.ExitStack() as stack:
+        read = map
+        if task.read_threads:
+            read = stack.enter_context(ThreadPoolExecutor(task.read_threads)).map  # type: ignore[assignment]
+        for file in read(lambda path: _read(path, task), task.files):
+            full = sum(waiting.pixels for waiting in batch) + file.pixels > BATCH_PIXELS
+            if batch and (full or file.error or file.size != batch[0].size):
+                rows += _score_batch(task, batch)
+                batch = []
+            if file.error:
+                rows.append(Scored(file.path, error=file.error))
+            else:
+                batch.append(file)
+    return rows + (_score_batch(task, batch) if batch else [])
 
 
 def scores_table(scored: Iterable[Scored], regressor: Regressor) -> pa.Table:
     """The rows as a table of :data:`SCORES`, with the regressor's card in the metadata of its schema."""
-    about = {"encoder": str(regressor.card["encoder"]), "database": str(regressor.card["database"])}
-    about |= {"higher_is_better": bool(regressor.card["higher_is_better"])}  # type: ignore[dict-item]
+    same_for_all = {
+        "encoder": str(regressor.card["encoder"]),
+        "database": str(regressor.card["database"]),
+        "higher_is_better": bool(regressor.card["higher_is_better"]),
+    }
     rows = [
         {
             "path": readable(row.path),
             "score": row.score,
             "error": row.error or None,
+            "note": row.note or None,
             "width": row.width,
             "height": row.height,
-            **about,
+            **same_for_all,
         }
         for row in scored
     ]
-    told = {name: str(regressor.card[name]) for name in ("weights_sha256", "sha256", "range")}
-    return pa.Table.from_pylist(rows, schema=SCORES).replace_schema_metadata(told)
+    metadata = {name: str(regressor.card[name]) for name in ("weights_sha256", "sha256", "range")}
+    return pa.Table.from_pylist(rows, schema=SCORES).replace_schema_metadata(metadata)
 
 
 def readable(path: Path) -> str:
@@ -121,61 +197,63 @@ def readable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _decoded(
-    pool: ThreadPoolExecutor, files: Sequence[Path], max_pixels: int, ahead: int
-) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Each file with its image, or with what is wrong with it; at most ``ahead`` wait decoded."""
-    waiting: deque[tuple[Path, Future[np.ndarray | str]]] = deque()
-    for path in files:
-        waiting.append((path, pool.submit(_read, path, max_pixels)))
-        if len(waiting) > ahead:
-            first, pending = waiting.popleft()
-            yield first, pending.result()
-    while waiting:
-        first, pending = waiting.popleft()
-        yield first, pending.result()
+@dataclass(frozen=True)
+class _File:
+    """A file's bytes and the size that its header declares; or its ``error``."""
+
+    path: Path
+    data: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    error: str = ""
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
 
 
-def _read(path: Path, max_pixels: int) -> np.ndarray | str:
+def _read(path: Path, task: ScoreTask) -> _File:
     try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # opening a named pipe would wait for ever
-            return "a folder, not an image" if stat.S_ISDIR(state.st_mode) else "not a regular file"
-        if state.st_size > _MOST_BYTES * max_pixels:
-            return f"{state.st_size:,} bytes, more than an image of {max_pixels:,} pixels can have"
-        return images.read(path, max_pixels=max_pixels)
-    except Exception as error:  # a codec's own errors, no memory: this file's failure
-        return _reason(error, path)
+        data = images.read_bytes(path, max_pixels=task.max_pixels)
+        size = images.declared_size(data, name=str(path), max_pixels=task.max_pixels)
+        task.scorer.require_size(*size)
+        return _File(path, data, size)
+    except Exception as error:  # this file's failure
+        return _File(path, error=_reason(error, path))
 
 
-def _scored(scorer: Scorer, window: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[Scored]:
-    """The rows of ``window``, images of one size scored together."""
-    rows: dict[int, Scored] = {i: Scored(path, error=it) for i, (path, it) in enumerate(window) if isinstance(it, str)}
-    same: dict[Any, list[int]] = {}
-    for index, (_, decoded) in enumerate(window):
-        if not isinstance(decoded, str):
-            same.setdefault(decoded.shape, []).append(index)
-    for indices in same.values():
-        rows |= _batch(scorer, window, indices)
-    yield from (rows[index] for index in range(len(window)))
-
-
-def _batch(scorer: Scorer, window: Sequence[tuple[Path, Any]], indices: list[int]) -> dict[int, Scored]:
+def _score_batch(task: ScoreTask, batch: Sequence[_File]) -> list[Scored]:
+    """The rows of files of one size. What can't be done together is done one by one."""
+    height, width = batch[0].size
+    last_seen.note(f"at {readable(batch[0].path)}")
+    need = len(batch) * task.scorer.memory_need(height, width)
+    decoded: list[np.ndarray] = []
     try:
-        values = scorer.scores([window[index][1] for index in indices])
+        with memory_for(need, task.lock, task.workers):
+            decoded = [images.decode(file.data, name=str(file.path), max_pixels=task.max_pixels) for file in batch]
+            values = task.scorer.scores(decoded)
     except Exception as error:
-        if len(indices) > 1:  # no memory for all of them, or one that the extractor can't take: each alone
-            return {i: row for index in indices for i, row in _batch(scorer, window, [index]).items()}
-        path, image = window[indices[0]]
-        return {indices[0]: _sized(path, image, None, _reason(error, path))}
-    return {
-        index: _sized(*window[index], float(value) if np.isfinite(value) else None, "its features are not all finite")
-        for index, value in zip(indices, values, strict=True)
-    }
+        if len(batch) > 1:
+            return [row for file in batch for row in _score_batch(task, [file])]
+        size = (width, height) if decoded else (None, None)
+        return [Scored(batch[0].path, None, _reason(error, batch[0].path), "", *size)]
+    return [_row(file, picture, float(value)) for file, picture, value in zip(batch, decoded, values, strict=True)]
 
 
-def _sized(path: Path, image: np.ndarray, score: float | None, error: str) -> Scored:
-    return Scored(path, score, error if score is None else "", image.shape[1], image.shape[0])
+def _row(file: _File, picture: np.ndarray, value: float) -> Scored:
+    height, width = picture.shape[:2]
+    if not np.isfinite(value):
+        return Scored(file.path, None, "its features are not all finite", "", width, height)
+    return Scored(file.path, value, "", _note(picture), width, height)
+
+
+def _note(picture: np.ndarray) -> str:
+    """What people were never asked about."""
+    long, short = max(picture.shape[:2]), min(picture.shape[:2])
+    if long > LONGEST_ASPECT * short:
+        return f"a strange aspect, {long / short:.0f} to 1"
+    if (picture == picture[0, 0]).all():
+        return "one colour and nothing else"
+    return ""
 
 
 def _reason(error: Exception, path: Path) -> str:
@@ -183,5 +261,5 @@ def _reason(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split()).removeprefix(f"{path}: ") or type(error).__name__
-    known = isinstance(error, images.ImageError) or text == type(error).__name__
+    known = isinstance(error, Refusal) or text == type(error).__name__
     return text if known else f"{type(error).__name__}: {text}"
