@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,9 @@ import torch
 from pipeline import images
 from pipeline.databases import ingest_folder, load_manifest
 from pipeline.encoder.trunk import TrunkExtractor
-from pipeline.features import Extractor, extract_features
+from pipeline.encoder.weights import save_encoder
+from pipeline.engine import Engine
+from pipeline.features import Extractor, extract_features, extraction, load_extractor
 from pipeline.features.brisque import Brisque36
 from pipeline.features.floor import Floor
 from pipeline.training.calibrate import calibrate, random_trunk
@@ -51,9 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def extracted(folder: Path, database: pa.Table, extractor: Extractor, **sizes: int) -> dict[str, np.ndarray]:
+def extracted(folder: Path, database: pa.Table, extractor: Extractor, **options: Any) -> dict[str, np.ndarray]:
     """image_id -> feature."""
-    table = extract_features(database, folder, extractor, encoder="x", database_name="kadid10k", **sizes)
+    table = extract_features(database, folder, extractor, encoder="x", database_name="kadid10k", **options)
     return dict(zip(table["image_id"].to_pylist(), np.stack(table["feature"].to_pylist()), strict=True))
 
 
@@ -72,6 +75,18 @@ def test_features_of_the_stage_do_not_depend_on_batch_or_order(trunk, folder: Pa
     shuffled = database.take(pa.array(order))
     for table, images_at_once in ((database, 16), (database, 3), (shuffled, 16), (shuffled, 5)):
         assert largest(alone, extracted(folder, table, network, batch_images=images_at_once)) <= bar
+
+
+def test_features_do_not_depend_on_the_number_of_workers(
+    trunk, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = ingest_folder(load_manifest("kadid10k"), folder)
+    save_encoder(tmp_path, trunk, "x", {})
+    network = load_extractor(tmp_path)
+    alone = extracted(folder, database, network)
+    monkeypatch.setattr(extraction, "TASK_PIXELS", 2**16)
+    for engine in (Engine(), Engine("processes", 2)):
+        assert largest(alone, extracted(folder, database, network, engine=engine)) == 0
 
 
 @pytest.mark.parametrize("extractor", [Floor(), Brisque36()], ids=["floor", "brisque36"])

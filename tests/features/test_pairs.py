@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import artifacts, images
 from pipeline.databases import ingest_folder, ingest_members, load_manifest
+from pipeline.engine import Engine
 from pipeline.features import FeatureError, compare_images, extract_features, read_features
 from pipeline.metrics import METRICS, niqe
 from tests.databases.fixtures import biq, kadid, picture, save, shard
@@ -24,11 +25,11 @@ def written(path: Path, table: pa.Table) -> Path:
     return path
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_every_image_is_compared_with_its_own_reference(tmp_path: Path, threads: int) -> None:
+@pytest.mark.parametrize("engine", [Engine(), Engine("processes", 2)], ids=str)
+def test_every_image_is_compared_with_its_own_reference(tmp_path: Path, engine: Engine) -> None:
     folder = kadid(tmp_path / "kadid")
     database = ingest_folder(load_manifest("kadid10k"), folder)
-    found = read_features(written(tmp_path / "f.parquet", compared(database, folder, threads=threads)))
+    found = read_features(written(tmp_path / "f.parquet", compared(database, folder, engine=engine)))
     rows = [row for row in database.to_pylist() if not row["is_reference"]]
     assert len(found) == 30 and found.columns["image_id"].to_pylist() == [row["image_id"] for row in rows]
     assert found.columns["mos"].to_pylist() == [row["mos"] for row in rows]

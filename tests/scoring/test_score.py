@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -22,8 +25,10 @@ from PIL import Image
 from pipeline import images
 from pipeline.encoder.network import ResNet, initialise
 from pipeline.encoder.weights import save_encoder
+from pipeline.engine import Engine
 from pipeline.features import load_extractor
-from pipeline.scoring import Linear, Scorer, load_regressor, save_regressor, score_files
+from pipeline.scoring import Linear, Regressor, Scored, Scorer, load_regressor, memory, save_regressor, score_files
+from tests.scoring.extractors import Toy
 
 Run = Callable[..., tuple[int, str, str]]
 SIZES = ((32, 32), (48, 40), (33, 57), (64, 48), (96, 64))
@@ -136,6 +141,26 @@ def encoded_float() -> bytes:
     return sink.getvalue()
 
 
+def scored(scorer: Scorer, files: Sequence[Path], **options: Any) -> list[Scored]:
+    """The rows in the order of the files."""
+    return [row for _, row in sorted(score_files(scorer, files, **options))]
+
+
+def toy_regressor(folder: Path) -> Regressor:
+    """The sum of two numbers."""
+    about = {
+        "encoder": "toy",
+        "weights_sha256": "ab" * 32,
+        "database": "toys",
+        "dim": 2,
+        "higher_is_better": True,
+        "range": [0, 1],
+        "modes": {"nr": {}},
+    }
+    save_regressor(folder, {"nr": Linear(np.ones(2), np.zeros(2), np.ones(2), 0.0)}, about)
+    return load_regressor(folder)
+
+
 def test_500_mixed_files_of_which_20_are_broken(run: Run, tmp_path: Path) -> None:
     top = tmp_path / "mixed"
     for index in range(480):
@@ -174,7 +199,7 @@ def test_a_score_is_the_same_alone_and_among_others(run: Run, project: Path, tmp
     folder = project / "data/models/small"
     regressor = load_regressor(project / "data/regressors/small/photos")
     scorer = Scorer(load_extractor(folder), regressor)
-    together = list(score_files(scorer, files))
+    together = scored(scorer, files)
     assert [row.path for row in together] == files
     for row in together[::7]:
         image = images.read(row.path)
@@ -261,11 +286,85 @@ def test_an_image_that_the_extractor_can_not_take_is_its_own_failure(project: Pa
                 raise MemoryError
             return np.array([[image.mean(), np.nan if (image == picture(3)).all() else 1] for image in pictures])
 
-    about = {
-        "encoder": "picky", "weights_sha256": "ab" * 32, "database": "toys", "dim": 2, "higher_is_better": True,
-        "range": [0, 1], "modes": {"nr": {}},
-    }  # fmt: skip
-    save_regressor(tmp_path / "r", {"nr": Linear(np.ones(2), np.zeros(2), np.ones(2), 0.0)}, about)
-    rows = list(score_files(Scorer(Picky(), load_regressor(tmp_path / "r")), files))
+    toy_regressor(tmp_path / "r")
+    rows = scored(Scorer(Picky(), load_regressor(tmp_path / "r")), files)
     assert [row.error for row in rows] == ["", "", "MemoryError", "its features are not all finite"]
     assert rows[0].score == pytest.approx(picture(0).mean() + 1)
+
+
+def written(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Path]:
+    """A PNG file of each size, height and width, in order."""
+    files = [folder / f"{number:03d}.png" for number in range(len(sizes))]
+    for number, (path, size) in enumerate(zip(files, sizes, strict=True)):
+        path.write_bytes(images.encode(picture(number, size), "png"))
+    return files
+
+
+def test_rows_do_not_depend_on_the_workers_and_a_killed_one_is_a_row(tmp_path: Path) -> None:
+    files = written(tmp_path, [(40, 40), (40, 48), (24, 40), *[(40, 40)] * 15])
+    fitted = toy_regressor(tmp_path / "r")
+    alone = scored(Scorer(Toy(), fitted), files)
+    assert all(row.score is not None for row in alone)
+    shared = scored(Scorer(Toy(deadly=24), fitted), files, engine=Engine("processes", 2))
+    assert [row.path for row in shared] == files
+    assert "its worker process was ended (killed by SIGKILL): too little memory" in shared[2].error
+    assert shared[:2] + shared[3:] == alone[:2] + alone[3:]
+
+
+def test_what_needs_more_memory_than_is_free_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = written(tmp_path, [(40, 40), (300, 300), (40, 40)])
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
+    rows = scored(Scorer(Toy(bytes_per_pixel=20), toy_regressor(tmp_path / "r")), files)
+    assert [row.error for row in rows] == ["", "needs about 2 MiB of memory, and 1 are free", ""]
+
+
+def test_work_that_is_larger_than_a_share_waits_until_it_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    (tmp_path / "lock").touch()
+    with open(tmp_path / "lock", "rb") as other:
+        for need, held in ((50, fcntl.LOCK_SH), (51, fcntl.LOCK_EX)):
+            with memory.memory_for(need, tmp_path / "lock", workers=2):
+                with contextlib.ExitStack() as stack:
+                    if held == fcntl.LOCK_EX:
+                        stack.enter_context(pytest.raises(BlockingIOError))
+                    fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(other, fcntl.LOCK_UN)
+
+
+def test_degenerate_images_are_errors_or_noted(tmp_path: Path) -> None:
+    files = written(tmp_path, [(1, 1), (33, 1), (31, 900), (32, 32), (32, 170), (64, 64)])
+    files[-1].write_bytes(images.encode(np.full((64, 64, 3), 200, np.uint8)))
+    clear = tmp_path / "transparent.png"
+    Image.new("RGBA", (64, 64), (10, 200, 30, 0)).save(clear)
+    rows = scored(Scorer(Toy(smallest_side=32), toy_regressor(tmp_path / "r")), [*files, clear])
+    small = [f"{size}: below the 32 pixels a side that toy was made for" for size in ("1 x 1", "1 x 33", "900 x 31")]
+    assert [row.error for row in rows] == [*small, "", "", "", "no visible pixel, the whole image is transparent"]
+    assert [row.note for row in rows[3:6]] == ["", "a strange aspect, 5 to 1", "one colour and nothing else"]
+
+
+@pytest.mark.parametrize(("params", "side"), [({"crop": 96}, 96), (None, 32)])
+def test_the_smallest_side_is_that_of_the_crops(tmp_path: Path, params: dict[str, int] | None, side: int) -> None:
+    save_encoder(tmp_path, ResNet(18, 16), "some", {} if params is None else {"params": params})
+    assert load_extractor(tmp_path).smallest_side == side
+
+
+def test_ctrl_c_leaves_a_table_of_what_is_done(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = written(tmp_path, [(40, 40)] * 5)
+
+    def stopped(scorer: Scorer, files: Sequence[Path], **_: Any) -> Iterator[tuple[int, Scored]]:
+        yield 3, Scored(files[3], 2.5)
+        yield 0, Scored(files[0], 1.5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.scoring.score_files", stopped)
+    code, out, _ = run(*files, "--out", tmp_path / "s.csv")
+    assert code == 130 and "2 scored, 0 failed, 3 not looked at" in out
+    assert pyarrow.csv.read_csv(tmp_path / "s.csv")["score"].to_pylist() == [1.5, 2.5]
+
+
+def test_scores_are_printed_in_order_as_they_come(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = written(tmp_path, [(40, 40)] * 3)
+    monkeypatch.setattr("pipeline.scoring.score_files", lambda *_, **__: ((i, Scored(files[i], i)) for i in (2, 0, 1)))
+    assert [line.split()[0] for line in run(*files)[1].splitlines()[:3]] == ["0.000", "1.000", "2.000"]
