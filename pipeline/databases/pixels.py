@@ -78,6 +78,6 @@ def _read_bytes(root: Path, row: Mapping[str, object]) -> bytes:
     except OSError as error:
         raise ChangedImageError(f"{row['image_id']}: {path} can't be read ({error.strerror})") from error
     if artifacts.sha256_bytes(data) != row["sha256"]:
-        again = "dvc does not look into run.paths: dvc repro -f -s ingest@NAME"
+        again = "dvc does not look into a folder of yours: dvc repro -f -s ingest@NAME"
         raise ChangedImageError(f"{row['image_id']}: {path} has changed since the database was ingested ({again})")
     return data

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import artifacts, images
 from pipeline.databases import ingest_folder, ingest_members, load_manifest
+from pipeline.databases.pixels import ChangedImageError
 from pipeline.engine import Engine
 from pipeline.features import FeatureError, compare_images, extract_features, read_features
 from pipeline.metrics import METRICS, niqe
@@ -96,7 +97,7 @@ def test_a_file_that_changed_since_ingest_is_named(tmp_path: Path, name: str) ->
     folder = kadid(tmp_path)
     database = ingest_folder(load_manifest("kadid10k"), folder)
     save(folder / "images" / name, 999)
-    with pytest.raises(FeatureError, match=f"{name}.*has changed since"):
+    with pytest.raises(ChangedImageError, match=f"{name}.*has changed since"):
         compared(database, folder)
 
 
