@@ -6,6 +6,7 @@ No figure in them is written by hand. A block that already says the same is left
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequenc
 
 def render(results: Results, date: str) -> str:
     """The block without its marks: date, protocol, a table for each mode, and published figures of other databases."""
-    parts = [f"Measured {date}. {_protocol(results)}\n"]
+    parts = [f"Measured {date}. {_protocol(results, results.databases)}\n"]
     for mode, words in MODES.items():
         lines = _mode(results, mode)
         if lines:
@@ -79,8 +80,9 @@ def render(results: Results, date: str) -> str:
 
 
 def render_short(results: Results, date: str) -> str:
-    """The block of a README without its marks: no reference, SROCC and PLCC, one row a method; date below."""
+    """The block of a README without its marks: no reference, SROCC and PLCC of at most three databases."""
     databases = [d for d in results.databases if any(e.database == d and "nr" in e.modes for e in results.evaluations)]
+    databases = databases[:3]
     medians = {
         (e.encoder, regressor, e.database): values
         for e in results.evaluations
@@ -92,7 +94,8 @@ def render_short(results: Results, date: str) -> str:
         cells = [medians.get((encoder, regressor, database), _NOTHING).get(key) for database, key in measures]
         if any(cell is not None for cell in cells):
             lines.append(_row(_name(encoder, regressor), map(_figure, cells)))
-    return "\n".join([*lines, "", f"Measured {date}. Medians over the splits. {_protocol(results)}"]) + "\n"
+    note = f"Measured {date}. Medians over the splits. {_protocol(results, databases)}"
+    return "\n".join([*lines, "", *textwrap.wrap(note, 118)]) + "\n"
 
 
 BLOCKS: Mapping[tuple[str, str], Callable[[Results, str], str]] = {
@@ -141,9 +144,9 @@ def _rank(database: str) -> tuple[int, str]:
     return (_DATABASES.index(database) if database in _DATABASES else len(_DATABASES), database)
 
 
-def _protocol(results: Results) -> str:
+def _protocol(results: Results, databases: Iterable[str]) -> str:
     sentences = []
-    for database in results.databases:
+    for database in databases:
         e = next(e for e in results.evaluations if e.database == database and e.modes)
         counts = f"{e.metrics['images']:,} images in {e.metrics['groups']:,} groups"
         protocol = str(e.metrics["protocol"]).replace("_", " ")

@@ -54,7 +54,8 @@ def test_no_row_without_a_manifest() -> None:
 
 
 def test_the_example_is_a_whole_database(tmp_path: Path) -> None:
-    yaml, scores = (re.search(rf"```{kind}\n(.*?)```", DOCS.read_text(), re.DOTALL)[1] for kind in ("yaml", "csv"))
+    example = DOCS.read_text().split("## Your own database")[1]
+    yaml, scores = (re.search(rf"```{kind}\n(.*?)```", example, re.DOTALL)[1] for kind in ("yaml", "csv"))
     (tmp_path / "database.yaml").write_text(yaml)
     (tmp_path / "scores.csv").write_text(scores)
     for number, line in enumerate(scores.splitlines()[1:]):

@@ -14,15 +14,35 @@ from pipeline.scoring import SCORES
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 INTRODUCTION = """# Tables
 
-Parquet, zstd, row groups of 1,024, no timestamps: equal content is equal bytes. pandas, Polars, DuckDB and Hugging Face
-datasets open them as they are. The descriptions below are in the files too, as metadata of the Arrow fields
-(`pyarrow.parquet.read_schema(path).field("mos").metadata`).
+For users who read the pipeline's tables in their own tools: every Parquet file, column by column.
 
-Features (byte-stream-split as well) are a fixed-size list of float32. pandas shows an array a row
-(`numpy.stack(frame["feature"])` makes the matrix), Polars an `Array(Float32, n)`, DuckDB a `FLOAT[]`. The metadata of
-the feature table's schema has, as JSON, `weights_sha256` (what made the features; evaluate refuses other weights),
-`standardise` (true: units differ, so regressors scale by their training part), `non_finite` (images with a number that
-is not finite: kept, named, set to the column's mean by evaluate) and `provenance`.
+The files are zstd with row groups of 1,024 and without timestamps, so equal content is equal bytes. pandas, Polars,
+DuckDB and Hugging Face datasets open them as they are. The descriptions below are in the files too, as metadata of
+the Arrow fields: `pyarrow.parquet.read_schema(path).field("mos").metadata`.
+
+Features are a fixed-size list of float32, byte-stream-split. pandas shows one array a row
+(`numpy.stack(frame["feature"])` makes the matrix), Polars an `Array(Float32, n)`, DuckDB a `FLOAT[]`. The metadata
+of the feature table's schema are JSON:
+
+- `weights_sha256`: the weights that made the features; `evaluate` refuses others
+- `standardise`: true where the numbers have different units, so that regressors scale them by their training part
+- `non_finite`: images with a number that is not finite; `evaluate` keeps them, names them and sets the number to
+  the column's mean
+- `provenance`: how the encoder was made
+
+```python
+import numpy as np
+import pandas as pd
+
+table = pd.read_parquet("data/features/textured_dead_leaves/photos.parquet")
+features = np.stack(table["feature"])
+```
+
+```python
+import polars as pl
+
+print(pl.read_parquet("data/features/textured_dead_leaves/photos.parquet").select("image_id", "mos", "feature"))
+```
 """
 
 
