@@ -23,6 +23,8 @@ Space = Literal["rgb", "lab", "hsv", "grey", "ms"]
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi"]
 METRICS: tuple[str, ...] = get_args(Metric)
 """Full-reference metrics."""
+Shape = Literal["disc", "ellipse", "polygon"]
+PositiveShare = Annotated[float, Field(gt=0)]
 
 
 class ParamsError(Refusal, ValueError):
@@ -102,9 +104,15 @@ class SourcesParams(Section):
     r_max: float | None = Field(None, gt=0, description="largest leaf radius, pixels; null: the image's side")
     exponent: float = Field(3.0, gt=1, description="the radius' density is r^-exponent")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the texture in a textured leaf")
-    shape: Literal["disc", "ellipse", "polygon"] = Field("disc", description="of the leaves; the paper's are discs")
+    shape: Shape | dict[Shape, PositiveShare] = Field(
+        "disc", description="of the leaves (the paper: discs); or the share of each in a mixture"
+    )
     supersample: int = Field(1, ge=1, le=8, description="draw that many times finer, then average")
-    palettes: Literal["embedded", "folder"] = Field("embedded", description="photographs that give the colours")
+    shading: float = Field(0.0, ge=0, le=1, description="strongest ramp of light across a leaf; 0: none (the paper)")
+    depth_blur: float = Field(0.0, ge=0, le=32, description="largest blur out of focus, sigma in pixels; 0: none")
+    palettes: Literal["embedded", "folder", "drawn"] = Field(
+        "embedded", description="of the colours: packaged photographs, those of run.paths.palettes, or drawn ones"
+    )
     textures: Literal["embedded", "folder"] = Field("embedded", description="folder: the one in run.paths.textures")
     codec: Codec = "qoi"
     per_shard: Count = Field(16, description="sources in a shard, which is one task")

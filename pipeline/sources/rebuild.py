@@ -30,9 +30,7 @@ def rebuild(
     if recipe["kind"] == "photographs":
         return photographs.photos()
     settings = LeavesSettings(**{"alpha": 0.5, **recipe["settings"]})  # plain leaves record no alpha
-    embedded = palettes.embedded()
-    recorded_embedded = recipe["palettes"] == [[photograph.name, photograph.sha256] for photograph in embedded]
-    colours = embedded if palette_folder is None or recorded_embedded else palettes.folder(palette_folder)
+    colours = None if recipe["palettes"] == "drawn" else _photographs(recipe["palettes"], palette_folder)
     textures = None if recipe["kind"] == "dead_leaves" else texture_folder or "embedded"
     rebuilt = DeadLeavesSet(count, recipe["seed"], settings, colours, textures)
     inputs = rebuilt.inputs(range(0))
@@ -42,3 +40,10 @@ def rebuild(
     if inputs != recipe:
         raise SourceError("sources: the recipe has settings that this version does not draw by")
     return rebuilt
+
+
+def _photographs(recorded: list[list[str]], folder: Path | None) -> tuple[photographs.Photograph, ...]:
+    embedded = palettes.embedded()
+    if folder is None or recorded == [[photograph.name, photograph.sha256] for photograph in embedded]:
+        return embedded
+    return palettes.folder(folder)

@@ -10,7 +10,7 @@ from pipeline.sources.dead_leaves.leaves_set import DeadLeavesSet, LeavesSetting
 from pipeline.sources.errors import SourceError
 from pipeline.sources.folder.danbooru import PostRules
 from pipeline.sources.folder.folder_set import FolderSet, Mapper, choose
-from pipeline.sources.photographs import PhotographSet, photos
+from pipeline.sources.photographs import Photograph, PhotographSet, photos
 
 
 def source_set(
@@ -45,15 +45,15 @@ def source_set(
             exponent=params.exponent,
             alpha=params.alpha,
             supersample=params.supersample,
-            shape=params.shape,
+            shape=params.shape if isinstance(params.shape, str) else {**params.shape},
+            shading=params.shading,
+            depth_blur=params.depth_blur,
         )
         return DeadLeavesSet(
             params.count,
             seed,
             settings,
-            palettes.folder(_chosen("palettes", paths.palettes))
-            if params.palettes == "folder"
-            else palettes.embedded(),
+            _photographs(params, paths),
             None if name == "dead_leaves" else _textures(params, paths),
         )
     if folder is None:
@@ -76,6 +76,12 @@ def compile_kernels() -> None:
     """Fill numba's cache; called once in the driver, so that no two workers compile (about 15 s the first time)."""
     from pipeline.sources.dead_leaves import leaf_shapes, occlusion, paint_kernels, sample_leaves  # noqa: F401
     from pipeline.sources.textures import procedural_noise  # noqa: F401  (signatures are explicit: importing compiles)
+
+
+def _photographs(params: SourcesParams, paths: PathsParams) -> tuple[Photograph, ...] | None:
+    if params.palettes == "drawn":
+        return None
+    return palettes.folder(_chosen("palettes", paths.palettes)) if params.palettes == "folder" else palettes.embedded()
 
 
 def _textures(params: SourcesParams, paths: PathsParams) -> str | Path:

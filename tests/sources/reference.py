@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.sources.dead_leaves import leaf_shapes
 from pipeline.sources.dead_leaves.geometry import BATCH, words_of
-from pipeline.sources.dead_leaves.leaf import FIXED, LEAF, Geometry
+from pipeline.sources.dead_leaves.leaf import FIXED, LEAF, Geometry, Shape
 from pipeline.sources.dead_leaves.radius_law import HittingLaw
 
 
@@ -73,7 +73,7 @@ def _table(rows: np.ndarray) -> np.ndarray:
     return table
 
 
-def geometry(generator: np.random.Generator, law: HittingLaw, shape: str = "disc") -> Geometry:
+def geometry(generator: np.random.Generator, law: HittingLaw, shape: Shape = "disc") -> Geometry:
     """Equal to ``dead_leaves.geometry.geometry``, one leaf and one bounding box at a time (a second at 512 x 512)."""
     height, width = law.height, law.width
     labels = np.full((height, width), -1, np.int32)
@@ -82,9 +82,7 @@ def geometry(generator: np.random.Generator, law: HittingLaw, shape: str = "disc
     remaining, drawn, shaping = height * width, 0, None if shape == "disc" else generator.spawn(1)[0]
     while remaining:
         leaves = draw(words_of(generator, BATCH), law)
-        form = (
-            [None] * BATCH if shaping is None else leaf_shapes.draw(shaping.random((BATCH, leaf_shapes.DRAWS)), shape)
-        )
+        form = [None] * BATCH if shaping is None else leaf_shapes.draw(shaping, BATCH, shape)
         for (x, y, r), own in zip(leaves, form, strict=True):
             if not remaining:
                 break

@@ -45,11 +45,11 @@ def test_other_shapes_equal_the_reference_and_lie_inside_their_discs(shape: str)
 
 def test_forms_are_inscribed() -> None:
     """Corners of polygons and ends of the long axes lie on the circle; a square has the area 2 r^2."""
-    form = leaf_shapes.draw(np.random.default_rng(0).random((500, leaf_shapes.DRAWS)), "ellipse")
+    form = leaf_shapes.draw(np.random.default_rng(0), 500, "ellipse")
     assert form[:, 3].min() > 0.29 and form[:, 3].max() <= 1
     square = np.full((1, leaf_shapes.DRAWS), 0.5)
     square[0, 1] = 0.2  # 3 + floor(0.2 * 6) = 4 corners, none moved
-    form = leaf_shapes.draw(square, "polygon")[0]
+    form = leaf_shapes.FORMS["polygon"](square)[0]
     assert form[0] == 4
     y, x = np.mgrid[-100:100:1.0, -100:100:1.0] + 0.5
     inside = np.array([leaf_shapes.contains(a, b, 90.0, form) for a, b in zip(x.ravel(), y.ravel(), strict=True)])

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.sources.dead_leaves.leaf import LEAF, Geometry
-from pipeline.sources.dead_leaves.radius_law import SHAPES, HittingLaw
+from pipeline.sources.dead_leaves.leaf import LEAF, Geometry, Shape, shares
+from pipeline.sources.dead_leaves.radius_law import HittingLaw
 
 BATCH = 8_192
 """Leaves drawn at a time; 512 x 512 with r in [1, 512] needs about 63,000. The result does not depend on it."""
@@ -29,28 +29,26 @@ def _table(law: HittingLaw) -> np.ndarray:
     return law.table()  # the same for every image of a set, and 2 % of an image's time
 
 
-def geometry(generator: np.random.Generator, law: HittingLaw, shape: str = "disc") -> Geometry:
+def geometry(generator: np.random.Generator, law: HittingLaw, shape: Shape = "disc") -> Geometry:
     """One geometry of ``law.height`` x ``law.width`` labels, every label taken by a leaf.
 
     The number of leaves, and the time, grow as r_min^-2. ``shape``: ``disc`` (the paper's), ``ellipse`` or
-    ``polygon``, which lie inside the disc; ``ValueError`` for any other.
+    ``polygon``, which lie inside the disc, or the share of each; ``ValueError`` for any other.
     """
     from pipeline.sources.dead_leaves import leaf_shapes, occlusion, sample_leaves
 
-    if shape not in SHAPES:
-        raise ValueError(f"dead leaves: shape {shape!r}, allowed {', '.join(SHAPES)}")
     tiles = occlusion.open_tiles(law.height, law.width)
     labels = occlusion.open_labels(law.height, law.width)
     drawn, visible = np.empty((3, BATCH), np.int64), np.empty(BATCH, LEAF)
     leaves, remaining, count, rank = [], law.height * law.width, 0, 0
-    shape_generator = None if shape == "disc" else generator.spawn(1)[0]
+    shape_generator = None if list(shares(shape)) == ["disc"] else generator.spawn(1)[0]
     while remaining:
         sample_leaves.draw(words_of(generator, BATCH), _table(law), drawn)
         before = count
         if shape_generator is None:
             remaining, count, used = occlusion.lay(drawn, tiles, labels, visible, remaining, count, rank)
         else:
-            forms = leaf_shapes.draw(shape_generator.random((BATCH, leaf_shapes.DRAWS)), shape)
+            forms = leaf_shapes.draw(shape_generator, BATCH, shape)
             remaining, count, used = leaf_shapes.lay(drawn, forms, tiles, labels, visible, remaining, count, rank)
         leaves.append(visible[: count - before].view(np.uint64).copy())  # words: numpy copies records field by field
         rank += used

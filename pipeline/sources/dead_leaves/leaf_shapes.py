@@ -11,10 +11,10 @@ from numba import types
 
 from pipeline.sources.dead_leaves import occlusion
 from pipeline.sources.dead_leaves.kernel import kernel
-from pipeline.sources.dead_leaves.leaf import FIXED
+from pipeline.sources.dead_leaves.leaf import FIXED, Shape, shares
 
 DRAWS = 10
-"""Uniform numbers a leaf uses for its form."""
+"""Uniform numbers that an ellipse or a polygon uses; in a mixture a further one chooses the shape."""
 
 _MOST = 8
 _THINNEST = 0.3
@@ -22,27 +22,52 @@ _JITTER = 0.6
 """Polygons have 3 to 8 corners, moved by up to 0.3 of their spacing; ellipses a ratio of axes of 0.3 to 1."""
 
 
-def draw(uniform: np.ndarray, shape: str) -> np.ndarray:
-    """Float64 [n, 25]: the forms that ``uniform`` (float64 [n, 10] in [0, 1)) stands for, in units of 2^-16.
+def draw(generator: np.random.Generator, number: int, shape: Shape) -> np.ndarray:
+    """Float64 [number, 25]: the forms of as many leaves, in units of 2^-16 of a radius.
 
-    An ellipse: 0, cosine and sine of its direction, ratio of its axes. A polygon of k edges: k, then for each edge the
-    normal (x, y) and its distance from the centre, in radii.
+    An ellipse: 0, cosine and sine of its direction, ratio of its axes; a disc is one of ratio 1. A polygon of k edges:
+    k, then for each edge the normal (x, y) and its distance from the centre.
     """
+    parts = shares(shape)
+    uniform = generator.random((number, DRAWS if len(parts) == 1 else DRAWS + 1))
+    if len(parts) == 1:
+        return FORMS[next(iter(parts))](uniform)
+    forms = np.empty((number, 1 + 3 * _MOST))
+    chosen = np.searchsorted(np.cumsum(list(parts.values()))[:-1], uniform[:, DRAWS], side="right")
+    for index, name in enumerate(parts):
+        forms[chosen == index] = FORMS[name](uniform[chosen == index, :DRAWS])
+    return forms
+
+
+def _discs(uniform: np.ndarray) -> np.ndarray:
+    forms = np.zeros((len(uniform), 1 + 3 * _MOST))
+    forms[:, (1, 3)] = 1.0
+    return forms
+
+
+def _ellipses(uniform: np.ndarray) -> np.ndarray:
     forms = np.zeros((len(uniform), 1 + 3 * _MOST))
     turn = 2 * np.pi * uniform[:, 0]
-    if shape == "ellipse":
-        forms[:, 1:4] = np.stack([np.cos(turn), np.sin(turn), _THINNEST + (1 - _THINNEST) * uniform[:, 1]], axis=1)
-        return np.asarray(np.rint(forms * FIXED) / FIXED)
+    forms[:, 1:4] = np.stack([np.cos(turn), np.sin(turn), _THINNEST + (1 - _THINNEST) * uniform[:, 1]], axis=1)
+    return np.asarray(np.rint(forms * FIXED) / FIXED)
+
+
+def _polygons(uniform: np.ndarray) -> np.ndarray:
+    forms = np.empty((len(uniform), 1 + 3 * _MOST))
+    turn = 2 * np.pi * uniform[:, 0]
     corners = 3 + np.floor(uniform[:, 1] * (_MOST - 2)).astype(np.int64)
     numbers = np.arange(_MOST)
     places = numbers + _JITTER * (uniform[:, 2:] - 0.5)
     following = np.where(numbers + 1 == corners[:, None], places[:, :1] + corners[:, None], np.roll(places, -1, axis=1))
     middle = turn[:, None] + np.pi * (places + following) / corners[:, None]
     half = np.pi * (following - places) / corners[:, None]
-    forms[:, 1:] = np.stack([np.cos(middle), np.sin(middle), np.cos(half)], axis=2).reshape(len(uniform), -1)
-    forms = np.rint(forms * FIXED) / FIXED
+    edges = np.stack([np.cos(middle), np.sin(middle), np.cos(half)], axis=2).reshape(len(uniform), -1)
+    forms[:, 1:] = np.rint(edges * FIXED) / FIXED
     forms[:, 0] = corners
-    return np.asarray(forms)
+    return forms
+
+
+FORMS = {"disc": _discs, "ellipse": _ellipses, "polygon": _polygons}
 
 
 @kernel(types.boolean(*[types.float64] * 3, types.float64[::1]))

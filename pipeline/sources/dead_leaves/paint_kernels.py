@@ -169,3 +169,23 @@ def blend_fine(labels, factor, weighted, places, atlas, weight, image):  # type:
             image[i, j, 0] = np.uint8((red + 128 * samples) // (256 * samples))
             image[i, j, 1] = np.uint8((green + 128 * samples) // (256 * samples))
             image[i, j, 2] = np.uint8((blue + 128 * samples) // (256 * samples))
+
+
+@kernel(types.void(_LABELS, types.int64, types.float64[:, ::1], _IMAGE, _IMAGE))
+def light(labels, factor, ramps, image, shaded):  # type: ignore[no-untyped-def]
+    """``shaded[i, j] = image[i, j] * light``, rounded to 0..255.
+
+    The light of a label is ``ramps[leaf, 0] + ramps[leaf, 1] * x + ramps[leaf, 2] * y`` at its middle (x, y), in
+    labels; that of a pixel is the mean of its ``factor`` x ``factor`` labels.
+    """
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            total = 0.0
+            for di in range(factor):
+                for dj in range(factor):
+                    y, x = factor * i + di, factor * j + dj
+                    leaf = labels[y, x]
+                    total += ramps[leaf, 0] + ramps[leaf, 1] * (x + 0.5) + ramps[leaf, 2] * (y + 0.5)
+            total /= factor * factor
+            for channel in range(3):
+                shaded[i, j, channel] = np.uint8(min(max(image[i, j, channel] * total + 0.5, 0.0), 255.0))

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SHAPES = ("disc", "ellipse", "polygon")
-
 SMALLEST, LARGEST = 2**-8, 16_384
 """Of a radius in pixels: squares of fixed-point distances must fit into 63 bits (of a side too), and the number of
 leaves grows as r_min^-2: at 2^-8 an image of 512 x 512 takes minutes, and radii are still 256 steps or more."""
