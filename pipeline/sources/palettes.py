@@ -38,8 +38,8 @@ _CAST = ((-3.0, 6.5), (10.5, 13.0))
 _BETWEEN = (6.5, 11.0)
 _WITHIN = (7.5, 3.2, 4.8)
 _UNEVEN = 0.55
-"""CIE L*a*b* of 100 photographs of BSDS500, 5 Gaussians fitted to each: mean and deviation of the clusters' L*; those of
-an image's mean a* and b*; the clusters' deviation around it; that within a cluster, and how its logarithm varies."""
+"""CIE L*a*b* of 100 photographs of BSDS500, 5 Gaussians fitted to each: mean and deviation of the clusters' L*; those
+of an image's mean a* and b*; the clusters' deviation around it; that within a cluster, and how its logarithm varies."""
 
 
 def draw(generator: np.random.Generator, number: int) -> np.ndarray:

@@ -45,7 +45,7 @@ def source_set(
             exponent=params.exponent,
             alpha=params.alpha,
             supersample=params.supersample,
-            shape=params.shape if isinstance(params.shape, str) else {**params.shape},
+            shape=params.shape if isinstance(params.shape, str) else {str(k): v for k, v in params.shape.items()},
             shading=params.shading,
             depth_blur=params.depth_blur,
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from pipeline.seeding import generator
 from pipeline.sources.dead_leaves import geometry, leaf_shapes
-from pipeline.sources.dead_leaves.leaf import FIXED
+from pipeline.sources.dead_leaves.leaf import FIXED, Shape, shares
 from pipeline.sources.dead_leaves.radius_law import HittingLaw
 from tests.sources import reference
 
@@ -32,8 +35,11 @@ def test_kernel_and_numpy_reference_give_identical_labels_and_leaves(case: tuple
     assert np.array_equal(ours.leaves, oracle.leaves)
 
 
-@pytest.mark.parametrize("shape", ["ellipse", "polygon"])
-def test_other_shapes_equal_the_reference_and_lie_inside_their_discs(shape: str) -> None:
+MIXED = {"polygon": 2.0, "disc": 1.0, "ellipse": 1.0}
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "polygon", MIXED])
+def test_other_shapes_equal_the_reference_and_lie_inside_their_discs(shape: Shape) -> None:
     law = HittingLaw(90, 140, 2.0, 140.0)
     ours, oracle = (module.geometry(generator(5, "test", 2), law, shape) for module in (geometry, reference))
     assert np.array_equal(ours.labels, oracle.labels) and np.array_equal(ours.leaves, oracle.leaves)
@@ -54,6 +60,39 @@ def test_forms_are_inscribed() -> None:
     y, x = np.mgrid[-100:100:1.0, -100:100:1.0] + 0.5
     inside = np.array([leaf_shapes.contains(a, b, 90.0, form) for a, b in zip(x.ravel(), y.ravel(), strict=True)])
     assert inside.sum() == pytest.approx(2 * 90**2, rel=0.02)
+
+
+def test_a_mixture_of_one_shape_is_that_shape_and_the_order_of_shares_does_not_matter() -> None:
+    law = HittingLaw(60, 70, 2.0, 70.0)
+    for first, second in (("disc", {"disc": 3.0}), ("polygon", {"polygon": 0.1}), (MIXED, dict(sorted(MIXED.items())))):
+        ours, same = (geometry.geometry(generator(5, "test", 3), law, shape) for shape in (first, second))
+        assert np.array_equal(ours.labels, same.labels)
+    assert shares(MIXED) == {"disc": 0.25, "ellipse": 0.25, "polygon": 0.5}
+    for shape, message in (("star", "shape 'star'"), ({"disc": 0}, "share 0"), ({}, "no shape")):
+        with pytest.raises(ValueError, match=message):
+            shares(shape)
+
+
+def test_visible_shapes_have_their_share_times_their_area_and_log_uniform_radii(monkeypatch: Any) -> None:
+    """Exact for any mixture: radii do not depend on the shape, so the area of each shape is a factor times r^2."""
+    monkeypatch.setattr(geometry, "BATCH", 400)
+    law, number = HittingLaw(24, 32, 1.0, 32.0), 500
+    polygons = leaf_shapes.FORMS["polygon"](np.random.default_rng(0).random((20_000, leaf_shapes.DRAWS)))
+    half = np.arccos(polygons[:, 3::3]) * (np.arange(8) < polygons[:, :1])
+    area = np.array([np.pi, 0.65 * np.pi, (np.sin(2 * half) / 2).sum(axis=1).mean()])
+    expected = area * [0.25, 0.25, 0.5] / (area @ [0.25, 0.25, 0.5])
+    seen, radius = np.zeros(3), np.empty(number)
+    for index in range(number):
+        drawn = geometry.geometry(generator(2, "test/mixed", index), law, MIXED)
+        shaping = generator(2, "test/mixed", index).spawn(1)[0]
+        batches = 1 + drawn.leaves["rank"].max() // geometry.BATCH
+        forms = np.concatenate([leaf_shapes.draw(shaping, geometry.BATCH, MIXED) for _ in range(batches)])
+        forms = forms[drawn.leaves["rank"][drawn.labels]]
+        seen += [(forms[..., 3] == 1).mean(), 0, (forms[..., 0] > 0).mean()]
+        radius[index] = drawn.leaves["r"][drawn.labels[12, 16]]
+    seen[1] = number - seen.sum()
+    assert seen / number == pytest.approx(expected, abs=0.02)
+    assert stats.kstest(np.log(radius) / np.log(32.0), "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize("case", CASES[1:])

@@ -10,6 +10,7 @@ from pipeline.sources.dead_leaves import paint
 from pipeline.sources.dead_leaves.geometry import geometry
 from pipeline.sources.dead_leaves.leaf import Geometry
 from pipeline.sources.dead_leaves.radius_law import HittingLaw
+from pipeline.sources.dead_leaves.shading import shade
 from pipeline.sources.dead_leaves.texture_placement import Placement, place
 from pipeline.sources.textures import atlas as textures
 from pipeline.sources.textures.atlas import Atlas
@@ -75,6 +76,22 @@ def test_supersampling_averages_colours_and_keeps_the_texture_sharp(
         assert np.array_equal(averaged, expected)
         if not weight:
             assert np.array_equal(paint.plain(drawn, colour, supersample=factor), expected)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_light_is_a_ramp_across_each_leaf(factor: int) -> None:
+    drawn = geometry(generator(3, "test"), HittingLaw(40 * factor, 60 * factor, 2.0 * factor, 60.0 * factor))
+    flat = np.full((40, 60, 3), 100, np.uint8)
+    shaded = shade(flat, drawn, generator(9, "test"), 0.6, supersample=factor)
+    height, turn = generator(9, "test").random((2, len(drawn.leaves)))
+    leaf, (i, j) = drawn.leaves[drawn.labels], np.indices(drawn.labels.shape)
+    across = (j + 0.5 - leaf["x"]) * np.cos(2 * np.pi * turn)[drawn.labels]
+    down = (i + 0.5 - leaf["y"]) * np.sin(2 * np.pi * turn)[drawn.labels]
+    light = 1 + 0.6 * height[drawn.labels] * (across + down) / leaf["r"]
+    expected = 100 * light.reshape(40, factor, 60, factor).mean(axis=(1, 3))
+    assert np.abs(shaded[..., 0] - expected).max() <= 0.501 and (shaded == shaded[..., :1]).all()
+    assert 40 <= shaded.min() < 70 and 130 < shaded.max() <= 160
+    assert shade(np.full_like(flat, 255), drawn, generator(9, "test"), 0.6, supersample=factor).max() == 255
 
 
 def test_placement_is_uniform_over_textures_and_symmetries_and_meets_no_border_if_it_fits(atlas: Atlas) -> None:

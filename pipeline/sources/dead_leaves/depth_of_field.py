@@ -35,7 +35,7 @@ def blur_by_depth(
     mattes, shades = [], []
     for index, coverage in enumerate(layers):
         own = sigma * abs((index + 0.5) / LAYERS - focus) / max(focus, 1 - focus)
-        known = np.dstack([coverage[..., None] * colours, coverage, visible])
+        known = np.dstack([coverage[..., None] * _own(colours, coverage), coverage, visible])
         spread = _blurred(known, own) + np.float32(_HIDDEN) * _blurred(known, 2 * sigma)
         shades.append(spread[..., :3] / np.maximum(spread[..., 3:4], 1e-12))
         mattes.append(spread[..., 3:4] / np.maximum(spread[..., 4:5], 1e-12))
@@ -56,6 +56,20 @@ def _layers(geometry: Geometry, supersample: int) -> list[np.ndarray]:
     height, width = (side // supersample for side in layer.shape)
     cut = layer.reshape(height, supersample, width, supersample)
     return [(cut == index).mean(axis=(1, 3), dtype=np.float32) for index in range(LAYERS)]
+
+
+def _own(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """A layer's colours; at pixels that it shares with other layers, those of neighbouring pixels that it has alone.
+
+    Else the rim of a blurred leaf, which is half transparent, would show its own colour in the leaves behind it.
+    """
+    alone = (coverage >= 1)[..., None].astype(np.float32)
+    if alone.any() and ((coverage > 0) & (coverage < 1)).any():
+        near = _blurred(np.dstack([alone * colours, alone]), 0.7)
+        weight = np.float32(1e-3) * coverage[..., None]
+        mixed = (near[..., :3] + weight * colours) / np.maximum(near[..., 3:] + weight, 1e-12)
+        return np.where(alone > 0, colours, mixed)
+    return colours
 
 
 def _blurred(channels: np.ndarray, sigma: float) -> np.ndarray:
