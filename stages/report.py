@@ -9,13 +9,13 @@ from stages import DATA, METRICS, REPORT, entry
 
 
 def run(params: Params) -> None:
-    """Write the page from what the other stages left."""
-    found = collect.collect(params, DATA, METRICS)
-    for path in REPORT.glob("*/*.csv"):  # of an encoder that is no longer listed
+    """Write the page and the curves from the results of the other stages."""
+    content = collect.collect(params, DATA, METRICS)
+    for path in REPORT.glob("*/*.csv"):  # curves of encoders that are no longer listed
         path.unlink()
-    for name, text in collect.curves(found).items():
+    for name, text in collect.curves(content).items():
         artifacts.write_bytes(REPORT / name, text.encode())
-    artifacts.write_bytes(REPORT / "index.html", page.build(found).encode())
+    artifacts.write_bytes(REPORT / "index.html", page.build(content).encode())
 
 
 if __name__ == "__main__":

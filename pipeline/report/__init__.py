@@ -1,1 +1,1 @@
-"""The page, its figures and its contact sheets. Knows tables, JSON and images; draws nothing that is not in them."""
+"""The page of a run, its figures, contact sheets, and tables of results in Markdown."""

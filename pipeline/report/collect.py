@@ -1,4 +1,4 @@
-"""What the page shows, read from where the stages left it."""
+"""What the page shows, read from the tables, metrics and shards of a run."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ class SetFacts:
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder's card, its loss and the probe's type accuracy (NaN where it was not run) at each step, which are None
-    if it was not trained, and its probe: set -> accuracies (empty where it was not probed, as metrics are not).
+    """An encoder's card, and what training and the probe measured.
+
+    ``steps``, ``loss`` and ``accuracy`` (the probe's type accuracy, NaN at steps where it was not run) are vectors of
+    one length, or None if the encoder was not trained in this run. ``probe``: set -> accuracies; empty if not probed.
     """
 
     name: str
@@ -93,11 +95,10 @@ class Content:
 
 
 def collect(params: Params, data: Path, metrics: Path) -> Content:
-    """Read everything below ``data`` and ``metrics``; :class:`ArtifactError` names what is broken.
+    """Read the results of a run below ``data`` and ``metrics``; :class:`ArtifactError` names what is broken.
 
-    What a run may leave out (the probe, an evaluation, the comparison, regressors, features) is empty, and the page
-    says so; sources, distorted images and encoders must be there.
-    What the run's machine adds (times, paths, workers) is not read: equal results give an equal page.
+    Probe, evaluations, comparison, regressors and features may be missing, and the page says so; sources, distorted
+    images and encoders must be there. Times, paths and workers are not read: equal results give an equal page.
     """
     encoders = tuple(_encoder(name, data, metrics) for name in params.encoders)
     return Content(
@@ -109,7 +110,7 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         databases={name: _manifest(name, params) for name in params.databases},
         evaluations=tuple(_evaluations(params, data, metrics)),
         compared=_read_optional(metrics / "compare.json"),
-        regressors=tuple(read_json(path) for path in sorted((data / "regressors").glob("*/*/regressor.json"))),
+        regressors=tuple(_regressors(params, data)),
         embeddings=tuple(_embeddings(params, data, encoders)),
         published=tuple(published_figures()),
         statistics=read_json(metrics / "statistics.json"),
@@ -199,12 +200,21 @@ def _probe(metrics: Path, encoder: str) -> dict[str, dict[str, float]]:
     return probed
 
 
+def _regressors(params: Params, data: Path) -> Iterator[dict[str, Any]]:
+    """The cards of the stored regressors of the listed encoders and databases."""
+    for encoder in params.encoders:
+        for database in params.databases:
+            card = _read_optional(data / "regressors" / encoder / database / "regressor.json")
+            if card:
+                yield card
+
+
 def _read_optional(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.is_file() else {}
 
 
 def _embeddings(params: Params, data: Path, encoders: Sequence[Encoder]) -> Iterator[Embedding]:
-    """One of each database: of the first trained encoder that has features of it."""
+    """One layout for each database, of the first trained encoder that has features of it."""
     trained = [encoder.name for encoder in encoders if not encoder.is_baseline]
     for database in params.databases:
         paths = (data / "features" / name / f"{database}.parquet" for name in trained)

@@ -1,6 +1,6 @@
-"""Features of a database's images laid out in the plane by t-SNE (paper 2, Fig. 2): do types, levels and opinions part?
+"""Features of a database's images in the plane, by t-SNE (paper 2, Fig. 2), coloured by type, level and opinion.
 
-The layout knows the features and nothing of the labels. Distances between far groups and the axes mean nothing.
+The layout is computed from the features alone. Distances between far groups and the axes mean nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _LIKE_OURS = ("photos", "kadid10k")  # databases whose types are the bank's, in 
 
 @dataclass(frozen=True)
 class Embedding:
-    """Where the images of ``database`` lie: ``places`` float64 [n, 2]; kind, level and opinion of each.
+    """The layout of n images of ``database``, out of ``scored`` ones that have an opinion.
 
-    ``kinds`` are at most 8 names of one ``sort`` (type, group of types or subset; "" where there is none), ``levels``
-    1..5 (0: none), ``opinions`` fifths of the shown images from worst (1) to best (5). ``of`` is how many images there
-    were to choose from.
+    ``places``: float64 [n, 2]. ``kinds``: n names, at most 8 different ones, of type, group of types or subset, as
+    ``sort`` says; "" where an image has none. ``levels``: int [n], 1..5 (0: none). ``opinions``: int [n], the fifths of
+    the images from worst (1) to best (5).
     """
 
     database: str
@@ -38,13 +38,13 @@ class Embedding:
     sort: str
     levels: np.ndarray
     opinions: np.ndarray
-    of: int
+    scored: int
 
 
 def embed(path: Path, *, images: int, seed: int) -> Embedding | None:
-    """The layout of at most ``images`` scored images of a feature table, drawn by ``seed``; None for fewer than 10.
+    """The layout of at most ``images`` scored images of a feature table, chosen by ``seed``; None for fewer than 10.
 
-    500 images of 1,024 numbers: about 3 s of one core; one thread, so that equal features give equal places.
+    500 images of 1,024 features take about 3 s. One thread is used, so that equal features give equal places.
     """
     table = read_features(path)
     columns = table.columns
@@ -80,14 +80,14 @@ def panels(layout: Embedding) -> list[Panel]:
         "By level": {f"level {n}": layout.levels == n for n in range(1, STEPS + 1)} if layout.levels.any() else {},
         "By opinion": {words[n - 1]: layout.opinions == n for n in range(1, STEPS + 1)},
     }
-    made = []
+    coloured = []
     for title, rows in parts.items():
         palette, letter = (plots.RAMP, "r") if title in ("By level", "By opinion") else (plots.SERIES, "c")
         clouds = [plots.Cloud(name, layout.places[chosen], palette[i]) for i, (name, chosen) in enumerate(rows.items())]
         alt = f"{title}: {layout.encoder} on {layout.database}, {len(layout.places)} images in the plane"
         legend = {name: f"--{letter}{i}" for i, name in enumerate(rows)}
-        made += [Panel(title, plots.clouds(clouds, alt=alt), legend)] if rows else []
-    return made
+        coloured += [Panel(title, plots.clouds(clouds, alt=alt), legend)] if rows else []
+    return coloured
 
 
 def _places(table: FeatureTable, rows: np.ndarray, seed: int) -> np.ndarray:
@@ -101,13 +101,15 @@ def _places(table: FeatureTable, rows: np.ndarray, seed: int) -> np.ndarray:
     if table.metadata.get("standardise"):
         features = (features - features.mean(0)) / np.maximum(features.std(0), 1e-9)
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    with threadpool_limits(1):  # its sums depend on how many threads share them
+    with threadpool_limits(1):  # t-SNE's sums depend on the number of threads
         layout = TSNE(2, perplexity=perplexity, init="pca", random_state=seed % 2**32).fit_transform(features)
     return np.asarray(layout, dtype=np.float64)
 
 
 def _kinds(database: str, chosen: pa.Table) -> tuple[str, tuple[str, ...]]:
-    """The sort, and each image's: type where there are few, its group where they are the bank's 25, else the subset."""
+    """What the images are grouped by, and the name for each: group of types where the types are the bank's 25, else the
+    type, else the subset. Only the 8 most frequent names are kept.
+    """
     types = chosen["type"].to_pylist()
     strata = [str(name or "") for name in chosen["stratum"].to_pylist()]
     if database in _LIKE_OURS and any(types):
@@ -116,6 +118,6 @@ def _kinds(database: str, chosen: pa.Table) -> tuple[str, tuple[str, ...]]:
         groups = {kind.id: kind.group for kind in TYPES}
         return "group of types", tuple(groups.get(kind, "") for kind in types)
     names = [f"type {kind}" if kind else "" for kind in types] if any(types) else strata
-    most = [name for name, _ in Counter(name for name in names if name).most_common(len(plots.SERIES))]
-    kept = tuple(name if name in most and len(most) > 1 else "" for name in names)
-    return "type" if any(types) else "subset", kept
+    frequent = [name for name, _ in Counter(name for name in names if name).most_common(len(plots.SERIES))]
+    shown = tuple(name if name in frequent and len(frequent) > 1 else "" for name in names)
+    return "type" if any(types) else "subset", shown

@@ -23,7 +23,8 @@ def evaluated(content: Content, database: str, mode: str) -> list[Evaluation]:
 
 def measures(content: Content, database: str, mode: str) -> Table:
     """Medians over the splits, a row for each encoder and regressor."""
-    rows = [(e, name, told) for e in evaluated(content, database, mode) for name, told in e.medians(mode).items()]
+    evaluations = evaluated(content, database, mode)
+    rows = [(e, name, medians) for e in evaluations for name, medians in e.medians(mode).items()]
     keys = [key for key in MEASURES if any(key in medians for _, _, medians in rows)]
     compared = {
         (m["encoder"], m["regressor"], m["database"], m["mode"]): m for m in content.compared.get("methods", ())
@@ -85,7 +86,7 @@ def regressors(content: Content) -> Table:
     lines = []
     for card in content.regressors:
         better = "higher" if card["higher_is_better"] else "lower"
-        strength = ", ".join(f"{mode} {told['lambda']:g}" for mode, told in card["modes"].items() if "lambda" in told)
+        strength = ", ".join(f"{mode} {fit['lambda']:g}" for mode, fit in card["modes"].items() if "lambda" in fit)
         low, high = card["range"]
         cells = [f"{better} is better, {low:g} to {high:g}", f"{card.get('images', 0):,}", strength]
         lines.append(Line(f"{card['encoder']}/{card['database']}", cells))

@@ -1,7 +1,7 @@
-"""The page's figures as inline SVG, drawn by matplotlib: text stays text and colours follow the page, light or dark.
+"""The page's figures as inline SVG by matplotlib. Text stays text, and colours follow the page's light or dark theme.
 
-Colours are drawn as place holders (#0101xx) and turned into the page's CSS variables, so one figure serves both themes
-and is sharp at any width. Equal data give equal bytes: no date, ids from a fixed salt.
+Figures are drawn in placeholder colours (#0101xx), which are then replaced by the page's CSS variables. Equal data give
+equal bytes: no date, ids from a fixed salt.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 INK, MUTED, RULE = "#010100", "#010101", "#010102"
 SERIES = tuple(f"#0101{number}" for number in range(10, 18))
-RAMP = tuple(f"#0101{number}" for number in range(20, 25))  # five steps of one thing, from little (or bad) to much
+RAMP = tuple(f"#0101{number}" for number in range(20, 25))  # five steps from low (or bad) to high
 _NAMES = {INK: "ink", MUTED: "muted", RULE: "rule", **{code: f"c{index}" for index, code in enumerate(SERIES)}}
 _NAMES |= {code: f"r{index}" for index, code in enumerate(RAMP)}
-MOST_POINTS = 2000  # of a scatter: 35 bytes each in the page
+MOST_POINTS = 2000  # in a scatter plot; each point takes 35 bytes of the page
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,9 @@ class Curve:
     colour: int
 
 
-def lines(
-    curves: Sequence[Curve], *, x: str, y: str, alt: str, log: bool = False, level: tuple[str, float] | None = None
-) -> str:
-    """Named curves; ``level`` is a named horizontal line; ``log`` makes the y axis logarithmic (histograms)."""
+def lines(curves: Sequence[Curve], *, x: str, y: str, alt: str, level: tuple[str, float] | None = None) -> str:
+    """Named curves over axes named ``x`` and ``y``; ``level`` is a named horizontal line."""
     figure, axes = _figure(5.6, 3.1, x, y)
-    if log:
-        axes.set_yscale("log")
     for curve in curves:
         axes.plot(
             curve.x, curve.y, color=_colour(curve.colour), linewidth=1.7, label=curve.name, solid_capstyle="round"
@@ -67,18 +63,18 @@ def scatter(
     alt: str,
     diagonal: bool = True,
 ) -> str:
-    """Predictions against opinions (vectors of equal length), the diagonal (dashed, where the two have one unit), and
-    the fitted curves.
+    """Predictions against opinions (vectors of equal length), with the fitted curves and a dashed diagonal.
 
-    Of more than ``MOST_POINTS`` points every n-th is drawn (:func:`thinning`).
+    ``diagonal`` is false where the two have different units. Of more than ``MOST_POINTS`` points only every n-th is
+    drawn (:func:`thinning`).
     """
     figure, axes = _figure(3.1, 2.7, "predicted" if diagonal else "metric, higher is better", "opinion")
     step = thinning(len(mos))
     axes.plot(prediction[::step], mos[::step], "o", color=_colour(colour), markersize=2.6, markeredgewidth=0, alpha=0.5)
     span = np.linspace(float(np.min(prediction)), float(np.max(prediction)), 60)
-    both = [max(span[0], float(np.min(mos))), min(span[-1], float(np.max(mos)))]
-    if diagonal and both[0] < both[1]:
-        axes.plot(both, both, color=MUTED, linewidth=0.9, dashes=(4, 3))
+    shared = [max(span[0], float(np.min(mos))), min(span[-1], float(np.max(mos)))]
+    if diagonal and shared[0] < shared[1]:
+        axes.plot(shared, shared, color=MUTED, linewidth=0.9, dashes=(4, 3))
     for fit in fits:
         axes.plot(span, fit(span), color=INK, linewidth=1.0 if len(fits) > 1 else 1.5, alpha=0.85)
     low, high = float(np.min(mos)), float(np.max(mos))
@@ -97,7 +93,7 @@ class Cloud:
 
 
 def clouds(parts: Sequence[Cloud], *, alt: str) -> str:
-    """Points in the plane without axes: only who is whose neighbour means something."""
+    """Points in the plane without axes, since only their neighbourhoods mean something."""
     figure, axes = _figure(3.1, 3.1, "", "")
     for cloud in parts:
         axes.plot(*cloud.places.T, "o", color=cloud.colour, markersize=2.8, markeredgewidth=0, alpha=0.8)
@@ -108,7 +104,7 @@ def clouds(parts: Sequence[Cloud], *, alt: str) -> str:
 
 
 def thinning(count: int) -> int:
-    """Every how many-th of ``count`` points a scatter draws."""
+    """The step between the points that a scatter plot of ``count`` points draws; 1: all."""
     return max(1, -(-count // MOST_POINTS))
 
 
@@ -141,7 +137,7 @@ def bars(
         place += 0.8
     if level is not None:
         axes.axvline(level, color=INK, linewidth=0.9, dashes=(3, 2))
-    axes.set_yticks([at for at, _ in ticks], [f"on {group.replace('_', ' ')}" for _, group in ticks])
+    axes.set_yticks([position for position, _ in ticks], [f"on {group.replace('_', ' ')}" for _, group in ticks])
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, 1.6 * max([1e-3, *(value for group in values.values() for value in group.values())]))
     axes.invert_yaxis()
@@ -154,7 +150,7 @@ def _colour(number: int) -> str:
 
 
 def _figure(width: float, height: float, x: str, y: str) -> tuple[Figure, Axes]:
-    """An empty figure of ``width`` x ``height`` inches at 80 pixels an inch, in the page's manner."""
+    """An empty figure of ``width`` x ``height`` inches at 80 pixels an inch, in the style of the page."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -181,13 +177,14 @@ def _svg(figure: Figure, alt: str) -> str:
     text = sink.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S)
-    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)  # only the ids that something refers to stay
+    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)  # ids that nothing refers to
     text = re.sub(r"(font-size: [^;]+); font-family: [^;]+;", r"\1;", text)
-    text = re.sub(
-        r'(<g[^>]*)>\s*(?=<use [^>]*(style="[^"]*"))', r"\1 \2>", text
-    )  # a marker's colour once, not at each point
+    # a marker's colour once for all points
+    text = re.sub(r'(<g[^>]*)>\s*(?=<use [^>]*(style="[^"]*"))', r"\1 \2>", text)
     text = re.sub(r'(<use [^>]*?) style="[^"]*"', r"\1", text)
-    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text)  # coordinates, never words
+    text = re.sub(
+        r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text
+    )  # digits of coordinates, not of text
     for code, name in _NAMES.items():
         text = text.replace(code, f"var(--{name})")
     opening, rest = text.split(">", 1)

@@ -1,7 +1,7 @@
-"""Contact sheets: labelled rows of captioned pictures. The one module behind all sheets, the page's and the verb's.
+"""Contact sheets: labelled rows of captioned pictures, for the page and for ``synthetic-iqa sheet``.
 
-A sheet holds thumbnails, never whole images, so the 126 classes of a large photograph fit in memory. :func:`draw` makes
-a picture of it; the page sets the same sheet as HTML, where captions stay text.
+A sheet holds thumbnails, so that the 126 classes of a large photograph fit in memory. :func:`draw` makes a picture of
+it; the page shows the same sheet as HTML.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from pipeline.images import check
+from pipeline.labels import LEVELS
 from pipeline.metrics import METRICS
 from pipeline.report.tables import readable
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pipeline.distortions import Sample
 
 MAX_SIDE = 16_000  # pixels of a drawn sheet; WebP ends at 16,383
-LEVELS = 5
 _PAPER, _INK, _MUTED = (250, 249, 246), (29, 33, 38), (94, 101, 110)
 _GAP, _MARGIN = 8, 24
 
@@ -61,7 +61,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class TypeName:
-    """What the sheet writes beside a type: its name, its group, what its parameter is, and the five values as text."""
+    """The label of a distortion type: its name, group and parameter, and the parameter's five values as text."""
 
     name: str
     group: str = ""
@@ -107,9 +107,9 @@ def distortion_sheet(
 ) -> Sheet:
     """The sheet of one source: a row a type, a column a level, PSNR and SSIM against the pristine image under each.
 
-    ``samples`` has type 0 (pristine) first. With ``native`` a cell is the middle of the image at its own pixels, where
-    compression and noise are seen as they are; else the whole image, reduced to ``side``. ``ValueError`` if the
-    pristine image is late.
+    ``samples`` begin with the pristine image (type 0); ``ValueError`` otherwise. With ``native`` a cell is the middle
+    of the image at its own pixels, which shows compression and noise as they are; else the whole image, reduced to
+    ``side`` pixels.
     """
     cells: dict[tuple[int, int], Cell] = {}
     pristine: _Pristine | None = None

@@ -158,7 +158,7 @@ def test_the_plane_keeps_likes_together_and_is_repeatable(run):
     folder, params = run
     path = folder / "data/features/dead_leaves/photos.parquet"
     found = embed(path, images=45, seed=1)
-    assert found.places.shape == (45, 2) and found.of == 60
+    assert found.places.shape == (45, 2) and found.scored == 60
     again = embed(path, images=45, seed=1)
     assert (found.places == again.places).all() and found.kinds == again.kinds
     names = sorted(set(found.kinds))
