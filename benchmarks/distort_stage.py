@@ -112,13 +112,13 @@ def main() -> None:
     counts = [arguments.sources * factor for factor in (1, 2, 4)]
     with tempfile.TemporaryDirectory() as scratch:
         shards = make_sources(Path(scratch, "sources"), counts[-1])
-        found = [stage(shards, Path(scratch, f"distorted-{n}"), n, arguments.workers) for n in counts]
-    rates = [one["rate"] for one in found]
-    rest = [one["cpu"] - one["distort"] - one["encode"] for one in found]
+        runs = [stage(shards, Path(scratch, f"distorted-{n}"), n, arguments.workers) for n in counts]
+    rates = [run["rate"] for run in runs]
+    rest = [run["cpu"] - run["distort"] - run["encode"] for run in runs]
     print(f"{'sources':>8} {'images/s':>9} {'CPU ms/image':>13} {'distort':>8} {'QOI':>6} {'rest':>6} {'start s':>8}")
-    for count, one, left in zip(counts, found, rest, strict=True):
-        parts = f"{one['cpu']:13.3f} {one['distort']:8.3f} {one['encode']:6.3f} {left:6.3f}"
-        print(f"{count:8d} {one['rate']:9.1f} {parts} {one['start']:8.1f}")
+    for count, run, remaining in zip(counts, runs, rest, strict=True):
+        parts = f"{run['cpu']:13.3f} {run['distort']:8.3f} {run['encode']:6.3f} {remaining:6.3f}"
+        print(f"{count:8d} {run['rate']:9.1f} {parts} {run['start']:8.1f}")
     print(f"lowest / highest rate: {min(rates) / max(rates):.3f}; the rest, median: {statistics.median(rest):.3f} ms")
     if arguments.json:
         print(json.dumps({"overhead_ms": statistics.median(rest), "images_per_s": rates}))

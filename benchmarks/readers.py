@@ -128,24 +128,24 @@ def measure(sources: int = 6, repeats: int = 7) -> dict[str, float]:
         loaded = in_workers(shards, 3)
         size = sum(shard.bytes for shard in shards.shards) / len(shards) / 1e3
         print(f"{len(shards)} samples of 512 x 512 as QOI, {size:.0f} kB each, in {len(shards.shards)} shards")
-    found = {
+    medians = {
         name: [statistics.median(column) for column in zip(*runs[1:], strict=True)] for name, runs in times.items()
     }
     print(f"{'form':<18} {'CPU us':>8} {'wall us':>8} {'samples/s of CPU':>17} {'of wall':>8}")
-    for name, (cpu, wall) in found.items():
+    for name, (cpu, wall) in medians.items():
         print(f"{name:<18} {cpu:>8.1f} {wall:>8.1f} {1e6 / cpu:>17.0f} {1e6 / wall:>8.0f}")
     print(f"torch DataLoader, {WORKERS} workers, decode and crop in the worker: {loaded:.0f} samples/s of wall")
-    figures = {**ratios(found), "loader_samples_per_s": loaded}
+    figures = {**ratios(medians), "loader_samples_per_s": loaded}
     for name, value in figures.items():
         print(f"{name:<31} {value:8.2f}")
     return figures
 
 
-def ratios(found: dict[str, list[float]]) -> dict[str, float]:
-    """Of samples a second, ours over webdataset's; ``found`` has [CPU, wall] seconds of each form."""
+def ratios(medians: dict[str, list[float]]) -> dict[str, float]:
+    """Of samples a second, ours over webdataset's; ``medians`` has [CPU, wall] seconds of each form."""
 
     def ratio(ours: str, theirs: str, column: int = 0) -> float:
-        return found[theirs][column] / found[ours][column]
+        return medians[theirs][column] / medians[ours][column]
 
     return {
         "reader_over_webdataset": ratio("ours_bytes", "webdataset_bytes"),

@@ -74,24 +74,24 @@ def run(shards: ShardSet, folder: Path, name: str, workers: int, tasks: int) -> 
 def engines(scratch: Path, repetitions: int, tasks: int) -> dict[str, float]:
     """The three runs in turns; prints the table and returns the figures."""
     shards = distort_stage.make_sources(scratch / "sources", distort_stage.BLOCK * tasks * 2)
-    found: dict[tuple[str, int], list[dict[str, float]]] = {each: [] for each in RUNS}
+    runs: dict[tuple[str, int], list[dict[str, float]]] = {each: [] for each in RUNS}
     for turn in range(repetitions):
         for name, workers in RUNS[turn % 3 :] + RUNS[: turn % 3]:
-            found[name, workers].append(run(shards, scratch / "distorted", name, workers, tasks))
+            runs[name, workers].append(run(shards, scratch / "distorted", name, workers, tasks))
     print(f"{'engine':>10} {'workers':>8} {'images/s':>9} {'ms/image':>9} {'CPU ms/image':>13} {'start-up s':>11}")
-    for (name, workers), turns in found.items():
+    for (name, workers), turns in runs.items():
         rate, cpu, startup = (statistics.median(turn[key] for turn in turns) for key in ("rate", "cpu", "startup"))
         print(f"{name:>10} {workers:8d} {rate:9.1f} {1e3 / rate:9.2f} {cpu:13.2f} {startup:11.1f}")
-    two, ray, one = ([turn["rate"] for turn in found[each]] for each in RUNS)
+    two, ray, one = ([turn["rate"] for turn in runs[each]] for each in RUNS)
     ratios = {
         "ray_over_processes": statistics.median(a / b for a, b in zip(two, ray, strict=True)),
         "two_worker_speedup": statistics.median(a / b for a, b in zip(two, one, strict=True)),
     }
     for key, value in ratios.items():
         print(f"{key}: {value:.3f}")
-    ray_cpu = statistics.median(turn["cpu"] for turn in found["ray", 2])
-    two_cpu = statistics.median(turn["cpu"] for turn in found["processes", 2])
-    startups = {f"{name}_startup_s": statistics.median(t["startup"] for t in found[name, 2]) for name, _ in RUNS[:2]}
+    ray_cpu = statistics.median(turn["cpu"] for turn in runs["ray", 2])
+    two_cpu = statistics.median(turn["cpu"] for turn in runs["processes", 2])
+    startups = {f"{name}_startup_s": statistics.median(t["startup"] for t in runs[name, 2]) for name, _ in RUNS[:2]}
     return {**ratios, "ray_over_processes_cpu": ray_cpu / two_cpu, **startups}
 
 

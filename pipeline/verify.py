@@ -1,5 +1,6 @@
-"""Whether what lies in shard folders is what their manifests say, byte for byte; and whether the pixels of a sample are
-what its recipe gives. Changes nothing.
+"""Verification of shard folders: their files against the manifest, and the pixels of samples against their recipes.
+
+Nothing is changed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from pipeline.shards.reader import ShardSet
 
 @dataclass(frozen=True)
 class Check:
-    """A shard to verify; without ``meta`` another file, by its sha256, or a manifest that can't be read and why."""
+    """A file to verify: a shard if ``meta`` is given, else any file with its ``sha256``.
+
+    ``problem`` says why a manifest cannot be read.
+    """
 
     path: Path
     meta: ShardMeta | None = None
@@ -53,28 +57,28 @@ def problems(check: Check) -> list[str]:
         return [check.problem]
     if check.meta is None:
         return _damage(check.path, check.sha256)
-    found = _damage(check.path, check.meta.sha256, check.meta.bytes)
-    for name, digest in check.meta.sidecars.items():
-        found += _damage(check.path.with_name(name), digest)
+    lines = _damage(check.path, check.meta.sha256, check.meta.bytes)
+    for name, sha256 in check.meta.sidecars.items():
+        lines += _damage(check.path.with_name(name), sha256)
     try:
         if read_meta(check.path) != check.meta:
-            found.append(f"{meta_path(check.path)}: not what the manifest says of this shard")
+            lines.append(f"{meta_path(check.path)}: not what the manifest says of this shard")
     except ArtifactError as error:
-        found.append(str(error))
-    return found
+        lines.append(str(error))
+    return lines
 
 
 @dataclass(frozen=True)
 class Remade:
-    """Samples of one source to make again and compare: rows of the set in ``recipe.folder``."""
+    """Samples of one source to make again and compare. ``rows`` are those of the set in ``recipe.folder``."""
 
     recipe: remake.Recipe
-    state: str  # the set's fingerprint: a worker opens each state of the folder once
+    manifest_sha256: str
     rows: tuple[int, ...]
 
 
 def chosen(recipe: remake.Recipe, fraction: float, seed: int) -> list[Remade]:
-    """A random ``fraction`` (0..1) of the set's samples, rounded up, by source: a task for :func:`compared` each."""
+    """Tasks for :func:`compared`, one a source, of a random ``fraction`` (0..1) of the set's samples, rounded up."""
     shards = ShardSet(recipe.folder)
     count = math.ceil(fraction * len(shards))
     rows = generator(seed, "verify").permutation(len(shards))[:count]
@@ -85,33 +89,34 @@ def chosen(recipe: remake.Recipe, fraction: float, seed: int) -> list[Remade]:
 
 
 def compared(task: Remade) -> list[str]:
-    """A line for each sample whose pixels in the shard are not what its recipe gives, or that cannot be had."""
-    found = []
+    """A line for each sample that cannot be read or made, or whose pixels differ from what its recipe gives."""
+    lines = []
     try:
-        shards = _opened(task.recipe.folder, task.state)
+        shards = _opened(task.recipe.folder, task.manifest_sha256)
         for row in task.rows:
-            key = shards.keys[row]
+            key = shards.key(row)
             if not np.array_equal(shards.image(row), remake.image(task.recipe, key)):
                 because = f" (made with {', '.join(task.recipe.differs)})" if task.recipe.differs else ""
-                found.append(f"{task.recipe.folder}: sample {key} is not what its recipe gives{because}")
+                lines.append(f"{task.recipe.folder}: sample {key} is not what its recipe gives{because}")
     except Refusal as error:
-        found.append(str(error))
-    return found
+        lines.append(str(error))
+    return lines
 
 
 @cache
-def _opened(folder: Path, state: str) -> ShardSet:
+def _opened(folder: Path, manifest_sha256: str) -> ShardSet:
+    """A set, opened once in each worker for each state of its folder."""
     return ShardSet(folder)
 
 
-def _damage(path: Path, sha256: str, said: int | None = None) -> list[str]:
+def _damage(path: Path, sha256: str, expected_bytes: int | None = None) -> list[str]:
     if not path.is_file():
         return [f"{path}: listed in the manifest and missing"]
     if sha256_file(path) == sha256:
         return []
     size = path.stat().st_size
-    cut = "" if said in (None, size) else f" ({size} bytes on disk, {said} in the manifest)"
-    return [f"{path}: damaged, its sha256 is not the manifest's{cut}"]
+    sizes = f" ({size} bytes on disk, {expected_bytes} in the manifest)" if expected_bytes not in (None, size) else ""
+    return [f"{path}: damaged, its sha256 is not the manifest's{sizes}"]
 
 
 def _of_manifest(manifest: Path) -> Iterator[Check]:

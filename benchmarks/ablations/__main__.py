@@ -2,16 +2,18 @@
 
     python -m benchmarks.ablations data WORK [--photographs FOLDER]
     python -m benchmarks.ablations work WORK [--changes a,b] [--seeds 1,2] [--database NAME=FOLDER ...] [--figures a,b]
-    python -m benchmarks.ablations table WORK
+    python -m benchmarks.ablations table WORK [--json]
 
 ``data`` makes the sources and their distorted versions by the stages' code. ``work`` trains and judges whatever of the
 asked runs is not done, one after another on one thread; start it as often as there are cores, kill it and start it
-again: a run that is done stays done. Each run has a folder WORK/runs/CHANGE-SEED. ``table`` prints the Markdown.
+again: a run that is done stays done. Each run has a folder WORK/runs/CHANGE-SEED. ``table`` prints the
+Markdown, and with ``--json`` the figures of each change and seed as one JSON object on the last line.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -36,12 +38,15 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--database", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--figures", help="of probe, probe_plain, photos and the databases; all by default")
+    parser.add_argument("--json", action="store_true", help="with table: one JSON object on the last line")
     options = parser.parse_args()
     folder = options.work.resolve()
     if options.verb == "data":
         data.make(folder, options.photographs and options.photographs.resolve())
     elif options.verb == "table":
         print(table.markdown(folder))
+        if options.json:
+            print(json.dumps(table.figures(folder)))
     else:
         names = options.changes.split(",") if options.changes else list(CHANGES)
         databases = {name: Path(path).resolve() for name, path in (entry.split("=", 1) for entry in options.database)}

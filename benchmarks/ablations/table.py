@@ -51,6 +51,15 @@ def markdown(work: Path) -> str:
     return "\n".join(lines)
 
 
+def figures(work: Path) -> dict[str, dict[str, list[float | None]]]:
+    """Every figure of every trained change by seed; None where a run is not judged."""
+    changes = {name: read(runs) for name in CHANGES if (runs := collect(work, name))}
+    return {
+        name: {figure: [None if math.isnan(value) else value for value in values] for figure, values in row.items()}
+        for name, row in changes.items()
+    }
+
+
 def collect(work: Path, name: str) -> list[Run]:
     """The trained runs of a change, by seed."""
     folders = sorted((work / "runs").glob(f"{name.replace('/', '_')}-[0-9]*"))

@@ -29,7 +29,7 @@ def distort(
         typer.Option(
             "-o",
             "--out",
-            help="A file (.png .webp .qoi .jxl, all lossless), or a folder for a folder; what is there is replaced. "
+            help="A file (.png .webp .qoi .jxl, all lossless), or a folder for a folder; existing files are replaced. "
             "Without it PHOTO.TYPE.LEVEL.png or FOLDER-TYPE-LEVEL/ here, and nothing is replaced.",
         ),
     ] = None,
@@ -40,13 +40,13 @@ def distort(
         ),
     ] = 0,
     codec: Annotated[
-        str, typer.Option(help="Of the files of a folder, and of a file without -o: png, webp, qoi or jxl.")
+        str, typer.Option(help="Format of a folder's files, and of a file without -o: png, webp, qoi or jxl.")
     ] = "png",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Distort an image, or every image of a folder, by one type at one level.
 
-    In a folder a file that fails is named at the end and the others are written; the exit code is then 1.
+    A file of a folder that fails is named at the end; the others are written, and the exit code is 1.
     """
     from pipeline import distortions
     from pipeline.engine import Engine
@@ -86,9 +86,9 @@ class DistortFile:
 
 
 def distort_file(task: DistortFile) -> str:
-    """Distort and write one file; returns what went wrong, in one line, or nothing.
+    """Distort and write one file; returns what went wrong, in one line, or "".
 
-    Whatever is raised (a codec's own error, no memory) is this file's failure: the others of its folder go on.
+    Any error (a codec's own, too little memory) is this file's failure, and the other files of its folder go on.
     """
     from pipeline import artifacts, distortions, images
     from pipeline.labels import label
@@ -96,10 +96,9 @@ def distort_file(task: DistortFile) -> str:
     try:
         image = images.read(task.source)
         number = label(task.type, task.level)
-        made = distortions.distort(
-            image, task.type, task.level, parent_generator(image, task.seed).spawn(number + 1)[number]
-        )
-        artifacts.write_bytes(task.target, images.encode(made, task.codec))
+        child = parent_generator(image, task.seed).spawn(number + 1)[number]
+        distorted = distortions.distort(image, task.type, task.level, child)
+        artifacts.write_bytes(task.target, images.encode(distorted, task.codec))
     except Exception as error:
         text = one_line(error)
         if not expected(error) and text != type(error).__name__:

@@ -19,7 +19,7 @@ def remake(
     key: Annotated[str, typer.Option(help="000123-047: class 47 of source 123; 000123: the source.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write it: .png, .webp, .qoi or .jxl.")],
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of a set whose distort stage did not end: the seed of params.yaml.")
+        int | None, typer.Option(min=0, help="For a set whose distort stage did not finish: the seed of params.yaml.")
     ] = None,
     data: Annotated[Path, typer.Option(help="The folder with sources/ and distorted/.")] = Path("data"),
     palettes: Annotated[Path | None, typer.Option(help="Photographs, if the set was drawn with a folder's.")] = None,
@@ -40,6 +40,6 @@ def remake(
         recipe = replace(recipe, seed=seed, pristine="stretched")
     for library in recipe.differs:
         print(f"synthetic-iqa: made with {library}: pixels may differ by a grey level", file=sys.stderr)
-    made = image(recipe, key)
-    artifacts.write_bytes(out, images.encode(made, out.suffix.lower().lstrip(".")))
-    print(f"{out}: {made.shape[1]} x {made.shape[0]}")
+    pixels = image(recipe, key)
+    artifacts.write_bytes(out, images.encode(pixels, out.suffix.lower().lstrip(".")))
+    print(f"{out}: {pixels.shape[1]} x {pixels.shape[0]}")

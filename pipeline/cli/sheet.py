@@ -24,9 +24,10 @@ def sheet(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write it: .png, .webp or .jpg.")] = Path(
         "sheet.png"
     ),
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of what is random in the distortions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the random distortions.")] = 0,
     native: Annotated[
-        bool, typer.Option("--native", help="Show the middle at its own pixels, not the whole reduced.")
+        bool,
+        typer.Option("--native", help="Show the unscaled middle of each image, not all of it reduced."),
     ] = False,
     side: Annotated[int, typer.Option(min=48, max=1024, help="Pixels of a picture's longer side.")] = 216,
     count: Annotated[int, typer.Option(min=1, max=400, help="With --set: how many sources at most.")] = 48,
@@ -43,15 +44,15 @@ def sheet(
 def _photo_sheet(photo: Path, seed: int, side: int, native: bool) -> Sheet:
     from pipeline import distortions, images
     from pipeline.engine import progress
+    from pipeline.labels import CLASSES
     from pipeline.report import sheets
 
     listing = images.list_images([photo])
     if listing.files != [photo]:
         refuse(f"{photo}: {listing.failed.get(photo, 'is a folder, and a sheet shows one image')}")
     image = images.read(photo)
-    samples = progress(
-        distortions.distort_all(image, parent_generator(image, seed)), total=126, describe=f"sheet {photo.name}"
-    )
+    samples = distortions.distort_all(image, parent_generator(image, seed))
+    samples = progress(samples, total=CLASSES, describe=f"sheet {photo.name}")
     title = f"{photo.name}: 25 types at 5 levels; value, PSNR, SSIM"
     try:
         return sheets.distortion_sheet(title, samples, sheets.type_names(), side=side, native=native)
@@ -69,7 +70,7 @@ def _set_sheet(name: str, side: int, count: int) -> Sheet:
     return sheets.plain_sheet(f"{name}: {shown} of {len(sources)} sources", pictures, columns=8, side=side)
 
 
-def _write_picture(out: Path, made: Sheet) -> None:
+def _write_picture(out: Path, contents: Sheet) -> None:
     import io
 
     from PIL import Image
@@ -77,7 +78,7 @@ def _write_picture(out: Path, made: Sheet) -> None:
     from pipeline.artifacts import write_bytes
     from pipeline.report import sheets
 
-    picture, sink = sheets.draw(made), io.BytesIO()
+    picture, sink = sheets.draw(contents), io.BytesIO()
     Image.fromarray(picture).save(sink, SHEET_FORMATS[out.suffix.lower()], quality=92)
     write_bytes(out, sink.getvalue())
     print(f"{out}: {picture.shape[1]} x {picture.shape[0]}")

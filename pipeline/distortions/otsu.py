@@ -117,8 +117,8 @@ def thresholds(prepared: Prepared, count: int) -> Floats:
     bins = np.floor(np.clip(prepared.unit, 0.0, 1.0) * 255.0 + 0.5).astype(np.intp)
     share = np.bincount(bins, weights=prepared.counts, minlength=256) / prepared.counts.sum()
     start = np.linspace(0.0, 255.0, count + 2)[1:-1]
-    found = search(start, np.cumsum(share), np.cumsum(share * np.arange(1.0, 257.0)))
-    return np.sort(np.floor(found + 0.5)) / 255.0
+    points = search(start, np.cumsum(share), np.cumsum(share * np.arange(1.0, 257.0)))
+    return np.sort(np.floor(points + 0.5)) / 255.0
 
 
 def quantization(prepared: Prepared, count: float) -> Bytes:

@@ -1,4 +1,4 @@
-"""Which sample goes where: blocks of sources, the order of their classes, and the shards they fall into."""
+"""Which sample goes where: blocks of sources, the order of their classes, and their shards."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ DISTORTED_PATTERN = r"distorted-\d{5}\.(tar|tar\.meta\.json|parquet)"
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive sources that one task works on; ``index`` counts blocks of ``size`` sources from 0."""
+    """Consecutive sources of one task; ``index`` counts the blocks from 0."""
 
     index: int
     sources: range
 
 
 def blocks(count: int, size: int) -> list[Block]:
-    """``count`` sources in blocks of ``size``, the last maybe shorter: growing ``count`` moves none between blocks."""
+    """``count`` sources in blocks of ``size``; the last may be shorter. A greater ``count`` moves no source to another
+    block.
+    """
     return [Block(start // size, range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
 def span(block: Block) -> str:
-    """The block's sources in words, for messages."""
+    """The block's sources for messages."""
     return f"sources {block.sources.start} to {block.sources.stop - 1}"
 
 
 def shard_name(kind: str, index: int) -> str:
-    """``kind`` is ``sources`` or ``distorted``."""
+    """The file name of a shard; ``kind`` is ``sources`` or ``distorted``."""
     return f"{kind}-{index:05d}.tar"
 
 
@@ -50,7 +52,7 @@ def sample_key(source: int, label: int) -> str:
 def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:
     """(source, label) of every sample of the block, shuffled and cut into ``shards`` lists of nearly equal length.
 
-    A client that streams shards in order thus never sees one source's 126 classes in a row.
+    A client that streams shards in order therefore never gets one source's 126 classes in a row.
     """
     samples = [(source, label) for source in block.sources for label in range(CLASSES)]
     order = generator(seed, "distort/layout", block.index).permutation(len(samples))
@@ -58,9 +60,9 @@ def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:
 
 
 def held_out(sources: np.ndarray, count: int) -> np.ndarray:
-    """bool [n]: which samples (given by the number of their source) belong to the last ``count`` sources of the set.
+    """bool [n]: the samples of the set's last ``count`` sources, given each sample's source number, int [n].
 
-    These are the probe's: no encoder is ever trained on them.
+    The probe uses these, and no encoder is trained on them.
     """
     distinct = np.unique(sources)
     if count >= len(distinct):

@@ -1,4 +1,4 @@
-"""Reading shards by their sample tables: any sample at once, every read checked."""
+"""Reading shards by their sample tables: random access to every sample, and a check of every read."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _mapped(folder: Path, names: Sequence[str], shard: int) -> memoryview:
 
 
 def table_name(shard: ShardMeta) -> str:
-    """The file name of a shard's sample table, as its record lists it."""
+    """The file name of a shard's sample table; :class:`ArtifactError` if its record does not list it."""
     name = shard.name.removesuffix(".tar") + ".parquet"
     if name not in shard.sidecars:
         raise ArtifactError(f"{shard.name}: no sample table in the manifest")

@@ -1,4 +1,4 @@
-"""The columns of the sample tables that lie beside the shards."""
+"""The columns of the sample tables beside the shards."""
 
 from __future__ import annotations
 
