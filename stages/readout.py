@@ -8,10 +8,11 @@ from stages import DATA, entry
 
 def run(params: Params, name: str) -> None:
     """Write the encoder's weights once more, with a card that says what is read out of them."""
-    from pipeline.encoder import weights
+    from pipeline.encoder.pooling import Pool
+    from pipeline.encoder.weights import save_readout
 
     readout = params.readouts[name]
-    weights.show_in(readout.pool.spaces[0], DATA / "models" / readout.encoder, DATA / "models" / name)
+    save_readout(DATA / "models" / readout.encoder, DATA / "models" / name, Pool(**readout.pool.model_dump()))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def read_weights(folder: Path, card: Mapping[str, object]) -> bytes:
 
 def feature_fingerprint(sha256: str, card: Mapping[str, object]) -> str:
     """What features carry of the encoder that made them: the sha256 of its weights' file, joined with the card's
-    ``preprocessing`` where it has one, since the same weights give other features of images shown otherwise.
+    ``preprocessing`` and ``pool`` where it has them, since the same weights then give other features.
     """
-    shown = card.get("preprocessing")
-    return fingerprint({"weights": sha256, "preprocessing": shown}) if shown else sha256
+    also = {key: card[key] for key in ("preprocessing", "pool") if card.get(key)}
+    return fingerprint({"weights": sha256, **also}) if also else sha256

@@ -7,7 +7,7 @@ At width 64 the trunks have 11,176,512, 21,284,672 and 23,508,032 parameters, so
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,7 @@ class ResNet(nn.Module):
             raise ValueError(f"depth: {depth} is not one of {', '.join(map(str, BLOCKS))}")
         block: type[BasicBlock] | type[Bottleneck] = Bottleneck if depth == 50 else BasicBlock
         self.depth, self.width, self.dim = depth, width, 8 * width * block.expansion
+        self._expansion = block.expansion
         self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
@@ -87,12 +88,26 @@ class ResNet(nn.Module):
         """The name in encoder.json: ``resnet18`` at width 64, else ``resnet18-w32``."""
         return f"resnet{self.depth}" + ("" if self.width == 64 else f"-w{self.width}")
 
+    def channels(self, layer: int) -> int:
+        """Channels of the map of layer 1, 2, 3 or 4."""
+        return (self.width << (layer - 1)) * self._expansion
+
     def forward(self, images: Tensor) -> Tensor:
         """[n, 3, h, w], h and w >= 1 -> [n, dim, ceil(h / 32), ceil(w / 32)]."""
+        return self.maps(images, (4,))[4]
+
+    def maps(self, images: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+        """The maps of ``layers``, of 1 to 4: layer k's is [n, channels(k), ceil(h / 2^(k+1)), ceil(w / 2^(k+1))].
+
+        Layers behind the last of them are not computed.
+        """
         x = self.maxpool(torch.relu_(self.bn1(self.conv1(images))))  # in place: 4 bytes a pixel and channel less
-        for index in range(4):
-            x = self.get_submodule(f"layer{index + 1}")(x)
-        return cast(Tensor, x)
+        maps: dict[int, Tensor] = {}
+        for layer in range(1, max(layers) + 1):
+            x = self.get_submodule(f"layer{layer}")(x)
+            if layer in layers:
+                maps[layer] = x
+        return maps
 
 
 def key_problems(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], *, optional: Collection[str] = ()) -> str:

@@ -39,29 +39,30 @@ def bicubic_half_scale(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image is shown to a trunk: both scales in a colour ``space`` (:data:`pipeline.encoder.colour.SPACES`;
-    after halving, as in training), standardised by each channel's ``mean`` and ``deviation`` (ours: 0 and 1). ``half``
-    names the filter of the half scale, ``area`` or ``bicubic``.
+    """How an image is shown to a trunk: standardised by each channel's ``mean`` and ``deviation`` (ours: 0 and 1).
+    ``half`` names the filter that halves it, ``area`` or ``bicubic``.
     """
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
     half: str = "area"
-    space: str = "rgb"
 
     def __post_init__(self) -> None:
         if self.half not in FILTERS:
             raise ValueError(f"half: {self.half!r} is not one of {', '.join(FILTERS)}")
-        if self.space not in SPACES:
-            raise ValueError(f"space: {self.space!r} is not one of {', '.join(SPACES)}")
         if len(self.mean) != 3 or len(self.deviation) != 3 or min(self.deviation) <= 0:
             raise ValueError(f"mean {self.mean} and deviation {self.deviation}: three numbers each, deviations above 0")
 
-    def scales(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """[n, 3, h, w] in [0, 1] -> what the trunk is given, at full and at half scale."""
-        half = half_scale(images) if self.half == "area" else bicubic_half_scale(images)
-        space = SPACES[self.space]
-        return self._standardised(space(images)), self._standardised(space(half))
+    def scales(self, images: Tensor, count: int) -> list[Tensor]:
+        """[n, 3, h, w] in [0, 1] -> ``count`` scales of it, each half the last."""
+        scales = [images]
+        while len(scales) < count:
+            scales.append((half_scale if self.half == "area" else bicubic_half_scale)(scales[-1]))
+        return scales
+
+    def shown(self, scale: Tensor, space: str) -> Tensor:
+        """What the trunk is given of one scale, in a colour space (converted after halving, as in training)."""
+        return self._standardised(SPACES[space](scale))
 
     def _standardised(self, images: Tensor) -> Tensor:
         if self.mean == (0.0, 0.0, 0.0) and self.deviation == (1.0, 1.0, 1.0):

@@ -5,13 +5,14 @@ from what).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import ArtifactError, sha256_bytes, write_bytes, write_json
 from pipeline.encoder.card import CARD, WEIGHTS, feature_fingerprint, read_card, read_weights
 from pipeline.encoder.network import BLOCKS, ResNet, key_problems
+from pipeline.encoder.pooling import Pool, pool_of
 from pipeline.encoder.preprocessing import Preprocessing
 from pipeline.encoder.trunk import TrunkExtractor
 
@@ -22,6 +23,7 @@ def save_encoder(
     name: str,
     provenance: Mapping[str, object],
     preprocessing: Preprocessing | None = None,
+    pool: Pool = Pool(),
     *,
     half: bool = False,
 ) -> str:
@@ -31,8 +33,8 @@ def save_encoder(
     variances go down to where float16 has few digits); reading gives float32 again.
 
     encoder.json: kind "resnet", name, architecture, depth, width, dim (of a feature: 2 D), sha256, and ``provenance``
-    (JSON-able: what it was trained on, with what), and ``preprocessing`` where it is not ours. The card is written
-    last: a folder with a card is whole.
+    (JSON-able: what it was trained on, with what), and ``preprocessing`` and ``pool`` where they are not ours and the
+    papers'. The card is written last: a folder with a card is whole.
     """
     from safetensors.torch import save as serialise
 
@@ -43,9 +45,11 @@ def save_encoder(
     digest = sha256_bytes(data)
     (folder / CARD).unlink(missing_ok=True)
     write_bytes(folder / WEIGHTS, data)
-    card = {"architecture": trunk.architecture, "depth": trunk.depth, "width": trunk.width, "dim": 2 * trunk.dim}
+    card = {"architecture": trunk.architecture, "depth": trunk.depth, "width": trunk.width, "dim": pool.dim(trunk)}
     about = {"kind": "resnet", "name": name, "sha256": digest, "provenance": dict(provenance)}
-    shown = {} if preprocessing is None else {"preprocessing": asdict(preprocessing)}
+    shown: dict[str, object] = {} if preprocessing is None else {"preprocessing": asdict(preprocessing)}
+    if pool != Pool():
+        shown["pool"] = pool.as_card()
     write_json(folder / CARD, {**about, **card, **shown})
     return digest
 
@@ -71,19 +75,18 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
     return trunk, card
 
 
-def show_in(space: str, folder: Path, out: Path) -> None:
-    """Write the encoder of ``folder`` under ``out`` with every image shown to it in ``space``: the same weights, the
-    same provenance. :class:`ArtifactError` as :func:`load_trunk`, and for a space that is not known.
+def save_readout(folder: Path, out: Path, pool: Pool) -> None:
+    """Write the encoder of ``folder`` under ``out`` with another ``pool``: the same weights, the same provenance.
+
+    :class:`ArtifactError` as :func:`load_trunk`.
     """
     folder, out = Path(folder), Path(out)
-    card = load_trunk(folder)[1]
-    try:
-        shown = replace(_preprocessing(card, folder / CARD), space=space)
-    except ValueError as error:
-        raise ArtifactError(f"{folder}: {error}") from None
+    trunk, card = load_trunk(folder)
+    card = {key: value for key, value in card.items() if key != "pool"}
+    declared = {} if pool == Pool() else {"pool": pool.as_card()}
     (out / CARD).unlink(missing_ok=True)
     write_bytes(out / WEIGHTS, (folder / WEIGHTS).read_bytes())
-    write_json(out / CARD, {**card, "name": out.name, "preprocessing": asdict(shown)})
+    write_json(out / CARD, {**card, "name": out.name, "dim": pool.dim(trunk), **declared})
 
 
 def load_encoder(folder: Path, *, device: str = "cpu", precision: str = "fp32") -> TrunkExtractor:
@@ -96,6 +99,7 @@ def load_encoder(folder: Path, *, device: str = "cpu", precision: str = "fp32") 
         device=device,
         precision=precision,
         preprocessing=_preprocessing(card, Path(folder) / CARD),
+        pool=_pool(card, Path(folder) / CARD),
     )
 
 
@@ -106,3 +110,10 @@ def _preprocessing(card: Mapping[str, Any], path: Path) -> Preprocessing:
         return Preprocessing(**settings)
     except (TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path}: preprocessing: {error}") from None
+
+
+def _pool(card: Mapping[str, Any], path: Path) -> Pool:
+    try:
+        return pool_of(card)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"{path}: {error}") from None

@@ -192,9 +192,19 @@ class TrainRun(TrainingParams):
 
 
 class PoolParams(Section):
-    """What is read out of an encoder."""
+    """What is read out of an encoder: a block of numbers for each space, scale, layer and statistic, in this order."""
 
-    spaces: tuple[Space, ...] = Field(("rgb",), min_length=1, max_length=1, description="colour space of the images")
+    layers: tuple[Literal[1, 2, 3, 4], ...] = Field((4,), min_length=1, description="of the network; the papers': 4")
+    statistics: tuple[Literal["mean", "std"], ...] = Field(("mean",), min_length=1, description="over a layer's places")
+    spaces: tuple[Space, ...] = Field(("rgb",), min_length=1, description="colour spaces of the images")
+    scales: int = Field(2, ge=1, le=4, description="of the images, each half the last")
+
+    @field_validator("layers", "statistics", "spaces")
+    @classmethod
+    def _distinct(cls, value: tuple[object, ...]) -> tuple[object, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each is named once")
+        return value
 
 
 class ReadoutParams(Section):

@@ -1,0 +1,78 @@
+"""What is read out of a network: statistics of its layers' maps, at several scales, in several colour spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.encoder.colour import SPACES
+from pipeline.encoder.network import ResNet
+
+STATISTICS = ("mean", "std")
+LAYERS = (1, 2, 3, 4)
+MOST_SCALES = 4
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One block of numbers for each colour space, scale, layer and statistic, in this order, each of length 1.
+
+    The default is the papers' feature: the mean of the last layer's map over all places, of the image and of its half.
+    ``scales``: how many, each half the last. A block has as many numbers as its layer has channels.
+    """
+
+    layers: tuple[int, ...] = (4,)
+    statistics: tuple[str, ...] = ("mean",)
+    spaces: tuple[str, ...] = ("rgb",)
+    scales: int = 2
+
+    def __post_init__(self) -> None:
+        for key, allowed in (("layers", LAYERS), ("statistics", STATISTICS), ("spaces", tuple(SPACES))):
+            chosen = getattr(self, key)
+            wrong = [value for value in chosen if value not in allowed]
+            if not chosen or wrong or len(set(chosen)) < len(chosen):
+                what = f"{wrong[0]!r}" if wrong else "an empty list" if not chosen else "a name given twice"
+                raise ValueError(f"pool.{key}: {what}; each of {', '.join(map(str, allowed))} once at most")
+        if not 1 <= self.scales <= MOST_SCALES:
+            raise ValueError(f"pool.scales: {self.scales} is not in 1..{MOST_SCALES}")
+
+    def dim(self, trunk: ResNet) -> int:
+        """Numbers of one feature."""
+        numbers = sum(trunk.channels(layer) for layer in self.layers)
+        return numbers * len(self.statistics) * len(self.spaces) * self.scales
+
+    def blocks(self, trunk: ResNet, shown: Tensor) -> list[Tensor]:
+        """The blocks of one space and scale, each float32 [n, channels], of images ``shown`` to the trunk [n, 3, h, w].
+
+        One pass through the trunk, as far as the last layer that is read.
+        """
+        maps = trunk.maps(shown, self.layers)
+        return [block for layer in self.layers for block in self._statistics(maps[layer])]
+
+    def _statistics(self, features: Tensor) -> list[Tensor]:
+        features = features.float()
+        values = {"mean": lambda: features.mean((2, 3)), "std": lambda: _deviation(features)}
+        return [F.normalize(values[statistic](), dim=1) for statistic in self.statistics]
+
+    def as_card(self) -> dict[str, object]:
+        """What a card says of it."""
+        return asdict(self)
+
+
+def pool_of(card: Mapping[str, Any]) -> Pool:
+    """The pool that a card declares, the papers' where it declares none; ``ValueError`` names the key."""
+    given = card.get("pool", {})
+    if not isinstance(given, Mapping) or not given.keys() <= Pool.__dataclass_fields__.keys():
+        raise ValueError(f"pool: {given!r}; its keys are {', '.join(Pool.__dataclass_fields__)}")
+    settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return Pool(**settings)
+
+
+def _deviation(features: Tensor) -> Tensor:
+    """The standard deviation over the places of each channel [n, channels, h, w]; 0 where there is one place."""
+    return torch.std(features, (2, 3), correction=0)
