@@ -13,7 +13,7 @@ from pipeline.cli.console import refuse
 
 
 class Normalise(str, Enum):
-    """What is taken off an image before the trunk sees it."""
+    """What is subtracted from an image before the network sees it."""
 
     auto = "auto"
     imagenet = "imagenet"
@@ -25,14 +25,13 @@ def import_weights(
     out: Annotated[Path, typer.Option("--out", help="The encoder's folder, such as data/models/contrique.")],
     normalise: Annotated[
         Normalise,
-        typer.Option(help="Whether ImageNet's mean and deviation are taken off; auto: not for CONTRIQUE's."),
+        typer.Option(help="Whether ImageNet's mean and deviation are used; auto: not for CONTRIQUE's."),
     ] = Normalise.auto,
-    force: Annotated[bool, typer.Option("--force", help="Replace an encoder that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing encoder.")] = False,
 ) -> None:
     """Turn a published checkpoint into encoder.safetensors and encoder.json, for the features stage.
 
-    The file's tensors are read, and nothing of it is run. Name the folder under `imported` and `encoders` in
-    params.yaml.
+    Only tensors are read, and no code of the file is run. List the folder's name under `encoders` in params.yaml.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", out.name):
         refuse(f"{out}: its last part is the encoder's name: a-z, 0-9 and _")
@@ -43,12 +42,13 @@ def import_weights(
     from pipeline.encoder import import_checkpoint, weights
     from pipeline.encoder.preprocessing import Preprocessing
 
-    found = import_checkpoint.read_checkpoint(file)
-    preprocessing = found.preprocessing
+    checkpoint = import_checkpoint.read_checkpoint(file)
+    preprocessing = checkpoint.preprocessing
     if normalise is not Normalise.auto:
         plain = import_checkpoint.IMAGENET if normalise is Normalise.imagenet else Preprocessing()
         preprocessing = replace(preprocessing, mean=plain.mean, deviation=plain.deviation)
-    about = {"imported_from": file.name, "sha256": found.sha256, "key_names": found.names}
-    weights.save_encoder(out, found.trunk, out.name, {"trained_on": None, **about}, preprocessing)
-    left = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
-    print(f"{out}: {found.trunk.architecture}, {found.names} key names, half scale {preprocessing.half}{left}")
+    provenance = {"imported_from": file.name, "sha256": checkpoint.sha256, "key_names": checkpoint.names}
+    weights.save_encoder(out, checkpoint.trunk, out.name, {"trained_on": None, **provenance}, preprocessing)
+    ignored = f"; left out: {', '.join(checkpoint.left_out)}" if checkpoint.left_out else ""
+    architecture = checkpoint.trunk.architecture
+    print(f"{out}: {architecture}, {checkpoint.names} key names, half scale {preprocessing.half}{ignored}")

@@ -16,8 +16,8 @@ def remake_tid2013(
     """Remake 240 images of TID2013 (types 8, 10, 16, 17) and check each against its published PSNR."""
     from pipeline.databases.tid2013_kodak import remake
 
-    made = remake(kodak, tid, out)
+    remade = remake(kodak, tid, out)
     print(
-        f"{out}: {made.images} images of {made.references} references; "
-        f"within {made.largest_difference:.5f} dB of the published PSNR"
+        f"{out}: {remade.images} images of {remade.references} references; "
+        f"within {remade.largest_difference:.5f} dB of the published PSNR"
     )

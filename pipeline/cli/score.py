@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.images import Listing
     from pipeline.scoring import Regressor, Scored, StoredRegressor
 
-RELEASED = (Path("released"), Path(__file__).parents[2] / "released")  # here, or of this checkout
+RELEASED = (Path("released"), Path(__file__).parents[2] / "released")  # in the working directory, or in this checkout
 DATA = Path("data")
 FORMATS = (".parquet", ".csv")
 
@@ -29,14 +29,15 @@ def score(
     regressor: Annotated[
         str | None,
         typer.Option(
-            help="DATABASE, ENCODER/DATABASE or a folder. Without it the released one, else the first stored."
+            help="DATABASE, ENCODER/DATABASE or a folder. Default: the released one, else the first that is stored."
         ),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="A name, or a folder with encoder.json. Without it the regressor's own.")
+        str | None, typer.Option(help="A name, or a folder with encoder.json. Default: the regressor's own.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="The pristine version of all images: score by the difference from it.")
+        Path | None,
+        typer.Option(help="The pristine version of all images; they are scored by their difference from it."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -112,7 +113,7 @@ def _complain(row: Scored) -> None:
 
 
 def _print_ready(rows: Mapping[int, Scored], printed: int, fitted: Regressor) -> int:
-    """Print the scores from ``printed`` on, in the order of the files, as far as they are there; how far that is."""
+    """Print the scores that are next in the order of the files; returns the number of rows that are done."""
     from pipeline.scoring import readable
 
     low, high = fitted.card["range"]

@@ -1,4 +1,4 @@
-"""``synthetic-iqa table``: the results in Markdown, from the metrics into a file."""
+"""``synthetic-iqa table``: tables of results in Markdown, from the metrics."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from pipeline.cli.console import refuse
 
 def table(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Markdown files with the two marks; without any it is printed.")
+        list[Path] | None, typer.Argument(help="Markdown files with marks for a table. Without any it is printed.")
     ] = None,
-    metrics: Annotated[Path, typer.Option(help="The folder that evaluate and compare wrote.")] = Path("metrics"),
-    encoder: Annotated[list[str] | None, typer.Option(help="Only this one, in the order given; repeatable.")] = None,
-    database: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
-    date: Annotated[str | None, typer.Option(help="When it was measured, YYYY-MM-DD; else today.")] = None,
+    metrics: Annotated[Path, typer.Option(help="The folder that the stages evaluate and compare write.")] = Path(
+        "metrics"
+    ),
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Only this encoder; repeat it for more, in their order.")
+    ] = None,
+    database: Annotated[list[str] | None, typer.Option(help="Only this database; repeat it for more.")] = None,
+    date: Annotated[str | None, typer.Option(help="Date of the measurement, YYYY-MM-DD. Default: today.")] = None,
 ) -> None:
-    """Write the table of results of a README or a card from the metrics, so that no figure is written by hand.
+    """Write tables of results from the metrics, between the marks of Markdown files (docs/results.md, README.md).
 
-    It replaces what stands between the two marks of each file. A block that already says the same is left alone,
-    with its date.
+    A table whose figures are the same is left as it is, with its date.
     """
     import datetime
 
@@ -37,4 +40,4 @@ def table(
         print(markdown.render(results, day.isoformat()), end="")
     for path in files or ():
         changed = markdown.refresh(path, results, day.isoformat())
-        print(f"{path}: {'the table was replaced' if changed else 'says the same already'}")
+        print(f"{path}: {'the table was replaced' if changed else 'the figures are the same'}")
