@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (  # from the ground up: a noun imports from the floors below its own
     {"errors"},
-    {"labels", "devices", "seeding"},
+    {"labels", "devices", "file_kinds", "seeding"},
     {"artifacts", "engine", "images", "params"},
     {"metrics"},
     {"databases", "distortions", "encoder", "folders", "shards", "sources"},

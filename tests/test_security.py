@@ -66,7 +66,9 @@ def test_planted_pickles_are_never_opened(tmp_path: Path) -> None:
 
 def test_a_pickle_in_an_images_place_is_refused(tmp_path: Path) -> None:
     read = planted_set(tmp_path / "set", tmp_path / "flag", as_image=True)
-    with pytest.raises(ImageError, match="000000.qoi: not a PNG, JPEG, WebP, BMP, QOI or JPEG XL file"):
+    with pytest.raises(
+        ImageError, match="000000.qoi: a Python pickle, not a PNG, JPEG, WebP, BMP, QOI or JPEG XL file"
+    ):
         read.image(0)
     assert not (tmp_path / "flag").exists()
 
@@ -85,7 +87,7 @@ def test_a_bomb_in_a_shard_is_refused_before_a_codec_sees_it(tmp_path: Path, mon
     sample = writer.Sample("000000", png_header(100_000, 100_000), {}, row)
     meta = writer.write_shard(path, "print", [sample], "png", tables.sources())
     artifacts.commit_manifest(tmp_path, [meta], plan.SOURCE_PATTERN, {"codec": "png"})
-    monkeypatch.setattr("pipeline.images.decoding._pixels", lambda *_: pytest.fail("a codec saw it"))
+    monkeypatch.setattr("pipeline.images.decoding._stored", lambda *_: pytest.fail("a codec saw it"))
     with pytest.raises(ImageError, match="100000 x 100000 is over the cap"):
         ShardSet(tmp_path).image(0)
 

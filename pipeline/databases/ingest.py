@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline import images
 from pipeline.databases import equal_images
-from pipeline.databases.inspection import Inspected, Piece, conversions, inspect
+from pipeline.databases.inspection import Inspected, Piece, inspect
 from pipeline.databases.manifest import Images, Manifest
 from pipeline.databases.names import fold, near_misses, path_in
 from pipeline.databases.scores import Score, ScoreTable, read_scores
@@ -58,7 +58,8 @@ def ingest_folder(
             "true` accepts them)": equal_images.across_official_parts(manifest, equals),
         },
     )
-    notes = [*conversions(inspected.values()), *about_opinions(manifest, [score.mos for score in table.scores])]
+    notes = images.conversions(image.facts for image in inspected.values())
+    notes += about_opinions(manifest, [score.mos for score in table.scores])
     notes += [f"{len(files.loops)} links to a folder above them were not followed"] if files.loops else []
     return database_table(manifest, rows, equals=equals, unscored=files.unscored, notes=notes)
 

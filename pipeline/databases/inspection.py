@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,7 @@ class Inspected:
     """What an image is; ``fault`` is why it was refused, or empty.
 
     ``sha256`` is of its bytes, ``pixels_sha256`` of its size and upright sRGB pixels. ``width`` and ``height`` are
-    those of the upright image. ``orientation`` (EXIF's 1..8) and ``colour_profile`` say what was undone.
+    those of the upright image; ``facts`` say what was undone.
     """
 
     sha256: str = ""
@@ -36,14 +35,14 @@ class Inspected:
     phash: int = 0
     width: int = 0
     height: int = 0
-    orientation: int = 1
-    colour_profile: str = ""
+    facts: images.Facts = images.Facts()
     fault: str = ""
 
     def columns(self) -> dict[str, object]:
         """Its cells in a database table."""
-        names = ("sha256", "phash", "width", "height", "orientation")
-        return {name: getattr(self, name) for name in names} | {"colour_profile": self.colour_profile or None}
+        cells: dict[str, object] = {name: getattr(self, name) for name in ("sha256", "phash", "width", "height")}
+        cells |= {"orientation": self.facts.orientation, "colour_profile": self.facts.colour_profile or None}
+        return cells
 
 
 def inspect(pieces: Sequence[Piece], engine: Engine, max_pixels: int) -> dict[str, Inspected]:
@@ -57,18 +56,6 @@ def inspect_chunk(task: tuple[list[Piece], int]) -> list[Inspected]:
     """One task of :func:`inspect`."""
     pieces, max_pixels = task
     return [_inspect(piece, max_pixels) for piece in pieces]
-
-
-def conversions(inspected: Iterable[Inspected]) -> list[str]:
-    """How many images were turned upright, and how many were converted to sRGB from which profiles, as sentences."""
-    images_ = list(inspected)
-    turned = sum(image.orientation != 1 for image in images_)
-    profiles = Counter(image.colour_profile for image in images_ if image.colour_profile)
-    sentences = [f"{turned} images are stored turned and were made upright"] if turned else []
-    if profiles:
-        listed = ", ".join(f"{profile} ({count})" for profile, count in sorted(profiles.items()))
-        sentences.append(f"{profiles.total()} images have other colours than sRGB and were converted: {listed}")
-    return sentences
 
 
 def _inspect(piece: Piece, max_pixels: int) -> Inspected:
@@ -93,6 +80,5 @@ def _inspect(piece: Piece, max_pixels: int) -> Inspected:
         phash=images.perceptual_hash(image),
         width=width,
         height=height,
-        orientation=facts.orientation,
-        colour_profile=facts.colour_profile,
+        facts=facts,
     )

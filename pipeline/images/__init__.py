@@ -1,20 +1,14 @@
 """The only door for pixels: listing, a capped decoder and a lossless encoder.
 
-An image is ``uint8``, H x W x 3, RGB everywhere between parts. Whatever comes from a file passes :func:`decode`.
+An image is ``uint8``, H x W x 3, RGB, upright, sRGB everywhere between parts. Whatever comes from a file passes
+:func:`decode`.
 """
 
 from pipeline.images.arrays import ImageError, check, luma
-from pipeline.images.decoding import (
-    MAX_PIXELS,
-    Facts,
-    declared_size,
-    decode,
-    decode_with_facts,
-    jxl_transparent_share,
-    read,
-    read_bytes,
-)
+from pipeline.images.colour import UNREADABLE
+from pipeline.images.decoding import MAX_PIXELS, declared_size, decode, decode_with_facts, read, read_bytes
 from pipeline.images.encoding import CODECS, encode
+from pipeline.images.facts import Facts, conversions
 from pipeline.images.hashing import perceptual_hash
 from pipeline.images.listing import ENDINGS, Listing, is_image_name, list_images, walk
 from pipeline.images.resizing import short_side_size, to_short_side
@@ -22,17 +16,18 @@ from pipeline.images.resizing import short_side_size, to_short_side
 __all__ = [
     "CODECS",
     "ENDINGS",
-    "Facts",
     "MAX_PIXELS",
+    "UNREADABLE",
+    "Facts",
     "ImageError",
     "Listing",
     "check",
+    "conversions",
     "declared_size",
     "decode",
     "decode_with_facts",
     "encode",
     "is_image_name",
-    "jxl_transparent_share",
     "list_images",
     "luma",
     "perceptual_hash",

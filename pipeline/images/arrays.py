@@ -8,7 +8,17 @@ from pipeline import Refusal
 
 
 class ImageError(Refusal, ValueError):
-    """An image that is refused; the message names it and says why."""
+    """An image that is refused; the message names it and says why.
+
+    ``reason`` is one of broken, format, animated, colour mode, too large, profile, transparent.
+    """
+
+    def __init__(self, message: str, reason: str = "broken") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return ImageError, (str(self), self.reason)  # from a worker to the run
 
 
 def luma(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The only way from a file to pixels: capped, checked, in plain RGB.
+"""The only way from a file to pixels: capped, checked, upright, in plain sRGB.
 
 :func:`decode` reads the size from the header and refuses what is over the cap before a codec sees the file, and what
 it cannot turn into RGB without guessing.
@@ -9,36 +9,36 @@ from __future__ import annotations
 import io
 import os
 import stat
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from pipeline.file_kinds import file_kind
 from pipeline.images.arrays import ImageError
+from pipeline.images.colour import ColourSpace, eight_bits, to_srgb
+from pipeline.images.damage import check_jpeg, check_png, check_webp, with_end_marker
+from pipeline.images.declared import bmp_profile, colour_of, jxl_colour, orientation_of, png_colour
+from pipeline.images.facts import Facts
 from pipeline.images.headers import image_size
 from pipeline.images.jxl import jxl_header
+from pipeline.images.orientation import SIDEWAYS, UPRIGHT, upright
 
 MAX_PIXELS = 2**26  # 8192 x 8192: 192 MiB as RGB
 _MOST_BYTES = 8  # of a file for each pixel of the cap: 16 bits of four channels, not compressed
 _MOST_METADATA = 2**20
-_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_MODES = {"1": "L", "L": "L", "LA": "LA", "La": "RGBA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
+_MODES["RGBa"] = "RGBA"
 _CMYK = "CMYK, which has no meaning without its profile: convert it to RGB first"
 _QOI_END = b"\x00" * 7 + b"\x01"
 _JXL_CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What a file is beside its pixels.
-
-    ``orientation``: EXIF's 1..8, how it was stored (1: upright). ``colour_profile``: the colour space that it was
-    converted from, empty for sRGB and where the file says nothing.
-    """
-
-    orientation: int = 1
-    colour_profile: str = ""
+# Pillow warns of odd tags and of large pictures, which are refused or passed over here; a filter of each call would not
+# be safe in threads
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_bytes(path: Path, *, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -55,73 +55,64 @@ def read_bytes(path: Path, *, max_pixels: int = MAX_PIXELS) -> bytes:
     return Path(path).read_bytes()
 
 
-def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The image in a file, uint8 H x W x 3 RGB. :class:`ImageError` if refused, ``OSError`` if it cannot be read."""
-    return decode(read_bytes(path, max_pixels=max_pixels), name=str(path), max_pixels=max_pixels)
+def read(path: Path, *, max_pixels: int = MAX_PIXELS, as_stored: bool = False) -> np.ndarray:
+    """The image in a file, uint8 H x W x 3 RGB. :class:`ImageError` if refused, ``OSError`` if it cannot be read.
 
-
-def decode_with_facts(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, Facts]:
-    """:func:`decode`, and what was undone to make the image upright sRGB."""
-    return decode(data, name=name, max_pixels=max_pixels), Facts()
+    ``as_stored``: the file's own numbers, neither turned nor converted to sRGB.
+    """
+    data = read_bytes(path, max_pixels=max_pixels)
+    return decode_with_facts(data, name=str(path), max_pixels=max_pixels, as_stored=as_stored)[0]
 
 
 def decode(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode PNG, JPEG, WebP, BMP, QOI or JPEG XL into uint8 H x W x 3 RGB.
+    """Decode PNG, JPEG, WebP, BMP, QOI or JPEG XL into uint8 H x W x 3 RGB, upright, sRGB.
 
     Grey becomes three equal channels, a palette is expanded, more than 8 bits are rounded to 8 (of 16: 257 steps to
-    one), alpha is laid over white. Of a JPEG with further pictures behind it (MPF: previews, gain maps) the first is
-    taken. CMYK (no meaning without its profile), floats, animations, other formats, files cut short of their pixels and
-    images of more than ``max_pixels`` pixels raise :class:`ImageError` with ``name`` in its message (Pillow, which
-    decodes PNG, JPEG, WebP and BMP, has a cap of its own at 179 million). No orientation (EXIF, JPEG XL) is applied.
+    one), colours of another space are converted to sRGB (in 8 bits), alpha is laid over white, what is stored turned is
+    made upright. Of a JPEG with further pictures behind it (MPF: previews, gain maps) the first is taken. CMYK (no
+    meaning without its profile), high dynamic range, floats, animations, other formats, damaged files (as far as
+    :mod:`pipeline.images.damage` can see) and images of more than ``max_pixels`` pixels raise :class:`ImageError` with
+    ``name`` in its message (Pillow, which decodes PNG, JPEG, WebP and BMP, has a cap of its own at 179 million).
     """
-    kind, height, width = _header(data, name, max_pixels)
+    return decode_with_facts(data, name=name, max_pixels=max_pixels)[0]
+
+
+def decode_with_facts(
+    data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS, as_stored: bool = False
+) -> tuple[np.ndarray, Facts]:
+    """:func:`decode`, and what was undone to make the image upright sRGB."""
     try:
-        pixels, top = _pixels(data, kind, (width, height))
+        kind, size = _header(data, max_pixels)
+        stored = _stored(data, kind, size)
+        return _finished(replace(stored, orientation=UPRIGHT, space=None) if as_stored else stored)
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from None
-    except Exception as error:  # whatever a codec raises, the reader of the message needs the file's name
-        raise ImageError(f"{name}: broken {kind} file ({_codec_message(error)})") from error
-    if pixels.shape[:2] != (height, width):
-        raise ImageError(f"{name}: the header says {width} x {height}, the decoder gives {pixels.shape}")
-    return _to_rgb8(pixels, top, name)
+        raise ImageError(f"{name}: {error}", error.reason) from None
 
 
 def declared_size(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Height and width in an image file's header; :class:`ImageError` if :func:`decode` does not take such a file."""
-    _, height, width = _header(data, name, max_pixels)
-    return height, width
+    """Height and width that the image will have, upright, by its header alone.
 
-
-def jxl_transparent_share(data: bytes) -> float:
-    """Share of a JPEG XL's pixels, of one that :func:`decode` takes, whose alpha is below one half."""
-    pixels, top = _jxl_pixels(data)
-    if pixels.ndim == 2 or pixels.shape[2] % 2:
-        return 0.0
-    return float((pixels[..., -1] <= top // 2).mean())
-
-
-def _header(data: bytes, name: str, max_pixels: int) -> tuple[str, int, int]:
-    """The format, the height and the width that a file declares."""
-    kind = _kind(data, name)
+    :class:`ImageError` if :func:`decode` does not take such a file.
+    """
     try:
-        height, width = image_size(data, kind)
+        kind, (height, width) = _header(data, max_pixels)
+        return (width, height) if _orientation(data, kind) in SIDEWAYS else (height, width)
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from None
-    except ValueError as error:
-        raise ImageError(f"{name}: broken {kind} header ({error})") from None
-    if height * width > max_pixels:
-        raise ImageError(f"{name}: {width} x {height} is over the cap of {max_pixels} pixels")
-    return kind, height, width
+        raise ImageError(f"{name}: {error}", error.reason) from None
 
 
-def _codec_message(error: Exception) -> str:
-    """What a codec says, in one line: Pillow puts the address of its file object into it."""
-    if isinstance(error, UnidentifiedImageError):
-        return "its header is damaged"
-    return " ".join(str(error).split()) or type(error).__name__
+@dataclass(frozen=True)
+class _Stored:
+    """An image as its file has it: ``pixels`` H x W or H x W x channels of 0..``top``, and what the file says of it."""
+
+    pixels: np.ndarray
+    mode: str
+    top: int = 255
+    orientation: int = UPRIGHT
+    space: ColourSpace | None = None
 
 
-def _kind(data: bytes, name: str) -> str:
+def _kind(data: bytes) -> str:
     head = data[:16]
     for kind, magic in (("png", b"\x89PNG\r\n\x1a\n"), ("jpeg", b"\xff\xd8\xff"), ("bmp", b"BM"), ("qoi", b"qoif")):
         if head.startswith(magic):
@@ -130,82 +121,155 @@ def _kind(data: bytes, name: str) -> str:
         return "webp"
     if head.startswith((b"\xff\x0a", _JXL_CONTAINER)):
         return "jxl"
-    what = "an empty file" if not data else "not a PNG, JPEG, WebP, BMP, QOI or JPEG XL file"
-    raise ImageError(f"{name}: {what}")
+    what = file_kind(data[:512])
+    if not data:
+        raise ImageError(what)
+    raise ImageError(f"{what}, not a PNG, JPEG, WebP, BMP, QOI or JPEG XL file", "format")
 
 
-def _pixels(data: bytes, kind: str, size: tuple[int, int]) -> tuple[np.ndarray, int]:
-    """H x W or H x W x channels, and the largest value that a sample can have."""
-    if kind == "qoi":
-        if not data.endswith(_QOI_END):  # the decoder fills up a cut file with its last pixel and says nothing
-            raise ImageError("cut short (no end marker)")
-        return np.asarray(imagecodecs.qoi_decode(data)), 255
+def _header(data: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
+    """The format, and the height and width as the file is stored."""
+    kind = _kind(data)
+    try:
+        height, width = image_size(data, kind)
+    except ImageError:
+        raise
+    except ValueError as error:
+        raise ImageError(f"broken {kind} header ({error})") from None
+    if height * width > max_pixels:
+        raise ImageError(f"{width} x {height} is over the cap of {max_pixels} pixels", "too large")
+    return kind, (height, width)
+
+
+def _orientation(data: bytes, kind: str) -> int:
     if kind == "jxl":
-        return _jxl_pixels(data)
-    if kind == "png" and data[24] == 16:  # IHDR's bit depth: Pillow would cut 16-bit RGB to its high bytes
-        with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as picture:
-            _one_frame(picture)
-            picture.verify()  # sums of chunks: imagecodecs loses a reference to None with each PNG that it refuses
-        return np.asarray(imagecodecs.png_decode(data)), 65535
-    with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as picture:
-        if picture.size != size:
-            raise ImageError(f"the first header says {size}, a later one {picture.size}")
-        if kind != "jpeg":
-            _one_frame(picture)
-        return np.array(_plain_mode(picture)), 255  # a copy: Pillow's own array cannot be written to
+        return jxl_header(data).orientation
+    if kind not in ("jpeg", "png", "webp"):
+        return UPRIGHT
+    try:
+        return orientation_of(Image.open(io.BytesIO(data), formats=(kind.upper(),)), data)
+    except Exception:  # decoding says what is wrong
+        return UPRIGHT
 
 
-def _jxl_pixels(data: bytes) -> tuple[np.ndarray, int]:
-    header = jxl_header(data)
-    if header.animated:
-        raise ImageError("an animation")
-    if header.floating:
-        raise ImageError("floating-point samples are not handled")
-    if header.black:
-        raise ImageError(_CMYK)
-    if header.premultiplied:
-        raise ImageError("colours that are multiplied by alpha are not handled")
-    return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True)), 2**header.bits - 1
+def _stored(data: bytes, kind: str, size: tuple[int, int]) -> _Stored:
+    """Decode ``data``, of whose header ``size`` is the height and width.
+
+    Whatever a codec raises becomes an :class:`ImageError` in words of our own: a codec's may hold an address of memory.
+    """
+    try:
+        if kind in ("qoi", "jxl"):
+            stored = _qoi(data) if kind == "qoi" else _jxl(data)
+        else:
+            stored = {"png": _png, "jpeg": _jpeg, "webp": _webp, "bmp": _bmp}[kind](data, size)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError("not enough memory to decode it") from None
+    except Exception as error:
+        cut = "cut short" if "truncated" in str(error) else "it cannot be decoded"
+        raise ImageError(f"broken {kind} file ({cut})") from None
+    if stored.pixels.shape[:2] != size:
+        raise ImageError(f"the header says {size[1]} x {size[0]}, the decoder gives {stored.pixels.shape}")
+    return stored
 
 
-def _one_frame(picture: Image.Image) -> None:
-    if getattr(picture, "is_animated", False):
-        raise ImageError(f"an animation of {getattr(picture, 'n_frames', '?')} frames")
-
-
-def _plain_mode(picture: Image.Image) -> Image.Image:
-    """``picture`` in mode L, RGB or RGBA."""
-    mode = picture.mode
-    if mode in ("CMYK", "YCCK"):
-        raise ImageError(_CMYK)
-    if mode in ("1", "L", "P", "RGB") and "transparency" in picture.info:
-        return picture.convert("RGBA")
-    if mode in ("1", "P"):
-        return picture.convert("L" if mode == "1" else "RGB")
-    if mode in ("LA", "La", "PA", "RGBa"):
-        return picture.convert("RGBA")
-    if mode not in ("L", "RGB", "RGBA"):
-        raise ImageError(f"colour mode {mode} is not handled")
+def _opened(data: bytes, kind: str, size: tuple[int, int]) -> Image.Image:
+    """``data`` opened by Pillow, which reads its own size from the header: a later one could be over the cap."""
+    picture = Image.open(io.BytesIO(data), formats=(kind,))
+    if picture.size != size[::-1]:
+        raise ImageError(f"the first header says {size[1]} x {size[0]}, a later one {picture.width} x {picture.height}")
+    if kind != "JPEG" and getattr(picture, "is_animated", False):
+        raise ImageError(f"an animation of {getattr(picture, 'n_frames', '?')} frames", "animated")
     return picture
 
 
-def _to_rgb8(pixels: np.ndarray, top: int, name: str) -> np.ndarray:
-    """Samples of 0..``top`` rounded to 0..255, alpha laid over white, grey repeated."""
-    if top != 255 and pixels.dtype in (np.uint8, np.uint16):
-        pixels = ((pixels.astype(np.uint32) * 510 + top) // (2 * top)).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise ImageError(f"{name}: samples of type {pixels.dtype} are not handled")
+def _jpeg(data: bytes, size: tuple[int, int]) -> _Stored:
+    data = with_end_marker(data)
+    check_jpeg(data)
+    picture = _opened(data, "JPEG", size)
+    return _Stored(_samples(picture), picture.mode, 255, orientation_of(picture, data), colour_of(picture))
+
+
+def _png(data: bytes, size: tuple[int, int]) -> _Stored:
+    check_png(data)
+    picture = _opened(data, "PNG", size)
+    space = png_colour(picture, data)
+    if data[24] == 16:  # IHDR's bit depth: Pillow cuts 16-bit RGB to its high bytes
+        pixels, top = np.asarray(imagecodecs.png_decode(data)), 65535
+    else:
+        pixels, top = _samples(picture), 255
+    return _Stored(pixels, picture.mode, top, orientation_of(picture, data), space)  # EXIF may stand behind the pixels
+
+
+def _webp(data: bytes, size: tuple[int, int]) -> _Stored:
+    check_webp(data)
+    picture = _opened(data, "WEBP", size)
+    return _Stored(_samples(picture), picture.mode, 255, orientation_of(picture, data), colour_of(picture))
+
+
+def _bmp(data: bytes, size: tuple[int, int]) -> _Stored:
+    picture = _opened(data, "BMP", size)
+    return _Stored(_samples(picture), picture.mode, space=bmp_profile(data))
+
+
+def _qoi(data: bytes) -> _Stored:
+    if not data.endswith(_QOI_END):  # the decoder fills up a cut file with its last pixel and says nothing
+        raise ImageError("cut short (no end marker)")
+    pixels = np.asarray(imagecodecs.qoi_decode(data))
+    return _Stored(pixels, "RGBA" if pixels.shape[2] == 4 else "RGB")
+
+
+def _jxl(data: bytes) -> _Stored:
+    header = jxl_header(data)
+    if header.animated:
+        raise ImageError("an animation", "animated")
+    if header.floating:
+        raise ImageError("floating-point samples are not handled", "colour mode")
+    if header.black:
+        raise ImageError(_CMYK, "colour mode")
+    if header.premultiplied:
+        raise ImageError("colours that are multiplied by alpha are not handled", "colour mode")
+    space = jxl_colour(header, data)
+    pixels = np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True))
+    return _Stored(pixels, "RGBA" if header.alpha else "RGB", 2**header.bits - 1, header.orientation, space)
+
+
+def _samples(picture: Image.Image) -> np.ndarray:
+    """``picture`` decoded: uint8 H x W (grey) or H x W x 2, 3 or 4 (with alpha: 2 and 4)."""
+    mode = picture.mode
+    if mode in ("CMYK", "YCCK"):
+        raise ImageError(_CMYK, "colour mode")
+    if mode not in _MODES:
+        raise ImageError(f"colour mode {mode} is not handled", "colour mode")
+    plain = "RGBA" if "transparency" in picture.info and mode in ("1", "L", "P", "RGB") else _MODES[mode]
+    return np.array(picture if plain == mode else picture.convert(plain))  # a copy: Pillow's own is not writeable
+
+
+def _finished(stored: _Stored) -> tuple[np.ndarray, Facts]:
+    """In sRGB, rounded to 0..255, alpha laid over white, grey repeated, upright."""
+    pixels = stored.pixels
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"samples of type {pixels.dtype} are not handled", "colour mode")
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     channels = pixels.shape[2]
-    if channels in (2, 4):
-        alpha = pixels[..., -1:].astype(np.uint16)
+    if not 1 <= channels <= 4:
+        raise ImageError(f"{channels} channels are not handled", "colour mode")
+    has_alpha, profile, transparent = channels in (2, 4), "", 0.0
+    colours = pixels[..., :-1] if has_alpha else pixels
+    if stored.space is None:
+        colours = eight_bits(colours, stored.top)
+    else:
+        colours, profile = to_srgb(colours, stored.top, stored.space)
+    if has_alpha:
+        alpha = eight_bits(pixels[..., -1:], stored.top)
         if not alpha.any():
-            raise ImageError(f"{name}: no visible pixel, the whole image is transparent")
-        blended = pixels[..., :-1].astype(np.uint16) * alpha + 255 * (255 - alpha)
-        pixels, channels = ((blended + 127) // 255).astype(np.uint8), channels - 1
-    if channels == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    elif channels != 3:
-        raise ImageError(f"{name}: {channels} channels are not handled")
-    return np.ascontiguousarray(pixels)
+            raise ImageError("no visible pixel, the whole image is transparent", "transparent")
+        transparent = float((alpha < 128).mean())
+        opaque = alpha.astype(np.uint16)
+        colours = ((colours * opaque + 255 * (255 - opaque) + 127) // 255).astype(np.uint8)
+    if colours.shape[2] == 1:
+        colours = np.repeat(colours, 3, axis=2)
+    facts = Facts(stored.mode, transparent, stored.orientation, profile)
+    return np.ascontiguousarray(upright(colours, stored.orientation)), facts

@@ -9,11 +9,15 @@ from pipeline.images.arrays import ImageError
 from pipeline.images.jxl import jxl_header
 
 _NO_FRAME = (0xC4, 0xC8, 0xCC)  # JPEG markers between SOF0 and SOF15 that are no frame header: DHT, JPG, DAC
+_LOSSLESS = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)  # frame headers of what browsers cannot show either
 _NO_LENGTH = (0x01, *range(0xD0, 0xD9))  # JPEG markers that stand alone: TEM, RSTn, SOI
 
 
 def image_size(data: bytes, kind: str) -> tuple[int, int]:
-    """Height and width in the header of a png, jpeg, webp, bmp, qoi or jxl file; ``ValueError`` if it is cut or odd."""
+    """Height and width in the header of a png, jpeg, webp, bmp, qoi or jxl file.
+
+    ``ValueError`` if it is cut or odd, :class:`ImageError` for a JPEG of 12 bits or of the lossless kind.
+    """
     if kind == "jxl":
         header = jxl_header(data)
         return header.height, header.width
@@ -63,7 +67,10 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         position += 1
         if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
             if (bits := data[position + 2]) != 8:
-                raise ImageError(f"a JPEG of {bits} bits a sample; 8 are read: save it as PNG, or with 8")
+                message = f"a JPEG of {bits} bits a sample; 8 are read: save it as PNG, or with 8"
+                raise ImageError(message, "colour mode")
+            if marker in _LOSSLESS:
+                raise ImageError("a lossless or hierarchical JPEG, which is not read: save it as PNG", "format")
             return _big(data, position + 3, 2), _big(data, position + 5, 2)
         if marker in (0xD9, 0xDA):
             raise ValueError("no frame header before the first scan")

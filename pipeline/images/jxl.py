@@ -10,7 +10,18 @@ _ENUM = (0, 1, (4, 2), (6, 18))  # values of a choice of four: a number, or so m
 _ALPHA, _SPOT, _BLACK, _CFA = 0, 2, 4, 5  # kinds of extra channels
 _RGB, _GREY = 0, 1
 _SRGB = (1, 1, 13)  # white point D65, primaries, transfer function
+_OWN = 2  # primaries by numbers, which follow
 _LONGEST = 2**11  # bytes that are looked at: a dozen extra channels with names
+
+
+@dataclass(frozen=True)
+class JxlSpace:
+    """A colour space other than sRGB: by code points of H.273, where ``transfer`` may be a gamma instead; or, where
+    both are None, by a profile in the file or by numbers of its own.
+    """
+
+    primaries: int | None = None
+    transfer: int | float | None = None
 
 
 @dataclass(frozen=True)
@@ -18,7 +29,7 @@ class JxlHeader:
     """Size in pixels, bits a sample (the largest is ``2**bits - 1``), whether samples are floats, whether it moves.
 
     Of its extra channels: ``alpha``, whether colours are ``premultiplied`` by it, and ``black``, the K of CMYK.
-    ``srgb``: the colours are sRGB's, or grey; else they are of a space that it names, or of a profile in it.
+    ``orientation``: EXIF's 1..8. ``space``: the colour space; None for sRGB (or grey with its curve).
     """
 
     height: int
@@ -29,7 +40,8 @@ class JxlHeader:
     alpha: bool = False
     premultiplied: bool = False
     black: bool = False
-    srgb: bool = True
+    orientation: int = 1
+    space: JxlSpace | None = None
 
 
 def jxl_header(data: bytes) -> JxlHeader:
@@ -41,8 +53,9 @@ def jxl_header(data: bytes) -> JxlHeader:
     height, width = _size(bits)
     if bits.take(1):  # all metadata at its defaults
         return JxlHeader(height, width, 8, False, False)
+    orientation = 1
     if bits.take(1):  # extra fields
-        bits.take(3)  # orientation: the decoder is told to keep it
+        orientation += bits.take(3)
         if bits.take(1):
             _size(bits)  # intrinsic size: a wish for the display
         if bits.take(1):
@@ -56,7 +69,8 @@ def jxl_header(data: bytes) -> JxlHeader:
     kinds = [_extra(bits) for _ in range(bits.choice(0, 1, (4, 2), (12, 1)))]
     bits.take(1)  # whether it is lossy
     alpha, black = (any(kind == wanted for kind, _ in kinds) for wanted in (_ALPHA, _BLACK))
-    return JxlHeader(height, width, depth, False, False, alpha, any(by for _, by in kinds), black, _is_srgb(bits))
+    premultiplied = any(by for _, by in kinds)
+    return JxlHeader(height, width, depth, False, False, alpha, premultiplied, black, orientation, _space(bits))
 
 
 def _depth(bits: _Bits) -> tuple[int, bool]:
@@ -82,18 +96,17 @@ def _extra(bits: _Bits) -> tuple[int, bool]:
     return kind, kind == _ALPHA and bool(bits.take(1))
 
 
-def _is_srgb(bits: _Bits) -> bool:
+def _space(bits: _Bits) -> JxlSpace | None:
     if bits.take(1):
-        return True
+        return None
     profile, space = bits.take(1), bits.choice(*_ENUM)
-    if profile or space not in (_GREY, _RGB):
-        return False
-    white = bits.choice(*_ENUM)
-    if white != _SRGB[0]:
-        return False
-    if space == _RGB and bits.choice(*_ENUM) != _SRGB[1]:  # or numbers of its own follow
-        return False
-    return not bits.take(1) and bits.choice(*_ENUM) == _SRGB[2]
+    if profile or space not in (_GREY, _RGB) or bits.choice(*_ENUM) != _SRGB[0]:  # another white
+        return JxlSpace()
+    primaries = bits.choice(*_ENUM) if space == _RGB else _SRGB[1]
+    if primaries == _OWN:
+        return JxlSpace()
+    transfer: int | float = bits.take(24) / 1e7 if bits.take(1) else bits.choice(*_ENUM)
+    return None if (primaries, transfer) == _SRGB[1:] else JxlSpace(primaries, transfer)
 
 
 def _size(bits: _Bits) -> tuple[int, int]:

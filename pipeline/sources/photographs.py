@@ -31,20 +31,25 @@ Recipe = dict[str, Any]
 
 @dataclass(frozen=True)
 class Photograph:
-    """An image file: its name, path and sha256."""
+    """An image file: its name, path and sha256.
+
+    ``as_stored``: its numbers are taken as they are. ``rocket`` is in Adobe RGB, and the shards made of it are known by
+    their sha256.
+    """
 
     name: str
     path: Path
     sha256: str
+    as_stored: bool = False
 
     def pixels(self) -> np.ndarray:
         """Uint8 H x W x 3; the last eight photographs stay decoded. ``ImageError`` if it cannot be decoded."""
-        return _pixels(self.path)
+        return _pixels(self.path, self.as_stored)
 
 
 @lru_cache(maxsize=8)
-def _pixels(path: Path) -> np.ndarray:
-    return images.read(path)
+def _pixels(path: Path, as_stored: bool) -> np.ndarray:
+    return images.read(path, as_stored=as_stored)
 
 
 def packaged(entries: tuple[tuple[str, str, str], ...]) -> tuple[Photograph, ...]:
@@ -53,7 +58,7 @@ def packaged(entries: tuple[tuple[str, str, str], ...]) -> tuple[Photograph, ...
     for name, path in paths:
         if not path.is_file():
             raise SourceError(f"sources: {name} is missing: {path} did not come with its package")
-    return tuple(Photograph(name, path, sha256_file(path)) for name, path in paths)
+    return tuple(Photograph(name, path, sha256_file(path), as_stored=True) for name, path in paths)
 
 
 @dataclass(frozen=True)

@@ -136,14 +136,6 @@ EXACT = {
         over_white(three(GREY), ALPHA),
     ),
     "jxl rgba": (imagecodecs.jpegxl_encode(np.dstack([RGB, ALPHA]), lossless=True), over_white(RGB, ALPHA)),
-    "jxl 16 bit": (imagecodecs.jpegxl_encode(DEEP[..., :3].copy(), lossless=True), to8(DEEP[..., :3])),
-    **{
-        f"jxl {bits} bit": (
-            imagecodecs.jpegxl_encode(DEEP[..., :3] >> (16 - bits), lossless=True, bitspersample=bits),
-            to8(DEEP[..., :3] >> (16 - bits), 2**bits - 1),
-        )
-        for bits in (10, 12, 14)
-    },
 }
 LOSSY = {
     "jpeg": pillow(RGB, "JPEG", quality=95),
@@ -156,12 +148,6 @@ LOSSY = {
     "jxl": imagecodecs.jpegxl_encode(RGB, distance=1.0),
     "jxl made of a jpeg": imagecodecs.jpegxl_encode_jpeg(pillow(RGB, "JPEG")),
 }
-
-
-def turned_jpeg() -> bytes:
-    exif = Image.Exif()
-    exif[274] = 6
-    return pillow(RGB, "JPEG", exif=exif)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -182,20 +168,24 @@ def test_lossy_files_have_their_shape_and_their_light(name: str) -> None:
         assert abs(got.mean() - RGB.mean()) < 12
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_deep_linear_light_becomes_srgb(bits: int) -> None:
+    """imagecodecs' encoder says of more than 8 bits that they are linear."""
+    deep = DEEP[..., :3] >> (16 - bits)
+    light = deep / (2**bits - 1)
+    expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    got = images.decode(imagecodecs.jpegxl_encode(np.ascontiguousarray(deep), lossless=True, bitspersample=bits))
+    assert np.abs(got - expected).max() < 0.51
+
+
 def test_grey_has_equal_channels() -> None:
     got = images.decode(LOSSY["jpeg grey"])
     assert (got == got[..., :1]).all()
 
 
-def test_orientation_is_not_applied() -> None:
-    assert images.decode(turned_jpeg()).shape == (H, W, 3)
-    assert images.decode(imagecodecs.jpegxl_encode_jpeg(turned_jpeg())).shape == (H, W, 3)
-
-
 def test_16_bits_are_rounded_and_not_cut() -> None:
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    for data in (deep_png(ramp), imagecodecs.jpegxl_encode(ramp, lossless=True)):
-        np.testing.assert_array_equal(images.decode(data)[..., 0], np.rint(ramp / 257).astype(np.uint8))
+    np.testing.assert_array_equal(images.decode(deep_png(ramp))[..., 0], np.rint(ramp / 257).astype(np.uint8))
 
 
 REFUSED = {
@@ -290,7 +280,7 @@ def test_a_bomb_is_refused_from_its_header(name: str, monkeypatch: pytest.Monkey
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a decoder saw the file")
 
-    monkeypatch.setattr("pipeline.images.decoding._pixels", never)
+    monkeypatch.setattr("pipeline.images.decoding._stored", never)
     with pytest.raises(ImageError, match="^bomb: 50000 x 50000 is over the cap of 67108864 pixels$"):
         images.decode(bombs()[name], name="bomb")
 
@@ -397,7 +387,7 @@ def test_read_names_the_file(tmp_path) -> None:
     path.write_bytes(EXACT["png"][0])
     np.testing.assert_array_equal(images.read(path), RGB)
     path.write_bytes(EXACT["png"][0][:80])
-    with pytest.raises(ImageError, match="picture.png: broken png file"):
+    with pytest.raises(ImageError, match="picture.png: cut short"):
         images.read(path)
     with pytest.raises(OSError, match="absent.png"):
         images.read(tmp_path / "absent.png")

@@ -103,14 +103,14 @@ def break_twenty(folder: Path) -> dict[str, str]:
     moving = io.BytesIO()
     frames[0].save(moving, "WEBP", save_all=True, append_images=frames[1:])
     files = {
-        "cut.png": (png[: len(png) // 2], "broken png"),
-        "cut.jpg": (jpg[: len(jpg) // 2], "broken jpeg"),
-        "cut.webp": (images.encode(picture(1), "webp")[:400], "webp"),
+        "cut.png": (png[: len(png) // 2], "cut short"),
+        "cut.jpg": (jpg[: len(jpg) // 2], "damaged: part of its data is missing"),
+        "cut.webp": (images.encode(picture(1), "webp")[:400], "cut short"),
         "cut.qoi": (images.encode(picture(1), "qoi")[:-20], "cut short"),
         "cut.bmp": (encoded(picture(1), "BMP")[:500], "broken bmp"),
         "cut.jxl": (images.encode(picture(1), "jxl")[:300], "broken jxl"),
         "head_only.png": (png[:12], "broken png header"),
-        "flipped.png": (bytes(flipped), "broken png"),
+        "flipped.png": (bytes(flipped), "damaged: the checksum of its IDAT chunk is wrong"),
         "empty.png": (b"", "an empty file"),
         "text.png": (b"this is not an image\n", "not a PNG, JPEG"),
         "page.jpg": (b"<!doctype html><title>404</title>", "not a PNG, JPEG"),

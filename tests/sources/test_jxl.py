@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import images
-from pipeline.images.jxl import jxl_header
+from pipeline.images.jxl import JxlSpace, jxl_header
 from pipeline.params.sections import FolderParams
 from pipeline.sources.folder.image_filters import apply_filters
 from tests.sources import fixtures
@@ -25,7 +25,9 @@ def bits(value: int, count: int) -> list[int]:
 
 def enum(value: int) -> list[int]:
     """A number as the header writes those of a list of names."""
-    return bits(value, 2) if value < 2 else bits(2, 2) + bits(value - 2, 4)
+    if value < 2:
+        return bits(value, 2)
+    return bits(2, 2) + bits(value - 2, 4) if value < 18 else bits(3, 2) + bits(value - 18, 6)
 
 
 def space(white: int = 1, primaries: int = 1, curve: int = 13) -> list[int]:
@@ -67,33 +69,42 @@ def test_alpha_is_laid_over_white_and_counted() -> None:
         assert np.array_equal(found.image, PICTURE[50:])
         assert apply_filters(file(with_alpha(200), extra=extra), RULES).reason == "transparent"
     for value, share in ((127, 0.5), (128, 0.0)):
-        assert images.jxl_transparent_share(file(with_alpha(128, value))) == share
+        assert images.decode_with_facts(file(with_alpha(128, value)))[1].transparent == share
     deep = imagecodecs.jpegxl_encode(with_alpha(64).astype(np.uint16) * 257, lossless=True)
-    assert images.jxl_transparent_share(deep) == 0.25
+    assert images.decode_with_facts(deep)[1].transparent == 0.25
 
 
 @pytest.mark.parametrize("lossy", [False, True], ids=["lossless", "lossy"])
-def test_only_srgb_is_taken(lossy: bool) -> None:
+def test_another_white_and_a_profile_inside_are_refused(lossy: bool) -> None:
     for colours in (None, space()):
         assert apply_filters(file(PICTURE, colours=colours, lossy=lossy), RULES).reason == ""
-    foreign = [
-        space(primaries=11),
-        space(primaries=9),
-        space(curve=8),
-        space(curve=1),
-        space(white=11),
-        [0, 1, *enum(0)],
-    ]
-    for colours in foreign:  # Display P3, BT.2100, linear, BT.709's curve, another white; a profile of its own
+    for colours in (space(white=11), [0, 1, *enum(0)]):
         data = file(PICTURE, colours=colours, lossy=lossy)
-        assert not jxl_header(data).srgb and jxl_header(data).height == 256
+        assert jxl_header(data).space == JxlSpace() and jxl_header(data).height == 256
         if colours[1] == 0:
             assert apply_filters(data, RULES).reason == "profile"
 
 
-def test_grey_is_taken_as_it_is() -> None:
-    grey = imagecodecs.jpegxl_encode(np.ascontiguousarray(PICTURE[..., 0]), lossless=True)
-    assert jxl_header(grey).srgb and apply_filters(grey, RULES).actions == ("grey",)
+WIDE = {"Display P3": (11, 13), "BT.2020": (9, 13), "sRGB, linear": (1, 8), "sRGB, BT.709's curve": (1, 1)}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_named_colour_spaces_become_srgb(name: str) -> None:
+    """A lossy file holds colours and no numbers: whatever space its header names, sRGB's numbers come out."""
+    primaries, curve = WIDE[name]
+    data = file(PICTURE, colours=space(primaries=primaries, curve=curve), lossy=True)
+    image, facts = images.decode_with_facts(data)
+    same = images.decode(file(PICTURE, colours=space(), lossy=True)).astype(int)
+    stored = imagecodecs.jpegxl_decode(data).astype(int)
+    assert facts.colour_profile == name
+    assert np.abs(image - same).mean() < 0.6 < 7 < np.abs(stored - same).mean()
+    assert "to sRGB" in apply_filters(data, RULES).actions
+
+
+def test_hdr_is_refused() -> None:
+    for curve in (16, 18):
+        with pytest.raises(images.ImageError, match="h.jxl: high dynamic range"):
+            images.decode(file(PICTURE, colours=space(primaries=9, curve=curve)), name="h.jxl")
 
 
 def test_cmyk_and_premultiplied_colours_are_refused() -> None:
@@ -120,13 +131,14 @@ def test_a_depth_map_beside_the_colours_is_passed_over() -> None:
         *bits(0x746F70, 24),
         *bits(0, 64),
     ]  # a spot colour, "pot"
-    assert (
-        not jxl_header(file(with_alpha(50), extra=named)).alpha and jxl_header(file(with_alpha(50), extra=named)).srgb
-    )
+    header = jxl_header(file(with_alpha(50), extra=named))
+    assert not header.alpha and header.space is None
 
 
-def test_grey_is_taken_with_the_curve_of_srgb_and_no_other() -> None:
+def test_grey_is_brought_to_the_curve_of_srgb() -> None:
     grey = np.ascontiguousarray(PICTURE[..., 0])
-    assert apply_filters(imagecodecs.jpegxl_encode(grey, lossless=True), RULES).reason == ""
+    assert apply_filters(imagecodecs.jpegxl_encode(grey, lossless=True), RULES).actions == ("grey",)
     linear = imagecodecs.jpegxl_encode(grey.astype(np.uint16) * 257, lossless=True)  # its header says linear
-    assert apply_filters(linear, RULES).reason == "profile"
+    light = grey / 255
+    expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(images.decode(linear)[..., 0] - expected).max() < 0.6

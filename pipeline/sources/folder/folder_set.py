@@ -21,7 +21,7 @@ from pipeline.sources.folder.danbooru import PostRules, refusals
 from pipeline.sources.folder.folder_files import Candidate, base_of, smallest
 from pipeline.sources.folder.image_filters import LIMIT, MAX_PIXELS, apply_filters
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the pixels that a file gives change."""
 
 BLOCK = 32

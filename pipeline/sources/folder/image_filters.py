@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
 
 from pipeline import images
 from pipeline.artifacts import sha256_bytes
-from pipeline.images.jxl import jxl_header
 from pipeline.params.sections import FolderParams
 
 LIMIT = 2**28
@@ -20,10 +17,6 @@ LIMIT = 2**28
 
 MAX_PIXELS = images.MAX_PIXELS
 """Pixels of one image; a larger one is refused before it is decoded."""
-
-_UNKNOWN = b"the colours of a JPEG XL that are not sRGB's: its decoder gives no profile to convert them by"
-_PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError)
-"""ValueError: the four letters of a damaged profile's colour space need not be ASCII, and Pillow decodes them so."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +44,24 @@ class Filtered:
 
 
 def apply_filters(data: bytes, rules: FolderParams) -> Filtered:
-    """Decode, lay over white, bring to sRGB, trim, reduce and judge ``data``.
+    """Decode (into sRGB, over white, upright), trim, reduce and judge ``data``.
 
-    Reasons: ``broken`` (truncated), ``format`` (GIF, TIFF, AVIF, whatever is not read), ``animated``, ``colour mode``
-    (CMYK, floats), ``too large``, ``transparent``, ``profile`` (unreadable; of JPEG XL any but sRGB), ``blank``,
+    Reasons: ``broken`` (cut, damaged), ``format`` (GIF, TIFF, AVIF, whatever is not read), ``animated``, ``colour
+    mode`` (CMYK, floats), ``too large``, ``transparent``, ``profile`` (unreadable, HDR, inside a JPEG XL), ``blank``,
     ``small``, ``grey``.
     """
     try:
-        image = images.decode(data, max_pixels=MAX_PIXELS)
+        image, facts = images.decode_with_facts(data, max_pixels=MAX_PIXELS)
     except images.ImageError as error:
-        return Filtered(None, _reason(str(error)))
-    mode, transparent, profile = _header(data)
-    if transparent > rules.max_transparent:
+        return Filtered(None, error.reason)
+    mode = facts.mode
+    if facts.colour_profile == images.UNREADABLE:
+        return Filtered(None, "profile", mode)
+    if facts.transparent > rules.max_transparent:
         return Filtered(None, "transparent", mode)
-    actions = ["over white"] if transparent else []
-    if profile:
-        try:
-            image = _to_srgb(image, profile)
-        except _PROFILE_ERRORS:
-            return Filtered(None, "profile", mode)
-        actions.append("to sRGB")
+    actions = ["over white"] if facts.transparent else []
+    actions += ["to sRGB"] if facts.colour_profile else []
+    actions += ["upright"] if facts.orientation != 1 else []
     trimmed = _trimmed(image) if rules.trim else image
     if trimmed.size == 0 or images.luma(trimmed).std() < rules.min_contrast:
         return Filtered(None, "blank", mode)
@@ -84,50 +75,6 @@ def apply_filters(data: bytes, rules: FolderParams) -> Filtered:
             return Filtered(None, "grey", mode)
         actions.append("grey")
     return Filtered(np.ascontiguousarray(image), "", mode, tuple(actions), sha256_bytes(data))
-
-
-def _reason(message: str) -> str:
-    for words, reason in (
-        (("animation",), "animated"),
-        (("not a PNG",), "format"),
-        (("over the cap",), "too large"),
-        (("CMYK", "colour mode", "channels", "samples of type", "floating-point", "multiplied by"), "colour mode"),
-    ):
-        if any(word in message for word in words):
-            return reason
-    return "broken"
-
-
-def _header(data: bytes) -> tuple[str, float, bytes]:
-    """Mode of the file, share of transparent pixels, and its colour profile unless that is sRGB's."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "QOI")) as picture:
-            share = 0.0
-            if picture.has_transparency_data:
-                share = float((np.asarray(picture.convert("RGBA"))[..., 3] < 128).mean())
-            return picture.mode, share, _foreign(picture.info.get("icc_profile", b""))
-    except UnidentifiedImageError:  # JPEG XL, which Pillow does not know
-        header = jxl_header(data)
-        share = images.jxl_transparent_share(data) if header.alpha else 0.0
-        return "RGBA" if header.alpha else "RGB", share, b"" if header.srgb else _UNKNOWN
-
-
-def _foreign(profile: bytes) -> bytes:
-    """``profile`` if it is a colour space other than sRGB, by its description; grey profiles are passed over."""
-    if not profile:
-        return b""
-    try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        same = "srgb" in ImageCms.getProfileDescription(opened).lower() or opened.profile.xcolor_space.strip() != "RGB"
-    except _PROFILE_ERRORS:
-        return profile  # _to_srgb refuses it
-    return b"" if same else profile
-
-
-def _to_srgb(image: np.ndarray, profile: bytes) -> np.ndarray:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    converted = ImageCms.profileToProfile(Image.fromarray(image), source, ImageCms.createProfile("sRGB"))
-    return np.asarray(converted)
 
 
 def _trimmed(image: np.ndarray) -> np.ndarray:
