@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
 from pipeline import artifacts, engine, evaluation
 from pipeline.databases import Manifest, load_manifest
-from pipeline.evaluation import ScoredDatabase
+from pipeline.evaluation import Protocol, ScoredDatabase
 from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
 from stages import DATA, METRICS, entry
-from stages.evaluate import protocol_of
 
 
 def run(params: Params) -> None:
     """Compare what evaluate left, and judge every encoder across every pair of databases."""
-    names = {name: load_manifest(name, params.database_folder(name)) for name in params.databases}
-    cells = [f"{encoder}/{database}" for database in names for encoder in params.encoders]
+    manifests = {name: load_manifest(name, params.database_folder(name)) for name in params.databases}
+    tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in manifests}
+    cells = [f"{encoder}/{database}" for database in manifests for encoder in params.encoders]
     predictions = [artifacts.read_table(DATA / "predictions" / f"{cell}.parquet") for cell in cells]
-    tables = {name: artifacts.read_table(DATA / "databases" / f"{name}.parquet") for name in names}
-    ratios = {name: evaluation.test_to_train(tables[name], protocol_of(params, names[name]), name) for name in names}
-    found: dict[str, Any] = {"level": 0.95, **evaluation.compare(predictions, ratios), "cross": _cross(params, names)}
+    ratios = {}
+    for name, manifest in manifests.items():
+        splits, memory = params.run.paths.splits.get(name), params.run.memory
+        protocol = Protocol.of(params.evaluate, manifest, seed=params.seed, memory=memory, split_file=splits)
+        ratios[name] = evaluation.test_to_train(tables[name], protocol, name)
+    results: dict[str, Any] = {"level": 0.95, **evaluation.compare(predictions, ratios)}
+    results["cross"] = [row for encoder in params.encoders for row in _cross(params, encoder, manifests, tables)]
     figures = evaluation.published_figures()
-    for row in [*found["methods"], *found["cross"]]:
+    for row in [*results["methods"], *results["cross"]]:
         row["published"] = evaluation.verdicts(row, figures)
-    raters = ((name, manifest.raters) for name, manifest in names.items())
-    ceilings = (evaluation.noise_ceiling(tables[name], name, count, seed=params.seed) for name, count in raters)
-    found["ceilings"] = [ceiling for ceiling in ceilings if ceiling is not None]
-    artifacts.write_table(DATA / "compare" / "table.parquet", evaluation.results_table(found))
-    artifacts.write_json(METRICS / "compare.json", found)
+    raters = {name: manifest.raters for name, manifest in manifests.items()}
+    ceilings = (evaluation.noise_ceiling(tables[name], name, count, seed=params.seed) for name, count in raters.items())
+    results["ceilings"] = [ceiling for ceiling in ceilings if ceiling is not None]
+    artifacts.write_table(DATA / "compare" / "table.parquet", evaluation.results_table(results))
+    artifacts.write_json(METRICS / "compare.json", results)
 
 
-def _cross(params: Params, names: dict[str, Manifest]) -> list[dict[str, Any]]:
-    knobs, entries = params.evaluate, list[dict[str, Any]]()
-    lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count)
-    for encoder in params.encoders:
+def _cross(
+    params: Params, encoder: str, manifests: Mapping[str, Manifest], tables: Mapping[str, pa.Table]
+) -> Iterator[dict[str, Any]]:
+    knobs, model, bits = params.evaluate, DATA / "models" / encoder, params.evaluate.near_duplicate_bits
+    card, weights = artifacts.read_json(model / "encoder.json"), weights_sha256(model)
 
-        def domain(name: str, encoder: str = encoder) -> ScoredDatabase | None:
-            about, file, made_by = names[name], f"{name}.parquet", weights_sha256(DATA / "models" / encoder)
-            path, made_of = DATA / "features" / encoder / file, DATA / "databases" / file
-            table = read_features(path, weights=made_by, database=made_of)
-            images, memory = artifacts.read_table(made_of), params.run.memory
-            if evaluation.is_metric(table):
-                return None
-            return ScoredDatabase(table, images, about.higher_is_better, about.range, memory)
+    def load(name: str) -> ScoredDatabase | None:
+        manifest, file = manifests[name], f"{name}.parquet"
+        table = read_features(DATA / "features" / encoder / file, weights=weights, database=DATA / "databases" / file)
+        seen = evaluation.seen_opinions(
+            encoder, card, tables[name], name, tables.get, bits=bits, shares_groups=manifest.official_shares_groups
+        )
+        declared = (manifest.higher_is_better, manifest.range)
+        return (
+            None
+            if evaluation.is_metric(table)
+            else ScoredDatabase(table, tables[name], *declared, params.run.memory, seen)
+        )
 
-        pairs = evaluation.cross_pairs(list(names), domain, lambdas, seed=params.seed, bits=knobs.near_duplicate_bits)
-        for made in engine.progress(pairs, total=len(names) * (len(names) - 1), describe=f"compare {encoder} across"):
-            entries += made
-    return entries
+    pairs = evaluation.cross_pairs(list(manifests), load, knobs.lambdas, seed=params.seed, bits=bits)
+    number = len(manifests) * (len(manifests) - 1)
+    for rows in engine.progress(pairs, total=number, describe=f"compare {encoder} across"):
+        yield from rows
 
 
 if __name__ == "__main__":

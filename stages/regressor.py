@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-import numpy as np
-
 from pipeline import artifacts
 from pipeline.databases import load_manifest
 from pipeline.evaluation import stored_fits
@@ -29,8 +27,7 @@ def run(params: Params, encoder: str, database: str) -> None:
     knobs, manifest = params.evaluate, load_manifest(database, params.database_folder(database))
     weights, path = weights_sha256(DATA / "models" / encoder), DATA / "features" / encoder / f"{database}.parquet"
     table = read_features(path, weights=weights)
-    lambdas = np.geomspace(knobs.lambda_min, knobs.lambda_max, knobs.lambda_count).tolist()
-    fits = stored_fits(table, lambdas, seed=params.seed, memory=params.run.memory)
+    fits = stored_fits(table, knobs.lambdas, seed=params.seed, memory=params.run.memory)
     about = {
         "kind": "ridge",
         "encoder": encoder,

@@ -17,11 +17,11 @@ from pipeline.evaluation.comparison import (
     results_table,
     verdicts,
 )
-from pipeline.evaluation.leaks import LeakError, check_encoder
+from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
 from pipeline.evaluation.protocol import Protocol, evaluate, splits_of, test_to_train
-from pipeline.evaluation.regressors import SvrGrid, stored_fits
+from pipeline.evaluation.regressors import stored_fits
 from pipeline.evaluation.results import FitFacts, metrics_of
 from pipeline.evaluation.splits import SplitError
 
@@ -35,8 +35,8 @@ __all__ = [
     "Part",
     "Protocol",
     "ScoredDatabase",
+    "SeenOpinions",
     "SplitError",
-    "SvrGrid",
     "check_encoder",
     "compare",
     "correlation_interval",
@@ -51,6 +51,7 @@ __all__ = [
     "predictions_table",
     "published_figures",
     "results_table",
+    "seen_opinions",
     "splits_of",
     "stored_fits",
     "test_to_train",

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import engine
-from pipeline.evaluation.leaks import check_parts
+from pipeline.databases import Manifest
+from pipeline.evaluation.leaks import SeenOpinions, check_parts
 from pipeline.evaluation.predictions import Part, only_value, predictions_table
 from pipeline.evaluation.regressors import (
     RegressionData,
     Regressor,
     Ridge,
     Svr,
-    SvrGrid,
     TooLarge,
     open_features,
     workers_within,
@@ -36,6 +36,7 @@ from pipeline.evaluation.splits import (
     shared_groups,
 )
 from pipeline.features import FeatureTable
+from pipeline.params import EvaluateParams, SvrParams
 
 REGRESSORS = ("ridge", "svr")
 
@@ -59,18 +60,44 @@ class Protocol:
     shares_groups: bool = False
     memory: int = 2**31
     regressors: tuple[str, ...] = ("ridge",)
-    svr: SvrGrid = field(default_factory=SvrGrid)
+    svr: SvrParams = field(default_factory=SvrParams)
     split_file: Path | None = None
+
+    @classmethod
+    def of(
+        cls, knobs: EvaluateParams, manifest: Manifest, *, seed: int, memory: int, split_file: str | None
+    ) -> Protocol:
+        """What params.yaml's section ``evaluate`` and the manifest of a database ask for."""
+        declared = manifest.protocol if knobs.protocol == "manifest" else knobs.protocol
+        return cls(
+            name="imported" if split_file else declared,
+            lambdas=knobs.lambdas,
+            splits=knobs.splits,
+            seed=seed,
+            min_groups=knobs.min_validation_groups,
+            stratified=manifest.stratified,
+            shares_groups=manifest.official_shares_groups,
+            memory=memory,
+            regressors=knobs.regressors,
+            svr=knobs.svr,
+            split_file=Path(split_file) if split_file else None,
+        )
 
 
 def evaluate(
-    table: FeatureTable, protocol: Protocol, *, sha256: Mapping[str, str] | None = None
+    table: FeatureTable,
+    protocol: Protocol,
+    *,
+    sha256: Mapping[str, str] | None = None,
+    seen: SeenOpinions | None = None,
 ) -> tuple[pa.Table, dict[str, object]]:
     """The predictions table and the metrics of one encoder on one database, NR, and FR where there are references.
 
-    ``sha256`` (of each image, by image_id) has equal images looked for in two parts of a split. Raises ``SplitError``
-    or ``LeakError`` for splits that leak, ``FeatureError`` for features that can't be used and ``TooLarge`` if the
-    headline regressor can't take the table; a further one that can't is left out, and the metrics say why.
+    ``sha256`` (of each image, by image_id) has equal images looked for in two parts of a split. Splits whose test part
+    the encoder has ``seen`` opinions of are left out, and the metrics say why (``refused_splits``). Raises
+    ``SplitError`` or ``LeakError`` for splits that leak, ``FeatureError`` for features that can't be used and
+    ``TooLarge`` if the headline regressor can't take the table; a further one that can't is left out, and the metrics
+    say why (``skipped``).
     """
     sources = open_features(table, memory=protocol.memory)
     rows = sources["nr"].rows
@@ -78,6 +105,7 @@ def evaluate(
     groups, mos = np.asarray(scored["group"].to_pylist()), scored["mos"].to_numpy().astype(np.float64)
     encoder, database = only_value(scored, "encoder"), only_value(scored, "database")
     splits = splits_of(scored, protocol, database, sha256=sha256)
+    splits, refused = (seen or SeenOpinions()).permitted(splits, scored["image_id"].to_pylist())
     parts: list[Part] = []
     fits: dict[tuple[str, str, int], FitFacts] = {}
     skipped: dict[str, str] = {}
@@ -101,7 +129,7 @@ def evaluate(
                 counts = (len(split.train), len(split.val), shared_groups(split, groups))
                 fits[mode, name, split.index] = FitFacts(*counts, fitted.rule, fitted.settings, fitted.at_edge)
     predictions = predictions_table(scored, parts, encoder=encoder, database=database)
-    facts = facts_of(table, scored, protocol.name) | ({"skipped": skipped} if skipped else {})
+    facts = facts_of(table, scored, protocol.name, skipped=skipped, refused_splits=refused)
     return predictions, metrics_of(predictions, facts, fits)
 
 
@@ -149,8 +177,8 @@ def test_to_train(images: pa.Table, protocol: Protocol, database: str) -> float:
     return sum(len(split.test) for split in splits) / max(1, sum(len(split.train) for split in splits))
 
 
-def facts_of(table: FeatureTable, scored: pa.Table, protocol: str) -> dict[str, object]:
-    """What the metrics say of a feature table, whatever was done with it."""
+def facts_of(table: FeatureTable, scored: pa.Table, protocol: str, **left_out: Mapping[str, str]) -> dict[str, object]:
+    """What the metrics say of a feature table, whatever was done with it; and of what was left out, if anything was."""
     directions = scored["higher_is_better"].unique().to_pylist()
     if len(directions) != 1:
         raise ValueError(f"{table.path}: higher_is_better is {directions}; one database has one direction")
@@ -162,4 +190,5 @@ def facts_of(table: FeatureTable, scored: pa.Table, protocol: str) -> dict[str, 
         "images": len(scored),
         "groups": len(scored["group"].unique()),
         "non_finite": table.metadata.get("non_finite", []),
+        **{name: reasons for name, reasons in left_out.items() if reasons},
     }

@@ -5,10 +5,12 @@ from pipeline.params.page import BASELINES, RANDOM_INIT, RELEASED, Params
 from pipeline.params.sections import (
     METRICS,
     DatabaseParams,
+    EvaluateParams,
     ParamsError,
     ReadoutParams,
     RunParams,
     SetParams,
+    SvrParams,
     TrainingParams,
 )
 
@@ -18,11 +20,13 @@ __all__ = [
     "RANDOM_INIT",
     "RELEASED",
     "DatabaseParams",
+    "EvaluateParams",
     "Params",
     "ParamsError",
     "ReadoutParams",
     "RunParams",
     "SetParams",
+    "SvrParams",
     "TrainingParams",
     "load",
 ]

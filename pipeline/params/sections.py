@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
+import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -277,6 +278,11 @@ class EvaluateParams(Section):
     near_duplicate_bits: int = Field(
         6, ge=-1, le=24, description="perceptual hashes that differ in so many of 64 bits leak; -1: not looked at"
     )
+
+    @property
+    def lambdas(self) -> tuple[float, ...]:
+        """The ridge's candidates, ascending."""
+        return tuple(np.geomspace(self.lambda_min, self.lambda_max, self.lambda_count).tolist())
 
     @field_validator("regressors")
     @classmethod

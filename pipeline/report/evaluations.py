@@ -65,8 +65,14 @@ class Evaluation:
         return list(self.headline(mode).get("types", ()))
 
     def remarks(self) -> list[str]:
-        """What could not be done and why: metrics without references, regressors that were skipped, bad features."""
+        """What could not be done and why: metrics without references, regressors that were skipped, splits that the
+        encoder has seen opinions of, bad features.
+        """
         remarks = [f"{self.encoder}: {self.metrics['absent']}"] if self.metrics.get("absent") else []
         remarks += [f"{self.encoder} + {name}: {why}" for name, why in self.metrics.get("skipped", {}).items()]
-        bad = self.metrics.get("non_finite") or ()
-        return remarks + ([f"{self.encoder}: {len(bad)} images with numbers that are not finite"] if bad else [])
+        refused, bad = (len(self.metrics.get(key, ())) for key in ("refused_splits", "non_finite"))
+        if refused:
+            remarks.append(f"{self.encoder}: {refused} splits not judged, it has seen opinions of their test parts")
+        if bad:
+            remarks.append(f"{self.encoder}: {bad} images with numbers that are not finite")
+        return remarks

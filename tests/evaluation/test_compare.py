@@ -9,16 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.evaluation import Protocol, SvrGrid, compare, evaluate, noise_ceiling, results_table, verdicts
+from pipeline.evaluation import Protocol, compare, evaluate, noise_ceiling, results_table, verdicts
 from pipeline.evaluation.comparison.compare import CompareError
 from pipeline.evaluation.comparison.cross_database import ScoredDatabase, cross, cross_pairs
 from pipeline.evaluation.comparison.published import Published
 from pipeline.evaluation.leaks import LeakError
+from pipeline.params import SvrParams
 from tests.evaluation.tables import write_features
 
 LAMBDAS = np.geomspace(1e-3, 1e3, 13)
 RATIOS = {"toys": 2 / 7}
-SMALL = SvrGrid(costs=(1.0,), gammas=(1.0,))
+SMALL = SvrParams(c=(1.0,), gamma=(1.0,))
 
 
 def judged(folder: Path, noises: dict[str, float], **protocol: object) -> tuple[list[pa.Table], list[dict]]:

@@ -13,7 +13,7 @@ import pytest
 import stages.evaluate
 from pipeline import artifacts, images
 from pipeline.evaluation import LeakError, Protocol, check_encoder, evaluate
-from pipeline.evaluation.leaks import check_parts, near, near_across_groups
+from pipeline.evaluation.leaks.pictures import check_parts, near, near_across_groups
 from pipeline.evaluation.splits import Split
 from pipeline.features import baselines, extract_features
 from pipeline.features.floor import Floor
@@ -21,6 +21,7 @@ from tests import profile
 from tests.evaluation.tables import write_features
 
 ROOT = Path(__file__).parents[2]
+NOWHERE = dict[str, pa.Table]().get
 CARD = {"kind": "resnet", "provenance": {"trained_on": "mine", "selection": "last"}}
 
 
@@ -58,7 +59,7 @@ def database_table(pictures: list[np.ndarray], groups: list[str] | None = None) 
 
 
 def check(sources: pa.Table | None, database: pa.Table, card: object = CARD, **options: object) -> dict[str, object]:
-    return check_encoder("mine", card, database, "toys", lambda name: sources, **options)  # type: ignore[arg-type]
+    return check_encoder("mine", card, database, "toys", lambda name: sources, NOWHERE, **options).report
 
 
 def test_a_clean_run_says_what_was_looked_at() -> None:
@@ -118,9 +119,9 @@ def test_authentic_images_that_training_saw_are_looked_at() -> None:
     card = {"kind": "resnet", "provenance": {"trained_on": "drawn", "authentic_set": "mine", "selection": "last"}}
     sources, database = source_table([picture(1)]), database_table([picture(1), picture(2)])
     with pytest.raises(LeakError, match="1 sources of its set mine are near duplicates"):
-        check_encoder("e", card, database, "toys", lambda name: sources if name == "mine" else None)
+        check_encoder("e", card, database, "toys", lambda name: sources if name == "mine" else None, NOWHERE)
     card["provenance"]["authentic_set"] = None
-    assert "mine" not in str(check_encoder("e", card, database, "toys", lambda name: None))
+    assert "mine" not in str(check_encoder("e", card, database, "toys", lambda name: None, NOWHERE))
 
 
 def test_an_embedded_database_of_the_set_trained_on_is_refused() -> None:

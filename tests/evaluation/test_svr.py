@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.evaluation import Protocol, SvrGrid, evaluate
+from pipeline.evaluation import Protocol, evaluate
 from pipeline.evaluation.regressors import RegressionData, Svr, TooLarge, open_features
 from pipeline.evaluation.splits import Split
+from pipeline.params import SvrParams
 from tests.evaluation.tables import write_features
 
-SMALL = SvrGrid(costs=(1.0, 100.0), gammas=(0.3, 1.0))
+SMALL = SvrParams(c=(1.0, 100.0), gamma=(0.3, 1.0))
 
 
 def curved(path: Path, *, groups: int = 30, each: int = 10, **columns):
@@ -35,7 +35,7 @@ def test_one_candidate_is_scikit_learns_machine_on_scaled_numbers(tmp_path: Path
     split = Split(0, np.arange(200), np.arange(200, 250), np.arange(250, 300))
     groups = np.asarray(table.columns["group"].to_pylist())
     data = RegressionData(open_features(table, memory=2**30)["nr"], y, groups)
-    found = Svr(SvrGrid(costs=(10.0,), gammas=(1.0,)), seed=0).fit(data, split)
+    found = Svr(SvrParams(c=(10.0,), gamma=(1.0,)), seed=0).fit(data, split)
     machine = make_pipeline(StandardScaler(), SVR(C=10.0, gamma=0.25, epsilon=0.1))
     peer = TransformedTargetRegressor(machine, transformer=StandardScaler()).fit(x[:200], y[:200])
     np.testing.assert_allclose(found.test, peer.predict(x[250:]), atol=1e-6)
@@ -60,7 +60,7 @@ def test_few_validation_groups_choose_by_leaving_one_out(tmp_path: Path) -> None
     _, metrics = evaluate(table, Protocol("random", splits=1, regressors=("svr",), svr=SMALL))
     (split,) = metrics["nr"]["svr"]["splits"]
     assert split["lambda_rule"] == "leave_one_group_out"
-    assert metrics["nr"]["svr"]["srocc"] > 0.8 and split["C"] in SMALL.costs
+    assert metrics["nr"]["svr"]["srocc"] > 0.8 and split["C"] in SMALL.c
 
 
 def test_the_grid_runs_on_at_most_so_many_images_and_the_final_fit_on_all(
@@ -80,20 +80,20 @@ def test_the_grid_runs_on_at_most_so_many_images_and_the_final_fit_on_all(
 
     monkeypatch.setattr(svr, "_predictions", counted)
     data = RegressionData(open_features(table, memory=2**30)["nr"], y, groups)
-    Svr(replace(SMALL, grid_images=50), seed=0).fit(data, split)
+    Svr(SMALL.model_copy(update={"max_grid_images": 50}), seed=0).fit(data, split)
     assert seen == [50] * 4 + [200]
 
 
 def test_a_table_above_its_size_is_left_out_with_the_reason_or_refused(tmp_path: Path) -> None:
     table, _, _ = curved(tmp_path / "f.parquet")
-    few = replace(SMALL, max_images=100)
+    few = SMALL.model_copy(update={"max_images": 100})
     predictions, metrics = evaluate(table, Protocol("random", splits=1, regressors=("ridge", "svr"), svr=few))
     assert "300 images of 4 features" in metrics["skipped"]["svr"]
     assert set(predictions["regressor"].to_pylist()) == {"ridge"}
     with pytest.raises(TooLarge, match="evaluate.svr.max_images"):
         evaluate(table, Protocol("random", splits=1, regressors=("svr",), svr=few))
     with pytest.raises(TooLarge, match="evaluate.svr.max_features"):
-        evaluate(table, Protocol("random", regressors=("svr",), svr=replace(SMALL, max_features=3)))
+        evaluate(table, Protocol("random", regressors=("svr",), svr=SMALL.model_copy(update={"max_features": 3})))
 
 
 def test_it_is_unmoved_by_the_opinions_of_its_test_part(tmp_path: Path) -> None:

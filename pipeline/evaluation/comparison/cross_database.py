@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.evaluation.agreement import correlation_interval, measure
 from pipeline.evaluation.comparison.compare import CompareError, renamed
-from pipeline.evaluation.leaks import LeakError, shares
+from pipeline.evaluation.leaks import LeakError, SeenOpinions, shares
 from pipeline.evaluation.predictions import only_value
 from pipeline.evaluation.regressors import (
     RegressionData,
@@ -36,7 +36,8 @@ FOLDS = 10  # of groups, to choose lambda by; fewer groups are left out one by o
 
 @dataclass(frozen=True)
 class ScoredDatabase:
-    """One database with one encoder's features: its table of images (sha256, phash), and what its manifest declares.
+    """One database with one encoder's features: its table of images (sha256, phash), what its manifest declares, and
+    which of its opinions the encoder has ``seen``.
 
     :class:`CompareError` if the feature table was made while the manifest declared the other direction.
     """
@@ -46,6 +47,7 @@ class ScoredDatabase:
     higher_is_better: bool
     range: tuple[float, float]
     memory: int = 2**31
+    seen: SeenOpinions = SeenOpinions()
     models: dict[tuple[str, bytes], RidgeModel] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class ScoredDatabase:
         """The database's name."""
         return only_value(self.scored, "database")
 
-    def model(self, mode: str, rows: np.ndarray, lambdas: np.ndarray, seed: int) -> RidgeModel:
+    def model(self, mode: str, rows: np.ndarray, lambdas: Sequence[float] | np.ndarray, seed: int) -> RidgeModel:
         """The ridge of ``rows`` in ``mode``, its lambda chosen by leaving out tenths of their groups; made once."""
         key = (mode, rows.tobytes())
         if key not in self.models:
@@ -92,11 +94,12 @@ class ScoredDatabase:
 
 
 def cross(
-    train: ScoredDatabase, test: ScoredDatabase, lambdas: np.ndarray, *, seed: int, bits: int
+    train: ScoredDatabase, test: ScoredDatabase, lambdas: Sequence[float] | np.ndarray, *, seed: int, bits: int
 ) -> list[dict[str, Any]]:
     """One entry for each mode that both have: ``{train, database, mode, encoder, regressor, images, trained_images,
     left_out, lambda, srocc, low, high, groups, plcc, plcc_raw, krocc, rmse, srocc_within, ...}``, measured on all
-    scored images of ``test``. ``bits``: hashes at most so far apart are of one picture.
+    scored images of ``test``, or where the encoder has seen opinions of them on the others (``seen_images`` counts
+    those left out; nothing if none is left). ``bits``: hashes at most so far apart are of one picture.
 
     :class:`LeakError` if every group of ``train`` shares a picture with ``test``.
     """
@@ -104,23 +107,32 @@ def cross(
     kept = np.flatnonzero(~np.isin(train.groups, sorted(shared)))
     if not len(kept):
         raise LeakError(f"{train.name} to {test.name}: every group of {train.name} shares a picture with {test.name}")
-    names: list[str | None] = test.scored["stratum"].to_pylist()
+    rows = np.flatnonzero(test.seen.judged(test.scored["image_id"].to_pylist()))
+    if not len(rows):
+        return []
+    mos, groups = test.mos[rows], test.groups[rows]
+    names: list[str | None] = test.scored["stratum"].take(pa.array(rows)).to_pylist()
     strata = names if any(name is not None for name in names) else None
     entries = []
     for mode in [mode for mode in train.features if mode in test.features]:
         model = train.model(mode, kept, lambdas, seed)
-        predicted = predict(test.features[mode], np.arange(len(test.mos)), model)[:, 0]
-        prediction = carried(predicted, train, test)
+        prediction = carried(predict(test.features[mode], rows, model)[:, 0], train, test)
         entry: dict[str, Any] = {"encoder": only_value(test.scored, "encoder"), "train": train.name}
         entry |= {"database": test.name, "mode": mode, "regressor": "ridge", "trained_images": len(kept)}
         entry |= {"left_out": len(shared & set(train.groups)), "lambda": float(model.lambdas[0])}
-        entry |= measure(prediction, test.mos, strata).as_dict()
-        entries.append(entry | renamed(correlation_interval(prediction, test.mos, test.groups)))
+        entry |= {} if len(rows) == len(test.mos) else {"seen_images": len(test.mos) - len(rows)}
+        entry |= measure(prediction, mos, strata).as_dict()
+        entries.append(entry | renamed(correlation_interval(prediction, mos, groups)))
     return entries
 
 
 def cross_pairs(
-    names: Sequence[str], load: Callable[[str], ScoredDatabase | None], lambdas: np.ndarray, *, seed: int, bits: int
+    names: Sequence[str],
+    load: Callable[[str], ScoredDatabase | None],
+    lambdas: Sequence[float] | np.ndarray,
+    *,
+    seed: int,
+    bits: int,
 ) -> Iterator[list[dict[str, Any]]]:
     """:func:`cross` of one encoder over every ordered pair of databases: len(names) * (len(names) - 1) lists.
 

@@ -5,7 +5,7 @@ from pipeline.evaluation.regressors.gram import RegressionData, workers_within
 from pipeline.evaluation.regressors.regressor import Fitted, Regressor, TooLarge
 from pipeline.evaluation.regressors.ridge import Ridge, RidgeModel, predict
 from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features, scored_rows
-from pipeline.evaluation.regressors.svr import Svr, SvrGrid
+from pipeline.evaluation.regressors.svr import Svr
 
 __all__ = [
     "Fitted",
@@ -16,7 +16,6 @@ __all__ = [
     "ScoredFeatures",
     "StoredFit",
     "Svr",
-    "SvrGrid",
     "TooLarge",
     "fit_on_all",
     "open_features",

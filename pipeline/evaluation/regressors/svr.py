@@ -28,37 +28,25 @@ from pipeline.evaluation.regressors.model_selection import (
 from pipeline.evaluation.regressors.regressor import Fitted, TooLarge
 from pipeline.evaluation.regressors.ridge import scales
 from pipeline.evaluation.splits import Split
+from pipeline.params import SvrParams
 from pipeline.seeding import generator
 
 EPSILON = 0.1
 
 
 @dataclass(frozen=True)
-class SvrGrid:
-    """``costs`` (C) and ``gammas`` (times 1 / features), ascending; ``grid_images``: at most so many training images,
-    drawn at random, while choosing (the final fit is on all); ``max_images`` and ``max_features``: above, no fit.
-    """
-
-    costs: tuple[float, ...] = (1.0, 10.0, 100.0)
-    gammas: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
-    grid_images: int = 2500
-    max_images: int = 10_000
-    max_features: int = 1024
-
-
-@dataclass(frozen=True)
 class Svr:
-    """The regressor ``svr``: of the ``grid`` the best pair, chosen as the ridge's lambda is; of equal ones the smaller
-    C, then the smaller gamma. ``seed`` draws the training images of the grid.
+    """The regressor ``svr``: of the pairs of C and gamma in ``knobs`` the best, chosen as the ridge's lambda is; of
+    equal ones the smaller C, then the smaller gamma. ``seed`` draws the training images that choose.
     """
 
-    grid: SvrGrid
+    knobs: SvrParams
     seed: int
     min_groups: int = 5
 
     def check(self, images: int, dim: int) -> None:
-        """:class:`TooLarge` for a table above the grid's limits: the time of a fit rises with images^2 x features."""
-        most_images, most_features = self.grid.max_images, self.grid.max_features
+        """:class:`TooLarge` for a table above the limits: the time of a fit rises with images^2 x features."""
+        most_images, most_features = self.knobs.max_images, self.knobs.max_features
         if images > most_images or dim > most_features:
             raise TooLarge(
                 f"svr: {images:,} images of {dim:,} features; it is fitted up to {most_images:,} images "
@@ -67,12 +55,13 @@ class Svr:
 
     def fit(self, data: RegressionData, split: Split) -> Fitted:
         """An SVR of ``split``, its C and gamma chosen, and its predictions."""
-        x, y, grid = data.features.take(np.arange(len(data.features))), data.mos, self.grid
-        pairs = list(product(grid.costs, grid.gammas))
+        x, y, most = data.features.take(np.arange(len(data.features))), data.mos, self.knobs.max_grid_images
+        costs, gammas = sorted(self.knobs.c), sorted(self.knobs.gamma)
+        pairs = list(product(costs, gammas))
         draw = generator(self.seed, "evaluate/svr", split.index)
 
         def trial(on: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            drawn = np.sort(draw.choice(on, grid.grid_images, replace=False)) if len(on) > grid.grid_images else on
+            drawn = np.sort(draw.choice(on, most, replace=False)) if len(on) > most else on
             return np.stack([_predictions(x, y, drawn, [rows], *pair)[0] for pair in pairs], axis=1)
 
         if validates(split, data.groups, self.min_groups):
@@ -83,7 +72,7 @@ class Svr:
             criterion = left_out(trial, train, data.groups, y, pooled=several_groups(split.test, data.groups))
         cost, gamma = pairs[best(criterion, range(len(pairs)))]
         on_val, on_test = _predictions(x, y, train, [val, split.test], cost, gamma)
-        at_edge = cost in (grid.costs[0], grid.costs[-1]) or gamma in (grid.gammas[0], grid.gammas[-1])
+        at_edge = cost in (costs[0], costs[-1]) or gamma in (gammas[0], gammas[-1])
         return Fitted(on_val, on_test, rule, {"C": cost, "gamma": gamma / x.shape[1]}, at_edge)
 
 

@@ -66,7 +66,7 @@ def group_names(groups: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.asarray([str(group) for group in groups])
 
 
-def listed(values: Sequence[object] | np.ndarray) -> str:
-    """At most ten of the values, for a message."""
-    shown = ", ".join(str(value) for value in list(values)[:10])
-    return shown + (f" and {len(values) - 10} more" if len(values) > 10 else "")
+def listed(values: Sequence[object] | np.ndarray, most: int = 10) -> str:
+    """At most ``most`` of the values, for a message."""
+    shown = ", ".join(str(value) for value in list(values)[:most])
+    return shown + (f" and {len(values) - most} more" if len(values) > most else "")

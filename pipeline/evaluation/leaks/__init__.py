@@ -1,0 +1,7 @@
+"""Leaks that make a figure worthless: pictures on two sides, and what an encoder may know of a database."""
+
+from pipeline.evaluation.leaks.encoder import EncoderCheck, check_encoder
+from pipeline.evaluation.leaks.opinions import SeenOpinions, seen_opinions
+from pipeline.evaluation.leaks.pictures import LeakError, check_parts, shares
+
+__all__ = ["EncoderCheck", "LeakError", "SeenOpinions", "check_encoder", "check_parts", "seen_opinions", "shares"]
