@@ -1,4 +1,4 @@
-"""Who may write into a folder, and whether what is to come has room on its disk."""
+"""A lock against two writers of one folder, and a check for free space on its disk."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from pipeline.artifacts import ArtifactError
 
-LONGEST = 200  # of a lock's name, whose end tells a project's folders apart; file systems take 255
+LONGEST = 200  # characters of a lock's name (the end of the path, which differs); file systems take 255
 
 
 @contextlib.contextmanager
 def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
     """Hold the one lock of ``folder`` (a file in ``locks``, outside every out) until the block ends.
 
-    A second writer gets an :class:`ArtifactError` that names the holder's pid. The lock goes with its process, so a
-    killed run leaves nothing to clean.
+    A second writer gets an :class:`ArtifactError` with the pid of the holder. The system releases the lock when its
+    process ends, killed or not.
     """
     locks.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(folder.resolve()).strip("/"))
@@ -39,9 +39,9 @@ def folder_lock(folder: Path, locks: Path) -> Iterator[None]:
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise :class:`ArtifactError` if ``folder`` cannot come to hold ``needed`` bytes (and 1 % to spare) on its disk.
+    """Raise :class:`ArtifactError` unless the disk of ``folder`` has room for ``needed`` bytes and 1 % more.
 
-    What it holds already counts as free: a rerun keeps or replaces it.
+    The files that the folder holds already count as free, because a rerun keeps or replaces them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = os.statvfs(folder)

@@ -1,4 +1,4 @@
-"""Tasks on Ray: on a cluster of its own on this machine, or on one that is there."""
+"""Tasks on Ray: on a local instance that this process starts, or on an existing cluster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 from pipeline.engine.worker import work
 from pipeline.engine.worker_failures import EngineError, WorkerFailures, named
 
-SOCKET_BYTES = 107  # of a Unix socket's path
+SOCKET_BYTES = 107  # the most that the path of a Unix socket may have
 LONGEST_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 SHORT_FOLDER = "/tmp/ray"
-WINDOW = 2  # tasks in flight for each worker: enough to hide the driver's turn, and a failure stops the rest soon
+WINDOW = 2  # tasks in flight for each worker: enough to keep it busy, few enough that a failure stops the run soon
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
     """(index, a call that gives the result or raises the task's error) for each task, as they come."""
     ray = start(workers, address)
     try:
-        remote: Any = ray.remote(num_cpus=1, max_retries=0)(work)  # a death is counted and told by the driver
+        remote: Any = ray.remote(num_cpus=1, max_retries=0)(work)  # the driver counts and reports deaths
         handle = ray.put(function)
         window = WINDOW * (workers if not address else _cluster_cores(ray, workers))
         waiting = deque(range(len(tasks)))
@@ -53,17 +53,17 @@ def run(
 
 
 def start(workers: int, address: str | None) -> Any:
-    """Ray's module, connected to the cluster at ``address`` or to one of its own on this machine.
+    """Ray's module, connected to the cluster at ``address`` or to a local instance that this starts.
 
-    One of its own listens on the loopback interface alone. Ray turns the address 127.0.0.1 into the machine's outer one
-    and then listens on every interface, unless this variable says that there is no cluster; it is read when Ray is
-    imported. The handler of SIGTERM is left as it was: Ray would have it wait for the node to drain.
+    A local instance listens on the loopback interface alone. Otherwise Ray replaces 127.0.0.1 by the machine's outer
+    address and listens on every interface, unless RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER is 0 when Ray is imported. The
+    handler of SIGTERM is restored, because Ray's waits for the node to drain.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the machine
     if not address:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray keeps one in the home folder, if it can
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # asked for by Ray's own warning about zero GPUs
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray stores one in the home folder
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's warning about zero GPUs asks for it
     import ray
 
     before = signal.getsignal(signal.SIGTERM)
@@ -75,7 +75,7 @@ def start(workers: int, address: str | None) -> Any:
             raise EngineError(f"no Ray cluster answers at {address} ({hint})") from error
     else:
         ray.init(
-            address="local",  # never join a cluster that happens to run here
+            address="local",  # do not join a cluster that runs here
             num_cpus=workers,
             num_gpus=0,
             include_dashboard=False,
@@ -129,7 +129,7 @@ def _answer(ray: Any, reference: object, task: str) -> Callable[[], Any] | str:
     except RayTaskError as error:
         return partial(_raise, error.cause, error)
     except WorkerCrashedError:
-        return "crashed or killed"  # Ray's words name log files that a local one takes with it
+        return "crashed or killed"  # Ray's message names log files that a local instance removes
     except (OutOfMemoryError, NodeDiedError, ObjectLostError) as error:
         return shorten(str(error), 200)
     except RayError as error:

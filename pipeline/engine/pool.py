@@ -1,6 +1,6 @@
-"""Worker processes of this machine, a task at a time each: which of them died, of what and at which task is known.
+"""Worker processes on this machine, each with one task at a time, so that a dead worker and its task can be named.
 
-The standard library's pool is lost as a whole with any worker, does not say which, and is waited for on Ctrl-C.
+The standard library's pool breaks as a whole when a worker dies, does not say which one, and delays Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pipeline.engine.last_seen import LastSeen
 from pipeline.engine.worker import die_with_parent, work
 from pipeline.engine.worker_failures import WorkerFailures
 
-PULSE = 1  # seconds between looks at who lives: a child of a worker's may hold its pipe open after its death
-PATIENCE = 30  # seconds for a worker that has nothing left to do to be gone, before it is killed
+PULSE = 1  # seconds between checks for dead workers, whose pipes their own children may hold open
+PATIENCE = 30  # seconds that a worker without a task has to exit, before it is killed
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
 ) -> Generator[tuple[int, Callable[[], Any]], None, None]:
     """(index, a call that gives the result or raises the task's error) for each task, as they come.
 
-    However this ends (all done, an error, Ctrl-C, closed): its workers have ended then.
+    When this ends (all done, an error, Ctrl-C, closed), all workers have ended.
     """
     waiting, notes = deque(range(len(tasks))), failures.notes
     pool: list[_Worker] = []
@@ -69,30 +69,30 @@ def run(
 
 
 def _wait(pool: Sequence[_Worker]) -> None:
-    """Until all have ended, or :data:`PATIENCE` is over. ``join`` would wait for the children of theirs as well."""
+    """Wait until all have ended, at most :data:`PATIENCE` seconds. ``join`` would wait for their children too."""
     end = time.monotonic() + PATIENCE
     while any(worker.process.is_alive() for worker in pool) and time.monotonic() < end:
         time.sleep(0.01)
 
 
 class _Worker:
-    """A process, the driver's end of its pipe, and the task that it is at."""
+    """A worker process, the driver's end of its pipe, and the index of its task."""
 
     def __init__(self, notes: LastSeen) -> None:
-        context = get_context("spawn")  # a fork would copy the locks of torch's and numba's threads as they are
+        context = get_context("spawn")  # a fork would copy held locks of torch's and numba's threads
         self.index = -1
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, notes.path, os.getpid()))
-        resource_tracker.ensure_running()  # the first start would do it, and unblock the signal after it
+        resource_tracker.ensure_running()  # otherwise the first start does it, and unblocks the signal
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:  # the mask is inherited: Ctrl-C reaches every process of the terminal, and the driver alone answers it
+        try:  # workers inherit the mask: Ctrl-C reaches all processes, and only the driver handles it
             self.process.start()
         finally:
             theirs.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def give(self, function: Callable[[Any], Any], index: int, task: object) -> None:
-        """Send a task; that the worker has died meanwhile is seen when its answer is read."""
+        """Send a task. If the worker has died, reading its answer shows that."""
         self.index = index
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.pipe.send((function, index, task))
@@ -101,13 +101,13 @@ class _Worker:
         """A call that gives the task's result or raises its error; None if the worker died instead."""
         try:
             return partial(_result, self.pipe.recv_bytes()) if self.pipe.poll() else None
-        except (EOFError, OSError):  # it may have died in the middle of its answer
+        except (EOFError, OSError):  # it died while it sent its answer
             return None
 
     def fate(self) -> str:
         """How the worker ended."""
         _wait([self])
-        self.process.kill()  # its pipe is closed and it is still there
+        self.process.kill()  # it closed its pipe and did not exit
         _wait([self])
         code = self.process.exitcode or 0
         with contextlib.suppress(ValueError):  # a signal without a name
@@ -116,7 +116,7 @@ class _Worker:
 
 
 class WorkerTraceback(Exception):
-    """Where in a worker an error was raised, in the words of its traceback."""
+    """The traceback of an error that a worker raised, as text."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -130,9 +130,9 @@ def _result(data: bytes) -> Any:
 
 
 def _serve(pipe: Connection, notes: str, driver: int) -> None:
-    """A worker's life: a task in, an answer out, until the driver closes the pipe."""
+    """The loop of a worker: receive a task, send an answer, until the driver closes the pipe."""
     die_with_parent(driver)
-    os.register_at_fork(after_in_child=pipe.close)  # a child that outlives its worker would keep the driver waiting
+    os.register_at_fork(after_in_child=pipe.close)  # or a child that outlives this worker would keep the pipe open
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         while True:
             data, text = pipe.recv_bytes(), ""
@@ -145,13 +145,13 @@ def _serve(pipe: Connection, notes: str, driver: int) -> None:
 
 
 def _packed(right: bool, value: Any, text: str) -> Any:
-    """An answer as bytes that the driver can read: there are errors, and results, that cannot be sent as they are."""
+    """An answer as bytes. Errors and results that cannot be pickled are sent as a RuntimeError with their text."""
     try:
         data = ForkingPickler.dumps((right, value, text))
         if not right:
-            ForkingPickler.loads(data)  # an __init__ with other arguments than its error keeps
+            ForkingPickler.loads(data)  # fails if its __init__ takes other arguments than the error keeps
         return data
     except Exception as problem:
         cause = problem if right else value
-        words = "".join(traceback.format_exception_only(cause)).strip()  # its notes too, and whatever its __str__ does
-        return ForkingPickler.dumps((False, RuntimeError(words), text))
+        message = "".join(traceback.format_exception_only(cause)).strip()  # with its notes
+        return ForkingPickler.dumps((False, RuntimeError(message), text))

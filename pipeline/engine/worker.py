@@ -1,4 +1,4 @@
-"""What a worker does on its side, whoever started it."""
+"""A worker's side of a task, for processes and for Ray."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def _pin_threads() -> None:
     import cv2
     from threadpoolctl import threadpool_limits
 
-    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):  # what this worker loads from here on
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):  # for libraries that this worker loads later
         os.environ[f"{library}_NUM_THREADS"] = "1"
-    threadpool_limits(1)  # what it has loaded
+    threadpool_limits(1)  # for those that it has loaded
     cv2.setNumThreads(1)
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this worker when its driver dies: an orphan would go on writing into a folder no one locks."""
+    """Ask Linux to kill this worker when its driver dies: an orphan would write into a folder that is not locked."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the driver died before the line above
             os._exit(1)

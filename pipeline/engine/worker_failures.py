@@ -1,4 +1,4 @@
-"""A task whose worker died is tried again, with a line on stderr; in the end the error names the item it was at."""
+"""A task whose worker died is tried again, with a line on stderr; the final error names the item being made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 from pipeline import Refusal
 from pipeline.engine.last_seen import LastSeen
 
-RETRIES = 2  # of a task whose worker died; a Python error is never retried
+RETRIES = 2  # for a task whose worker died; a Python error is never retried
 
 
 class EngineError(Refusal, RuntimeError):
@@ -20,7 +20,7 @@ class EngineError(Refusal, RuntimeError):
 
 
 class WorkerDied(EngineError):
-    """The worker of a task died, as often as the engine allows. ``how``: of what the last one died."""
+    """The workers of a task died, as often as the engine allows. ``how``: the cause of the last death."""
 
     def __init__(self, message: str, how: str) -> None:
         super().__init__(message)

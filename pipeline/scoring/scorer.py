@@ -247,12 +247,12 @@ def _row(file: _File, picture: np.ndarray, value: float) -> Scored:
 
 
 def _note(picture: np.ndarray) -> str:
-    """What people were never asked about."""
+    """A remark about an image that is unlike those that people rated; empty for others."""
     long, short = max(picture.shape[:2]), min(picture.shape[:2])
     if long > LONGEST_ASPECT * short:
-        return f"a strange aspect, {long / short:.0f} to 1"
+        return f"an unusual aspect, {long / short:.0f} to 1"
     if (picture == picture[0, 0]).all():
-        return "one colour and nothing else"
+        return "all pixels have one colour"
     return ""
 
 

@@ -341,7 +341,7 @@ def test_degenerate_images_are_errors_or_noted(tmp_path: Path) -> None:
     rows = scored(Scorer(Toy(smallest_side=32), toy_regressor(tmp_path / "r")), [*files, clear])
     small = [f"{size}: below the 32 pixels a side that toy was made for" for size in ("1 x 1", "1 x 33", "900 x 31")]
     assert [row.error for row in rows] == [*small, "", "", "", "no visible pixel, the whole image is transparent"]
-    assert [row.note for row in rows[3:6]] == ["", "a strange aspect, 5 to 1", "one colour and nothing else"]
+    assert [row.note for row in rows[3:6]] == ["", "an unusual aspect, 5 to 1", "all pixels have one colour"]
 
 
 @pytest.mark.parametrize(("params", "side"), [({"crop": 96}, 96), (None, 32)])
