@@ -23,12 +23,23 @@ from pipeline.params.sections import PathsParams, SourcesParams
 from pipeline.sources import image_files, statistics
 
 SIDE = 512
+THREE = {"disc": 1.0, "ellipse": 1.0, "polygon": 1.0}
+ALL = {"supersample": 2, "r_min": 4.0, "shape": THREE, "shading": 0.5, "depth_blur": 2.0, "palettes": "drawn"}
+NEAREST = {"supersample": 2, "r_min": 2.0, "shape": THREE, "shading": 0.3}
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"set_name": "dead_leaves"},
     "textured, given textures": {"set_name": "textured_dead_leaves", "textures": "folder"},
     "textured, embedded": {"set_name": "textured_dead_leaves"},
     "plain, supersample 2": {"set_name": "dead_leaves", "supersample": 2},
     "textured, embedded, supersample 2": {"set_name": "textured_dead_leaves", "supersample": 2},
+    "larger leaves": {"set_name": "textured_dead_leaves", "supersample": 2, "r_min": 4.0},
+    "three shapes": {"set_name": "textured_dead_leaves", "shape": THREE},
+    "shading 0.5": {"set_name": "textured_dead_leaves", "shading": 0.5},
+    "depth blur 2": {"set_name": "textured_dead_leaves", "depth_blur": 2.0},
+    "drawn palettes": {"set_name": "textured_dead_leaves", "palettes": "drawn"},
+    "three shapes, r_min 2, supersample 2, shading 0.3": {"set_name": "textured_dead_leaves", **NEAREST},
+    "all five": {"set_name": "textured_dead_leaves", **ALL},
+    "all five, plain": {"set_name": "dead_leaves", **ALL},
 }
 
 
@@ -43,7 +54,7 @@ def table(photographs: Path, textures: Path | None, number: int, names: list[str
         for name in names:
             variant = dict(VARIANTS[name])
             set_name = variant.pop("set_name")
-            params = SourcesParams(count=number, size=SIDE, palettes="folder", **variant)
+            params = SourcesParams(**{"count": number, "size": SIDE, "palettes": "folder", **variant})
             paths = PathsParams(palettes=folder, textures=None if textures is None else str(textures))
             drawn = sources.source_set(set_name, params, seed=0, paths=paths)
             pictures = (drawn.make(index)[0] for index in range(number))
@@ -64,11 +75,11 @@ def main() -> None:
         return
     names = [name for name, variant in VARIANTS.items() if given.textures is not None or "textures" not in variant]
     figures = table(given.photographs, given.textures, given.images, names)
-    print(f"{'':36}KL(nat, set)  KL(set, nat)  P(d=0)  kurtosis  slope  std at 1, 2, 4, 8")
+    print(f"{'':50}KL(nat, set)  KL(set, nat)  P(d=0)  kurtosis  slope  std at 1, 2, 4, 8")
     for name, row in figures.items():
         scales = " ".join(f"{value:.2f}" for value in row["scale_ratio"])
         print(
-            f"{name:36}{row['kl_natural_set']:12.3f}{row['kl_set_natural']:14.3f}{row['p_zero']:8.3f}"
+            f"{name:50}{row['kl_natural_set']:12.3f}{row['kl_set_natural']:14.3f}{row['p_zero']:8.3f}"
             f"{row['kurtosis']:10.1f}{row['slope']:7.2f}  {scales}"
         )
     if given.json:

@@ -2,11 +2,12 @@
 
     python -m benchmarks.sources [--json] [--sources 1000]
 
-One thread, CPU time, medians. ``plain_ms`` and ``textured_ms`` are whole images (geometry, colours, rendering, no file
-encoding). The painter is what one writes with Pillow: as many ellipses as our geometry drew, the last drawn first, with
-integer boxes and centres in the window only (its law is biased, its work is the same). ``deadleaves`` (PyPI) is timed
-where it is installed. ``sources_5000_s`` makes ``--sources`` textured images, encodes them as QOI and writes them into
-tars of 50 with two processes: wall time, their start once, the rest scaled to 5,000;
+One thread, CPU time, medians. ``plain_ms`` and ``textured_ms`` are whole images (geometry, colours, rendering, no
+file encoding). ``larger_ms`` to ``drawn_palettes_ms`` are textured images with one option each (larger: r_min 2,
+supersample 2). The painter is what one writes with Pillow: as many ellipses as our geometry drew, the last drawn
+first, with integer boxes and centres in the window only (its law is biased, its work is the same). ``deadleaves``
+(PyPI) is timed where it is installed. ``sources_5000_s`` makes ``--sources`` textured images, encodes them as QOI and
+writes them into tars of 50 with two processes: wall time, their start once, the rest scaled to 5,000;
 ``sources_cpu_ms`` is the CPU time of one such source, encoding and writing included.
 """
 
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
     os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
@@ -37,6 +39,13 @@ from pipeline.sources.dead_leaves.leaves_set import DeadLeavesSet  # noqa: E402
 from pipeline.sources.dead_leaves.radius_law import HittingLaw  # noqa: E402
 
 SIDE, R_MIN, R_MAX = 512, 1.0, 512.0
+OPTIONS: dict[str, dict[str, Any]] = {
+    "larger": {"r_min": 2.0, "supersample": 2},
+    "shapes": {"shape": {"disc": 1.0, "ellipse": 1.0, "polygon": 1.0}},
+    "shading": {"shading": 0.5},
+    "depth_blur": {"depth_blur": 2.0},
+    "drawn_palettes": {"palettes": "drawn"},
+}
 
 
 def cpu_ms(function: Callable[[int], object], repeats: int) -> float:
@@ -77,14 +86,14 @@ def deadleaves_package() -> float | None:
     except ImportError:
         return None
 
-    def one(_: int) -> object:
+    def segmentation(_: int) -> object:
         law = {"radius": {"powerlaw": {"low": 8.0, "high": R_MAX, "k": 3.0}}}
         generator = LeafGeometryGenerator(
             leaf_shape="circular", shape_param_distributions=law, image_shape=(SIDE, SIDE), device="cpu"
         )
         return generator.generate_segmentation()
 
-    return cpu_ms(one, 1)
+    return cpu_ms(segmentation, 1)
 
 
 def write_block(task: tuple[DeadLeavesSet, range, str]) -> tuple[int, float]:
@@ -126,23 +135,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=60)
     arguments = parser.parse_args()
     sources.compile_kernels()
-    found: dict[str, float | None] = {}
+    figures: dict[str, float | None] = {}
     params = SourcesParams(count=arguments.repeats, size=SIDE)
     sets = {name: sources.source_set(name, params, seed=0) for name in ("dead_leaves", "textured_dead_leaves")}
-    found["plain_ms"] = cpu_ms(lambda index: sets["dead_leaves"].make(index), arguments.repeats)
-    found["textured_ms"] = cpu_ms(lambda index: sets["textured_dead_leaves"].make(index), arguments.repeats)
-    found["geometry_ms"] = cpu_ms(
+    figures["plain_ms"] = cpu_ms(lambda index: sets["dead_leaves"].make(index), arguments.repeats)
+    figures["textured_ms"] = cpu_ms(lambda index: sets["textured_dead_leaves"].make(index), arguments.repeats)
+    figures["geometry_ms"] = cpu_ms(
         lambda index: geometry(generator(0, "bench", index), HittingLaw(SIDE, SIDE, R_MIN, R_MAX)), arguments.repeats
     )
-    found["pillow_ms"] = cpu_ms(pillow_painter, 7)
-    found["pillow_over_plain"] = found["pillow_ms"] / found["plain_ms"]
-    found["deadleaves_r8_ms"] = deadleaves_package()
+    for name, options in OPTIONS.items():
+        drawn = sources.source_set("textured_dead_leaves", SourcesParams(size=SIDE, **options), seed=0)
+        figures[f"{name}_ms"] = cpu_ms(lambda index, drawn=drawn: drawn.make(index), min(arguments.repeats, 20))
+    figures["pillow_ms"] = cpu_ms(pillow_painter, 7)
+    figures["pillow_over_plain"] = figures["pillow_ms"] / figures["plain_ms"]
+    figures["deadleaves_r8_ms"] = deadleaves_package()
     if arguments.sources:
-        found |= files(arguments.sources)
-    for name, value in found.items():
+        figures |= files(arguments.sources)
+    for name, value in figures.items():
         print(f"{name:20} {'not installed' if value is None else f'{value:10.2f}'}")
     if arguments.json:
-        print(json.dumps({name: None if value is None else round(value, 3) for name, value in found.items()}))
+        print(json.dumps({name: None if value is None else round(value, 3) for name, value in figures.items()}))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.sources.dead_leaves.leaf import Geometry
 
 LAYERS = 6
-"""Steps of depth: 16 ms each at 512 x 512."""
+"""Steps of depth, about 15 ms each at 512 x 512."""
 
 _SHARP = 0.25
 """Sigma in pixels below which a Gaussian changes nothing."""
@@ -30,22 +30,19 @@ def blur_by_depth(
     The depth of a layer is the share of the image that lies before its middle. Its Gaussian's standard deviation is
     ``sigma`` pixels at the depth farthest from the focus and falls linearly to 0 at the focus.
     """
-    layers, colours = _layers(geometry, supersample), image.astype(np.float32)
+    colours = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
     visible = np.ones(image.shape[:2], np.float32)  # the share of each pixel that no nearer layer hides
-    mattes, shades = [], []
-    for index, coverage in enumerate(layers):
+    stack = []
+    for index, coverage in enumerate(_layers(geometry, supersample)):
         own = sigma * abs((index + 0.5) / LAYERS - focus) / max(focus, 1 - focus)
-        known = np.dstack([coverage[..., None] * _own(colours, coverage), coverage, visible])
-        spread = _blurred(known, own) + np.float32(_HIDDEN) * _blurred(known, 2 * sigma)
-        shades.append(spread[..., :3] / np.maximum(spread[..., 3:4], 1e-12))
-        mattes.append(spread[..., 3:4] / np.maximum(spread[..., 4:5], 1e-12))
+        known = [*(_own(colours, coverage) * coverage), coverage, visible]
+        red, green, blue, share, area = (_spread(plane, own, 2 * sigma if index else 0) for plane in known)
+        stack.append((np.stack([red, green, blue]) / np.maximum(share, 1e-12), share / np.maximum(area, 1e-12)))
         visible = np.maximum(visible - coverage, 0)
-    blurred = shades.pop()
-    mattes.pop()
-    while shades:
-        matte = mattes.pop()
-        blurred = blurred * (1 - matte) + shades.pop() * matte
-    return np.asarray(np.clip(np.rint(blurred), 0, 255), np.uint8)
+    blurred, _ = stack.pop()
+    for layer, matte in reversed(stack):
+        blurred += (layer - blurred) * matte
+    return np.asarray(np.clip(np.rint(blurred), 0, 255).transpose(1, 2, 0), np.uint8, order="C")
 
 
 def _layers(geometry: Geometry, supersample: int) -> list[np.ndarray]:
@@ -63,18 +60,28 @@ def _own(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
     Else the rim of a blurred leaf, which is half transparent, would show its own colour in the leaves behind it.
     """
-    alone = (coverage >= 1)[..., None].astype(np.float32)
-    if alone.any() and ((coverage > 0) & (coverage < 1)).any():
-        near = _blurred(np.dstack([alone * colours, alone]), 0.7)
-        weight = np.float32(1e-3) * coverage[..., None]
-        mixed = (near[..., :3] + weight * colours) / np.maximum(near[..., 3:] + weight, 1e-12)
-        return np.where(alone > 0, colours, mixed)
+    alone = coverage >= 1
+    if alone.any() and ((coverage > 0) & ~alone).any():
+        weight = np.float32(1e-3) * coverage
+        near = _blurred(alone.astype(np.float32), 0.7) + weight
+        mixed = [(_blurred(alone * plane, 0.7) + weight * plane) / np.maximum(near, 1e-12) for plane in colours]
+        return np.where(alone, colours, mixed)
     return colours
 
 
-def _blurred(channels: np.ndarray, sigma: float) -> np.ndarray:
+def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
     if sigma < _SHARP:
-        return channels
+        return plane
     side = 2 * int(np.ceil(3 * sigma)) + 1
-    parts = [cv2.GaussianBlur(part, (side, side), sigma, borderType=cv2.BORDER_REFLECT) for part in cv2.split(channels)]
-    return np.dstack(parts)
+    return np.asarray(cv2.GaussianBlur(plane, (side, side), sigma, borderType=cv2.BORDER_REFLECT))
+
+
+def _spread(plane: np.ndarray, sigma: float, widest: float) -> np.ndarray:
+    """A layer's own blur, and with little weight the widest one, at a quarter of the size (0: nothing is hidden)."""
+    blurred = _blurred(plane, sigma)
+    if not widest:
+        return blurred
+    height, width = plane.shape
+    small = cv2.resize(plane, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
+    wide = cv2.resize(_blurred(small, widest / 4), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(blurred + np.float32(_HIDDEN) * wide)

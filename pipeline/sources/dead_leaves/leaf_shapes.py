@@ -88,15 +88,21 @@ def contains(dx, dy, r, form):  # type: ignore[no-untyped-def]
 )
 def _form(x, y, r, form, tiles, labels, label):  # type: ignore[no-untyped-def]
     height, width = labels.shape[0] - 2 * occlusion.MARGIN, labels.shape[1]
+    top, bottom = max(0, (y - r + 32767) >> 16), min(height - 1, (y + r - 32768) >> 16)
+    left, right = max(0, (x - r + 32767) >> 16), min(width - 1, (x + r - 32768) >> 16)
     taken = 0
-    for i in range(max(0, (y - r + 32767) >> 16), min(height - 1, (y + r - 32768) >> 16) + 1):
-        for j in range(max(0, (x - r + 32767) >> 16), min(width - 1, (x + r - 32768) >> 16) + 1):
-            bit = np.uint64(1) << np.uint64(8 * (i & 7) + (j & 7))
-            if tiles[(i >> 3) + 1, (j >> 3) + 1] & bit:
-                if contains(float((j << 16) + 32768 - x), float((i << 16) + 32768 - y), float(r), form):
-                    tiles[(i >> 3) + 1, (j >> 3) + 1] ^= bit
-                    labels[occlusion.MARGIN + i, j] = label
-                    taken += 1
+    for ty in range(top >> 3, (bottom >> 3) + 1):
+        for tx in range(left >> 3, (right >> 3) + 1):
+            if tiles[ty + 1, tx + 1] == 0:
+                continue
+            for i in range(max(top, 8 * ty), min(bottom, 8 * ty + 7) + 1):
+                for j in range(max(left, 8 * tx), min(right, 8 * tx + 7) + 1):
+                    bit = np.uint64(1) << np.uint64(8 * (i & 7) + (j & 7))
+                    if tiles[ty + 1, tx + 1] & bit:
+                        if contains(float((j << 16) + 32768 - x), float((i << 16) + 32768 - y), float(r), form):
+                            tiles[ty + 1, tx + 1] ^= bit
+                            labels[occlusion.MARGIN + i, j] = label
+                            taken += 1
     return taken
 
 
