@@ -143,6 +143,25 @@ def test_distort_takes_a_folder_and_loses_nothing(run, tmp_path):
     assert Path("alone.png").read_bytes() == Path("out/a.png.png").read_bytes()
 
 
+def test_distort_and_sheet_make_images_upright_and_say_so_once(run, tmp_path):
+    from PIL import Image, ImageOps
+
+    exif = Image.Exif()
+    exif[274] = 6
+    photo = Image.fromarray(np.random.default_rng(5).integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    Path("in").mkdir()
+    for name in ("a", "b"):
+        photo.save(f"in/{name}.png", exif=exif)
+    ImageOps.exif_transpose(Image.open("in/a.png")).save("upright.png")
+    code, _, err = run("distort", "in", "--type", "jpeg", "--level", 1, "-o", "out")
+    assert (code, err) == (0, "synthetic-iqa: 2 images are stored turned and were made upright\n")
+    run("distort", "upright.png", "--type", "jpeg", "--level", 1, "-o", "alone.png")
+    assert Path("out/a.png").read_bytes() == Path("alone.png").read_bytes()
+    assert images.read(Path("out/a.png")).shape == (96, 64, 3)
+    code, _, err = run("sheet", "in/a.png", "--side", 48)
+    assert code == 0 and "1 images are stored turned and were made upright" in err
+
+
 def test_distort_without_a_name_writes_here_and_replaces_nothing(run, tmp_path):
     _photo(tmp_path / "in" / "photo.png")
     given = ("--type", 9, "--level", 3, "--seed", 7)

@@ -15,7 +15,7 @@ from pipeline.cli.console import expected, not_itself, one_line, refuse
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.images import Listing
+    from pipeline.images import Facts, Listing
 
 LOSSLESS = ("png", "webp", "qoi", "jxl")
 
@@ -50,7 +50,7 @@ def distort(
     """
     from pipeline import distortions
     from pipeline.engine import Engine
-    from pipeline.images import list_images
+    from pipeline.images import conversions, list_images
 
     number = _type_number(kind)
     if codec not in LOSSLESS:
@@ -63,9 +63,10 @@ def distort(
     if workers > 1 and len(tasks) > 1:
         distortions.compile_kernels()  # once, or every worker compiles
     engine = Engine("processes" if workers > 1 else "serial", workers)
-    failed = [text for text in engine.map(distort_file, tasks, describe=f"distort {kind} {level}") if text]
+    results = list(engine.map(distort_file, tasks, describe=f"distort {kind} {level}"))
+    failed = [result for result in results if isinstance(result, str)]
     failed += [f"{path}: {problem}" for path, problem in listing.failed.items()]
-    for text in failed:
+    for text in [*failed, *conversions(result for result in results if not isinstance(result, str))]:
         print(f"synthetic-iqa: {text}", file=sys.stderr)
     written = len(tasks) + len(listing.failed) - len(failed)
     print(f"{out}: {written} written, {len(failed)} failed{listing.passed_over()}")
@@ -85,8 +86,8 @@ class DistortFile:
     seed: int
 
 
-def distort_file(task: DistortFile) -> str:
-    """Distort and write one file; returns what went wrong, in one line, or "".
+def distort_file(task: DistortFile) -> str | Facts:
+    """Distort and write one file; returns what was undone to make it upright sRGB, or what went wrong, in one line.
 
     Any error (a codec's own, too little memory) is this file's failure, and the other files of its folder go on.
     """
@@ -94,7 +95,7 @@ def distort_file(task: DistortFile) -> str:
     from pipeline.labels import label
 
     try:
-        image = images.read(task.source)
+        image, facts = images.decode_with_facts(images.read_bytes(task.source), name=str(task.source))
         number = label(task.type, task.level)
         child = parent_generator(image, task.seed).spawn(number + 1)[number]
         distorted = distortions.distort(image, task.type, task.level, child)
@@ -104,7 +105,7 @@ def distort_file(task: DistortFile) -> str:
         if not expected(error) and text != type(error).__name__:
             text = f"{type(error).__name__}: {text}"
         return text if str(task.source) in text else f"{task.source}: {text}"
-    return ""
+    return facts
 
 
 def parent_generator(image: np.ndarray, seed: int) -> np.random.Generator:

@@ -46,7 +46,7 @@ def score(
     A file that can't be scored is named on stderr and has a row with its error; the exit code is then 1. Ctrl-C ends
     the run with a table of what is done, and exit code 130.
     """
-    from pipeline.images import list_images
+    from pipeline.images import conversions, list_images
     from pipeline.scoring import load_regressor
 
     if out is not None and out.suffix.lower() not in FORMATS:
@@ -70,6 +70,8 @@ def score(
     done = [rows[index] for index in sorted(rows)]
     if out is not None and done:
         _write(out, done, fitted)
+    for sentence in conversions(row.facts for row in done):
+        print(f"synthetic-iqa: {sentence}", file=sys.stderr)
     failed = sum(bool(row.error) for row in done)
     left = len(listing.files) + len(listing.failed) - len(done)
     counts = f"{len(done) - failed} scored, {failed} failed{f', {left} not looked at' if left else ''}"

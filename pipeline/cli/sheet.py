@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +51,9 @@ def _photo_sheet(photo: Path, seed: int, side: int, native: bool) -> Sheet:
     listing = images.list_images([photo])
     if listing.files != [photo]:
         refuse(f"{photo}: {listing.failed.get(photo, 'is a folder, and a sheet shows one image')}")
-    image = images.read(photo)
+    image, facts = images.decode_with_facts(images.read_bytes(photo), name=str(photo))
+    for sentence in images.conversions([facts]):
+        print(f"synthetic-iqa: {sentence}", file=sys.stderr)
     samples = distortions.distort_all(image, parent_generator(image, seed))
     samples = progress(samples, total=CLASSES, describe=f"sheet {photo.name}")
     title = f"{photo.name}: 25 types at 5 levels; value, PSNR, SSIM"

@@ -15,10 +15,12 @@ from pipeline.databases.manifest import Scores
 from pipeline.databases.names import columns_of, fold, near_misses, path_in
 from pipeline.databases.table import IngestError
 from pipeline.databases.workbook import sheet_rows
+from pipeline.file_kinds import file_kind
 
 NUMBERED = "numbered"  # the column that Scores.numbered makes
 _MOST_TEXT = 2**26  # bytes; FLIVE's split file of 38,000 rows has about 8 MB
 _MOST_MAT = 2**20  # bytes; LIVE's and CLIVE's have some 10,000, and a packed one unpacks to at most 1,000 times as much
+_TEXTS, _MATLAB = ("a text file", "data of no known kind"), "a MATLAB file"
 _HEADER_WITHIN = 20  # rows of a sheet; CSIQ's header is its fourth
 _NUMERIC = frozenset("biuf")
 
@@ -95,9 +97,12 @@ def _paths(name: str, folder: Path, file: str) -> list[Path]:
 
 
 def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) -> Rows:
-    text = _bytes(name, path, _MOST_TEXT).decode("utf-8-sig", errors="surrogateescape")
+    data = _bytes(name, path, _MOST_TEXT)
+    text = data.decode("utf-8-sig", errors="surrogateescape")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise IngestError(f"{name}: score file {path} can't be read (it is not UTF-8)")
+        what = file_kind(data[:512])
+        told = f"it is {what}" if what not in _TEXTS else "it is not UTF-8"
+        raise IngestError(f"{name}: score file {path} can't be read ({told})")
     if delimiter == "whitespace":
         cells = [line.split() for line in text.splitlines()]
     else:
@@ -105,8 +110,8 @@ def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) 
             cells = [
                 [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
             ]
-        except csv.Error as error:  # an open quote swallows the rest of a file
-            raise IngestError(f"{name}: score file {path} can't be read ({error})") from None
+        except csv.Error:  # a cell of over 128 KiB: an open quote swallows the rest of a file
+            raise IngestError(f"{name}: score file {path} can't be read (a quote is opened and not closed)") from None
     cells = [row for row in cells if any(row)]
     header = list(columns) if columns else (cells.pop(0) if cells else [])
     if twice := sorted({cell for cell in header if cell and header.count(cell) > 1}):
@@ -135,13 +140,15 @@ def _mat(name: str, path: Path, variables: Sequence[str]) -> Rows:
     """Vectors of a MATLAB file (before v7.3) as columns: numbers, or cells with a string each."""
     import scipy.io
 
-    _bytes(name, path, _MOST_MAT)
+    data = _bytes(name, path, _MOST_MAT)
     try:
         found = scipy.io.loadmat(path, variable_names=list(variables), chars_as_strings=True)
-    except (OSError, ValueError, TypeError, NotImplementedError, KeyError) as error:
-        raise IngestError(f"{name}: {path} is not a readable .mat file ({' '.join(str(error).split())})") from None
-    except Exception as error:  # its own MatReadError and zlib's error have no common base
-        raise IngestError(f"{name}: {path} is not a readable .mat file ({type(error).__name__})") from None
+    except NotImplementedError:
+        raise IngestError(f"{name}: {path} is of MATLAB 7.3 (HDF5): save it with `save -v7`") from None
+    except Exception:  # whatever a damaged file leads to; the words of SciPy do not help
+        what = file_kind(data[:512])
+        told = "it is damaged" if what == _MATLAB else what
+        raise IngestError(f"{name}: {path} is not a readable .mat file ({told})") from None
     if missing := [variable for variable in variables if variable not in found]:
         raise IngestError(f"{name}: {path.name} has no variable {', '.join(missing)}")
     vectors = {variable: _vector(name, path, variable, found[variable]) for variable in variables}

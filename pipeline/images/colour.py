@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from pipeline.images.arrays import ImageError
 
-UNREADABLE = "unreadable (taken as sRGB)"
+UNREADABLE = "unreadable, taken as sRGB"
 _SAME = 2  # levels; the sRGB profiles of different makers differ by one or two
 _GREY, _RGB = "GRAY", "RGB"
 D65 = (0.3127, 0.3290)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.images.colour import UNREADABLE
 from pipeline.images.orientation import UPRIGHT
 
 
@@ -26,9 +27,12 @@ class Facts:
 def conversions(facts: Iterable[Facts]) -> list[str]:
     """How many images were turned upright, and how many came from other colour spaces, in a sentence each."""
     every = list(facts)
-    turned = sum(one.orientation != UPRIGHT for one in every)
-    profiles = Counter(one.colour_profile for one in every if one.colour_profile)
+    turned = sum(image.orientation != UPRIGHT for image in every)
+    profiles = Counter(image.colour_profile for image in every if image.colour_profile)
+    unreadable = profiles.pop(UNREADABLE, 0)
     sentences = [f"{turned} images are stored turned and were made upright"] if turned else []
+    if unreadable:
+        sentences.append(f"{unreadable} images have a colour profile that can't be read and were taken as sRGB")
     if profiles:
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(profiles.items()))
         sentences.append(f"{profiles.total()} images have other colours than sRGB and were converted: {listed}")

@@ -46,7 +46,10 @@ SCORES = pa.schema(
 
 @dataclass(frozen=True)
 class Scored:
-    """One file: ``score``, or the ``error`` that it has instead; a ``note`` on a doubtful score; its size in pixels."""
+    """One file: ``score``, or the ``error`` that it has instead; a ``note`` on a doubtful score; its size in pixels.
+
+    ``facts``: what was undone to make the image upright sRGB.
+    """
 
     path: Path
     score: float | None = None
@@ -54,6 +57,7 @@ class Scored:
     note: str = ""
     width: int | None = None
     height: int | None = None
+    facts: images.Facts = images.Facts()
 
 
 class Scorer:
@@ -226,24 +230,26 @@ def _score_batch(task: ScoreTask, batch: Sequence[_File]) -> list[Scored]:
     height, width = batch[0].size
     last_seen.note(f"at {readable(batch[0].path)}")
     need = len(batch) * task.scorer.memory_need(height, width)
-    decoded: list[np.ndarray] = []
+    decoded: list[tuple[np.ndarray, images.Facts]] = []
     try:
         with memory_for(need, task.lock, task.workers):
-            decoded = [images.decode(file.data, name=str(file.path), max_pixels=task.max_pixels) for file in batch]
-            values = task.scorer.scores(decoded)
+            decoded = [
+                images.decode_with_facts(file.data, name=str(file.path), max_pixels=task.max_pixels) for file in batch
+            ]
+            values = task.scorer.scores([picture for picture, _ in decoded])
     except Exception as error:
         if len(batch) > 1:
             return [row for file in batch for row in _score_batch(task, [file])]
         size = (width, height) if decoded else (None, None)
         return [Scored(batch[0].path, None, _reason(error, batch[0].path), "", *size)]
-    return [_row(file, picture, float(value)) for file, picture, value in zip(batch, decoded, values, strict=True)]
+    return [_row(file, *image, float(value)) for file, image, value in zip(batch, decoded, values, strict=True)]
 
 
-def _row(file: _File, picture: np.ndarray, value: float) -> Scored:
+def _row(file: _File, picture: np.ndarray, facts: images.Facts, value: float) -> Scored:
     height, width = picture.shape[:2]
     if not np.isfinite(value):
         return Scored(file.path, None, "its features are not all finite", "", width, height)
-    return Scored(file.path, value, "", _note(picture), width, height)
+    return Scored(file.path, value, "", _note(picture), width, height, facts)
 
 
 def _note(picture: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from tests.databases import fixtures
 from tests.databases.fixtures import save
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 LINKS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
@@ -29,7 +30,9 @@ class Layout:
     row: dict[str, object]
 
 
-def workbook(path: Path, sheets: dict[str, Sequence[Sequence[object]]]) -> None:
+def workbook(
+    path: Path, sheets: dict[str, Sequence[Sequence[object]]], *, strings_part: str = "sharedStrings.xml"
+) -> None:
     """An .xlsx as Excel writes it: strings shared, empty cells left out."""
     strings: list[str] = []
     parts, links, entries = {}, [], []
@@ -38,18 +41,26 @@ def workbook(path: Path, sheets: dict[str, Sequence[Sequence[object]]]) -> None:
         parts[f"xl/worksheets/sheet{number}.xml"] = (
             f'<worksheet xmlns="{MAIN}"><sheetData>{body}</sheetData></worksheet>'
         )
-        links.append(f'<Relationship Id="rId{number}" Target="worksheets/sheet{number}.xml"/>')
+        links.append(_link(f"rId{number}", "worksheet", f"worksheets/sheet{number}.xml"))
         entries.append(f'<sheet name="{name}" sheetId="{number}" r:id="rId{number}"/>')
-    parts["xl/_rels/workbook.xml.rels"] = f"<Relationships>{''.join(links)}</Relationships>"
+    links.append(_link("rId99", "sharedStrings", f"/xl/{strings_part}"))
+    parts["_rels/.rels"] = (
+        f'<Relationships xmlns="{PACKAGE}">{_link("rId1", "officeDocument", "xl/workbook.xml")}</Relationships>'
+    )
+    parts["xl/_rels/workbook.xml.rels"] = f'<Relationships xmlns="{PACKAGE}">{"".join(links)}</Relationships>'
     parts["xl/workbook.xml"] = (
         f'<workbook xmlns="{MAIN}" xmlns:r="{LINKS}"><sheets>{"".join(entries)}</sheets></workbook>'
     )
     items = "".join(f"<si><r><t>{escape(text[:2])}</t></r><r><t>{escape(text[2:])}</t></r></si>" for text in strings)
-    parts["xl/sharedStrings.xml"] = f'<sst xmlns="{MAIN}">{items}</sst>'
+    parts[f"xl/{strings_part}"] = f'<sst xmlns="{MAIN}">{items}</sst>'
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
         for part, text in parts.items():
             book.writestr(part, f'<?xml version="1.0" encoding="UTF-8"?>{text}')
+
+
+def _link(identity: str, kind: str, target: str) -> str:
+    return f'<Relationship Id="{identity}" Type="{LINKS}/{kind}" Target="{target}"/>'
 
 
 def _cells(number: int, row: Sequence[object], strings: list[str]) -> str:

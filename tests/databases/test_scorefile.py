@@ -23,6 +23,20 @@ def test_cells_of_a_workbook_are_what_they_store(tmp_path: Path) -> None:
     assert sheet_rows(path, "two") == [["7"]]
 
 
+@pytest.mark.parametrize("name", ["SharedStrings.xml", "strings/of/mine.xml"])
+def test_parts_are_found_by_their_relationships(tmp_path: Path, name: str) -> None:
+    workbook(tmp_path / "a.xlsx", {"one": [["a & b", 2]]}, strings_part=name)
+    assert sheet_rows(tmp_path / "a.xlsx") == [["a & b", "2"]]
+
+
+def test_names_of_parts_do_not_count_case_or_slashes(tmp_path: Path) -> None:
+    workbook(tmp_path / "a.xlsx", {"one": [["a"]]})
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as book, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as other:
+        for name in book.namelist():
+            other.writestr(name.upper().replace("/", "\\"), book.read(name))
+    assert sheet_rows(tmp_path / "b.xlsx") == [["a"]]
+
+
 def parts(path: Path, **changed: str | None) -> None:
     """Write a workbook anew with other parts (sheet, strings, book), or without one."""
     workbook(path, {"one": [["a"]]})
@@ -54,7 +68,8 @@ BROKEN = {
         {"book": f'<workbook xmlns="{MAIN}"><sheets><sheet name="one"/></sheets></workbook>'},
         "not a readable",
     ),
-    "no strings": ({"strings": None}, "refers to string 0 of 0"),
+    "no strings": ({"strings": None}, "no part xl/sharedstrings.xml"),
+    "fewer strings": ({"strings": f'<sst xmlns="{MAIN}"/>'}, "refers to string 0 of 0"),
     "cut": ({"sheet": "<worksheet>"}, "not a readable .xlsx workbook"),
     "entities": ({"sheet": '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'}, "declares a document type"),
     "order": ({"sheet": sheet("<c r='B1'><v>1</v></c><c r='A1'><v>1</v></c>")}, "out of its row's order"),
@@ -106,9 +121,15 @@ def test_matlab_files_that_are_refused(tmp_path: Path) -> None:
         scipy.io.savemat(path, table)
         with pytest.raises(IngestError, match=message):
             read_file("mine", tmp_path, "a.mat", variables)
-    for data in (b"", b"MATLAB 7.3 MAT-file" + b" " * 105 + b"\x00\x02IM" + b"\x89HDF", path.read_bytes()[:150]):
+    new = b"MATLAB 7.3 MAT-file" + b" " * 105 + b"\x00\x02IM" + b"\x89HDF"
+    for data, message in (
+        (b"", r"a.mat is not a readable .mat file \(an empty file\)"),
+        (b"<!DOCTYPE html>", r"\(a web page \(HTML\)\)"),
+        (new, r"a.mat is of MATLAB 7.3 \(HDF5\): save it with `save -v7`"),
+        (path.read_bytes()[:150], r"a.mat is not a readable .mat file \(it is damaged\)"),
+    ):
         path.write_bytes(data)
-        with pytest.raises(IngestError, match="a.mat is not a readable .mat file"):
+        with pytest.raises(IngestError, match=message):
             read_file("mine", tmp_path, "a.mat", ["a"])
     path.write_bytes(b" " * (2**20 + 1))
     with pytest.raises(IngestError, match="has more than 1048576 bytes"):
@@ -130,6 +151,12 @@ def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"image,mos\n\xff.png,1\n")
     with pytest.raises(IngestError, match="a.csv can't be read .it is not UTF-8"):
         read_file("mine", tmp_path, "a.csv")
+    (tmp_path / "a.csv").write_bytes("image,mos\na.png,1\n".encode("utf-16"))
+    with pytest.raises(IngestError, match="a.csv can't be read .it is a text file in UTF-16"):
+        read_file("mine", tmp_path, "a.csv")
+    (tmp_path / "a.csv").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100))
+    with pytest.raises(IngestError, match="it is an old Office document .*xls"):
+        read_file("mine", tmp_path, "a.csv")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -140,7 +167,7 @@ def test_lines_end_as_any_system_ends_them(tmp_path: Path, end: str) -> None:
 
 def test_an_open_quote_is_named(tmp_path: Path) -> None:
     text(tmp_path / "a.csv", "image,mos", '"a.png,1', *["b.png,2"] * 20000)
-    with pytest.raises(IngestError, match="a.csv can't be read .field larger than"):
+    with pytest.raises(IngestError, match="a.csv can't be read .a quote is opened"):
         read_file("mine", tmp_path, "a.csv")
 
 

@@ -208,8 +208,10 @@ def test_as_stored_are_the_numbers_of_the_file(tmp_path) -> None:
 
 def test_conversions_are_counted_in_a_sentence_each() -> None:
     facts = [Facts(), Facts(orientation=6), Facts(orientation=3, colour_profile="P3"), Facts(colour_profile="P3")]
+    facts.append(Facts(colour_profile=UNREADABLE))
     assert conversions(facts) == [
         "2 images are stored turned and were made upright",
+        "1 images have a colour profile that can't be read and were taken as sRGB",
         "2 images have other colours than sRGB and were converted: P3 (2)",
     ]
     assert conversions([Facts()]) == []

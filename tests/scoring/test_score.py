@@ -218,6 +218,20 @@ def test_a_list_on_stdout_names_scores_direction_and_range(run: Run, tmp_path: P
     assert lines[2] == "small/photos: 2 scored, 0 failed; higher is better, photos runs from 1 to 5"
 
 
+def test_turned_images_are_scored_upright_and_told_once(run: Run, tmp_path: Path) -> None:
+    photo = Image.fromarray(picture(3, (96, 64)))
+    photo.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    for orientation, turn in ((6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180)):
+        exif[274] = orientation
+        photo.transpose(turn).save(tmp_path / f"turned{orientation}.png", exif=exif)
+    code, out, err = run(tmp_path)
+    assert code == 0 and err == "synthetic-iqa: 2 images are stored turned and were made upright\n"
+    assert len({line.split()[0] for line in out.splitlines()[:3]}) == 1
+    code, out, _ = run(tmp_path, "--reference", tmp_path / "upright.png")  # the sizes are those of the upright images
+    assert code == 0 and len({line.split()[0] for line in out.splitlines()[:3]}) == 1
+
+
 def test_csv_has_the_rows_of_parquet(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a, b.png").write_bytes(images.encode(picture(1), "png"))
