@@ -4,6 +4,7 @@ from pipeline.params.loading import load
 from pipeline.params.page import BASELINES, RANDOM_INIT, RELEASED, Params
 from pipeline.params.sections import (
     METRICS,
+    ClassificationParams,
     DatabaseParams,
     EvaluateParams,
     ParamsError,
@@ -19,6 +20,7 @@ __all__ = [
     "METRICS",
     "RANDOM_INIT",
     "RELEASED",
+    "ClassificationParams",
     "DatabaseParams",
     "EvaluateParams",
     "Params",

@@ -34,7 +34,14 @@ def nearest(name: object, known: Collection[str]) -> str:
 
 def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
     """All mistakes between sections. ``imported``: names of encoders that lie in data/models without a stage."""
-    checks = (_sets(params), _databases(params), _encoders(params, imported), _runs(params), _knobs(params))
+    checks = (
+        _sets(params),
+        _databases(params),
+        _encoders(params, imported),
+        _runs(params),
+        _classifiers(params),
+        _knobs(params),
+    )
     return list(dict.fromkeys(found for check in checks for found in check))
 
 
@@ -67,16 +74,25 @@ def _databases(params: Params) -> Iterator[Mistake]:
 def _encoders(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
     fixed = {RELEASED: "is the released encoder", RANDOM_INIT: "is the network before training"}
     taken = {**fixed, **dict.fromkeys(BASELINES, "is a baseline")}
-    for section in ("train", "readouts", "niqe"):
+    for section in ("train", "classify", "readouts", "niqe"):
         for name in getattr(params, section):
             if name in taken:
                 yield Mistake(f"{section}.{name}: the name {taken[name]}; give another", (f"{section}.{name}",))
             taken[name] = f"stands under `{section}`"
-    networks = [*params.train, RELEASED, RANDOM_INIT, *imported]
+    networks = [*params.train, *params.classify, RELEASED, RANDOM_INIT, *imported]
     for name, readout in params.readouts.items():
         if readout.encoder not in networks:
             yield _not_one_of(f"readouts.{name}.encoder", readout.encoder, networks)
-    known = [*params.train, *params.readouts, *params.niqe, RELEASED, RANDOM_INIT, *BASELINES, *imported]
+    known = [
+        *params.train,
+        *params.classify,
+        *params.readouts,
+        *params.niqe,
+        RELEASED,
+        RANDOM_INIT,
+        *BASELINES,
+        *imported,
+    ]
     known = list(dict.fromkeys(known))
     for name in dict.fromkeys(params.encoders):
         if params.encoders.count(name) > 1:
@@ -116,6 +132,12 @@ def _runs(params: Params) -> Iterator[Mistake]:
             )
 
 
+def _classifiers(params: Params) -> Iterator[Mistake]:
+    for run, given in params.classify.items():
+        if given.set not in params.sets:
+            yield _not_one_of(f"classify.{run}.set", given.set, [*params.sets], "sets: ")
+
+
 def _knobs(params: Params) -> Iterator[Mistake]:
     sources, probe, evaluate = params.sources, params.probe, params.evaluate
     for knob in ("palettes", "textures"):
@@ -125,7 +147,7 @@ def _knobs(params: Params) -> Iterator[Mistake]:
     if sources.r_min >= largest:
         text = f"not below the largest radius, {largest:g}"
         yield mistake("sources.r_min", sources.r_min, text, "sources.r_max", "sources.size")
-    if params.train and probe.sources >= sources.count:
+    if (params.train or params.classify) and probe.sources >= sources.count:
         text = f"of {sources.count} sources (sources.count) that leaves none to train on"
         yield mistake("probe.sources", probe.sources, text, "sources.count")
     if probe.folds > probe.sources:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from pipeline.params.sections import (
     METRICS,
+    ClassificationParams,
+    ClassifyRun,
     DatabaseParams,
     DistortParams,
     EvaluateParams,
@@ -40,12 +42,13 @@ BASELINES = ("floor", "brisque36", *METRICS)
 
 
 class Params(Section):
-    """The whole of params.yaml. Four mappings and a list name what runs; the other sections hold the stages' knobs."""
+    """The whole of params.yaml. Five mappings and a list name what runs; the other sections hold the stages' knobs."""
 
     seed: int = Field(ge=0)
     sets: dict[Name, SetParams] = Field(min_length=1)
     databases: dict[Name, DatabaseParams] = Field(min_length=1)
     train: dict[Name, TrainRun]
+    classify: dict[Name, ClassifyRun] = {}
     readouts: dict[Name, ReadoutParams]
     niqe: dict[Name, NiqeParams]
     encoders: list[Name] = Field(min_length=1)
@@ -53,6 +56,7 @@ class Params(Section):
     statistics: StatisticsParams
     distort: DistortParams
     training: TrainingParams
+    classification: ClassificationParams = ClassificationParams()
     probe: ProbeParams
     ingest: IngestParams
     features: FeaturesParams
@@ -63,6 +67,10 @@ class Params(Section):
     def training_of(self, run: str) -> TrainingParams:
         """The knobs of one run: the section ``training`` with what the run's line changes."""
         return self.train[run].over(self.training)
+
+    def classification_of(self, run: str) -> ClassificationParams:
+        """The knobs of one classifier: the section ``classification`` with what the run's line changes."""
+        return self.classify[run].over(self.classification)
 
     def database_folder(self, name: str) -> Path:
         """Where a database's images are."""

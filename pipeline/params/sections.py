@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import numpy as np
 from pydantic import (
@@ -28,6 +28,9 @@ Shape = Literal["disc", "ellipse", "polygon"]
 PositiveShare = Annotated[float, Field(gt=0)]
 
 
+S = TypeVar("S", bound="Section")
+
+
 class ParamsError(Refusal, ValueError):
     """params.yaml is refused; the message is one line that names the key, the value and what is allowed."""
 
@@ -36,6 +39,19 @@ class Section(BaseModel):
     """Base of all sections: frozen, strict, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Overlay(Section):
+    """A run: what it names itself, and whatever differs from a section of defaults."""
+
+    def over(self, defaults: S) -> S:
+        """``defaults`` with the knobs that this run names in their place."""
+        own = {key: getattr(self, key) for key in self.model_fields_set & type(defaults).model_fields.keys()}
+        return defaults.model_copy(update=own)
+
+    @model_serializer(mode="wrap")
+    def _line(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return {key: value for key, value in serialise(self).items() if key in self.model_fields_set}
 
 
 class SetParams(Section):
@@ -177,19 +193,33 @@ class TrainingParams(Section):
         return value
 
 
-class TrainRun(TrainingParams):
+class TrainRun(Overlay, TrainingParams):
     """One trained encoder: its set, and whatever differs from the section ``training``."""
 
     set: Name = Field(description="the set whose distorted images it is trained on")
 
-    def over(self, defaults: TrainingParams) -> TrainingParams:
-        """``defaults`` with the knobs that this run names in their place."""
-        own = {key: getattr(self, key) for key in self.model_fields_set - {"set"}}
-        return defaults.model_copy(update=own)
 
-    @model_serializer(mode="wrap")
-    def _line(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
-        return {key: value for key, value in serialise(self).items() if key in self.model_fields_set}
+class ClassificationParams(Section):
+    """Classifiers of the distortion types (paper 4, section 4.1, is the `paper` profile)."""
+
+    depth: Literal[18, 34, 50] = 18
+    width: int = Field(16, ge=8, le=256, description="channels of the first layer; 64 is the published networks'")
+    pristine: bool = Field(False, description="a 26th output for pristine images (the paper's code)")
+    crop: int = Field(64, ge=32, le=1024, description="side of a crop in pixels (the paper: 224)")
+    batch: int = Field(32, ge=2, le=8192, description="images in a step, over all ranks")
+    epochs: float = Field(15, gt=0, le=10000, description="may be a fraction: the steps are rounded")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="the peak (the paper: 2e-5, from ImageNet weights)")
+    warmup: float = Field(0.5, ge=0, le=1000, description="epochs of linear warm-up")
+    weight_decay: float = Field(5e-4, ge=0, lt=1)
+    precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
+    validate_every: float = Field(4, ge=0, description="epochs between looks at held-out sources; 0: never")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
+
+
+class ClassifyRun(Overlay, ClassificationParams):
+    """One classifier: its set, and whatever differs from the section ``classification``."""
+
+    set: Name = Field(description="the set whose distorted images it is trained on")
 
 
 class PoolParams(Section):

@@ -1,0 +1,68 @@
+"""classify@{run}: a classifier of the 25 types, and what it confuses (data/models/{run}/, metrics/classify/)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline import artifacts
+from pipeline.devices import Device, cores, resolve_device, resolve_precision
+from pipeline.folders import folder_lock
+from pipeline.params import Params
+from pipeline.shards.decoded import Subset
+from pipeline.shards.plan import held_out
+from pipeline.shards.reader import ShardSet
+from pipeline.training.confusion import Logits, confusion, predicted_types
+from pipeline.training.loop import Run, train
+from pipeline.training.methods.classifier import Classifier, load_classifier
+from stages import DATA, LOCKS, METRICS, entry
+
+LOOKED_AT = 2  # held-out sources in a look while it trains
+
+
+def run(params: Params, name: str) -> None:
+    """Train on all but the last `probe.sources` sources of the run's set, and look at those."""
+    set_name, knobs = params.classify[name].set, params.classification_of(name)
+    shards = ShardSet(DATA / "distorted" / set_name)
+    held = held_out(shards.sources, params.probe.sources)
+    distorted = np.flatnonzero(held & (shards.labels > 0))
+    few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
+    device = resolve_device(params.run.device)
+    ranks = device.ranks if device.kind == "cuda" else 1
+    training = Run(
+        name=name,
+        out=DATA / "models" / name,
+        checkpoints=DATA / "checkpoints" / name,
+        device=Device(device.kind, ranks),
+        threads=params.run.threads or cores(),
+        precision=resolve_precision(knobs.precision, device),
+        ema=knobs.ema,
+        provenance={"trained_on": set_name},
+    )
+    images = Subset(shards, np.flatnonzero(~held))
+    make = partial(
+        Classifier,
+        images=images,
+        params=knobs,
+        seed=params.seed,
+        cache=params.run.cache,
+        validation=partial(_accuracy, shards, few),
+    )
+    with folder_lock(training.checkpoints, LOCKS):
+        train(training, make)
+    classifier = load_classifier(training.out, torch.device(device.kind))
+    predicted = predicted_types(classifier.of_image, shards, distorted, f"classify {name} {set_name}")
+    figures = confusion(shards.labels[distorted].astype(np.int64), predicted)
+    artifacts.write_json(METRICS / "classify" / f"{name}.json", {"classifier": name, "sets": {set_name: figures}})
+
+
+def _accuracy(shards: ShardSet, rows: NDArray[np.int64], logits: Logits) -> float:
+    predicted = predicted_types(logits, shards, rows, "held-out sources")
+    return float(np.mean(predicted == (shards.labels[rows].astype(np.int64) - 1) // 5 + 1))
+
+
+if __name__ == "__main__":
+    entry(run, "name")
