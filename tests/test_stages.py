@@ -147,5 +147,5 @@ def test_statistics_of_photographs_stand_beside_the_sets_and_a_bad_one_is_named(
     with pytest.raises(ValueError, match=r"run.paths.natural: .*small.png: statistics: 50 x 20 pixels"):
         stages.statistics.run(params)
     (folder / "small.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match="small.png: not a PNG"):
+    with pytest.raises(ValueError, match="small.png: a text file, not a PNG"):
         stages.statistics.run(params)
