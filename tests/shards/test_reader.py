@@ -89,7 +89,7 @@ def open_files(folder: Path) -> list[str]:
     return [file for file in files if file.startswith(str(folder.resolve()))]
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(100, 12), (1024, 128), (20, 8), (-1, 128)])
+@pytest.mark.parametrize(("limit", "expected"), [(100, 25), (1024, 256), (20, 8), (-1, 256)])
 def test_fewer_shards_are_open_where_few_files_may_be(
     limit: int, expected: int, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
