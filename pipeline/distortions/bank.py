@@ -1,7 +1,7 @@
-"""The table made callable: draws, distortions, and all 126 classes of an image.
+"""The bank of distortions: one class of an image, or all 126 of them.
 
-A distortion is (image, level, draws) -> image. ``draw`` makes the draws and is the only place where anything is random;
-``Prepared`` holds what several types share. ``distort`` and ``distort_all`` run the same code and give equal bytes.
+A distortion is (image, level, draws) -> image. ``draw`` makes the draws, and nothing else is random. ``Prepared`` holds
+what several types share. ``distort`` and ``distort_all`` run the same code and give equal bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.distortions.types import Bytes
 from pipeline.labels import CLASSES, PRISTINE, type_and_level
 
 FORMAT = 1
-"""Raised whenever the pixels of a class change for the same source and draws; it enters every fingerprint."""
+"""Raise it when the pixels of a class change for the same source and draws; it is part of every fingerprint."""
 
 Draws = Any
 """None for a deterministic type; an integer, an array or a pair of arrays for the others (see ``draw``)."""
@@ -131,10 +131,10 @@ def apply(prepared: Prepared, kind: int | str, level: int, draws: Draws, *, deno
 def describe(
     prepared: Prepared, kind: int | str, level: int, draws: Draws, *, denoiser: Denoiser | None = None
 ) -> dict[str, Any]:
-    """What a sample's json says of its class: parameter, value, and what of the draws fits in a line.
+    """The record of a class in a sample's json: its parameter and value, and the draws that fit in a line.
 
-    Numbers given in a key's place are ``"draws": "given"``. ``stand_in`` stays true whatever ``denoiser`` is, since
-    none is MATLAB's; its name is kept beside it.
+    Numbers that are given instead of a key are recorded as ``"draws": "given"``. ``stand_in`` is true for type 15 with
+    any ``denoiser``, because none is MATLAB's; the denoiser's name is recorded.
     """
     entry = type_of(kind)
     value = entry.value(level)
@@ -177,7 +177,7 @@ def distort_all(
     """The 126 classes of ``image`` in the order of their labels, beginning with the pristine one.
 
     Class ``label`` draws from ``generator.spawn(126)[label]``, so ``distort`` with that child gives equal bytes.
-    A generator spawns anew at each call: a second call with the same one makes other samples. Pass a fresh one.
+    Pass a fresh generator: it spawns other children at each call, so a second call with it makes other samples.
     """
     prepared = Prepared(image)
     seeds = generator.bit_generator.seed_seq.spawn(CLASSES)  # type: ignore[attr-defined]
@@ -198,8 +198,9 @@ def fingerprint_parts() -> dict[str, Any]:
 
 
 def compile_kernels() -> None:
-    """Compile every loop once and leave it in numba's cache: call it before workers start. Half a minute,
-    then a second.
+    """Compile every loop into numba's cache; call it before workers start, or each of them compiles.
+
+    It takes half a minute the first time and a second with a full cache.
     """
     image = np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3)
     for _ in distort_all(image, np.random.Generator(np.random.Philox(0))):

@@ -1,4 +1,7 @@
-"""Types 1 to 3: Gaussian, lens and motion blur. Linear, so the first stretch cancels in the second: raw bytes go in."""
+"""Types 1 to 3: Gaussian, lens and motion blur.
+
+They are linear, so the second stretch cancels the first, and the raw bytes are filtered.
+"""
 
 from __future__ import annotations
 

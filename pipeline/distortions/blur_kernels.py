@@ -14,8 +14,9 @@ Taps = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def gaussian(sigma: float) -> Floats:
-    """2 ceil(2 sigma) + 1 weights of sum 1; those below 2.2e-16 of the greatest are 0 (so sigma 0.1 is the
-    identity).
+    """2 ceil(2 sigma) + 1 weights of sum 1.
+
+    Weights below 2.2e-16 of the greatest are 0, so that sigma 0.1 is the identity.
     """
     radius = math.ceil(2 * sigma)
     weights = np.exp(-(np.arange(-radius, radius + 1.0) ** 2) / (2 * sigma * sigma))

@@ -131,7 +131,7 @@ def _through_hsv(r: float, g: float, b: float, channel: int, factor: float) -> f
 
 @exact
 def _settle_ties(planes: Any, unit: Any, factor: float, values: Any, first: int, tie: Any, out: Any) -> None:
-    """Write the bytes of flat ``values`` with ``tie[value - first]`` anew: in doubles, and so the range before them."""
+    """Write the bytes of those flat ``values`` again that have ``tie[value - first]``, computed in doubles."""
     size, span = planes.shape[1], tie.size - 1
     low, high = np.inf, -np.inf
     for turn in range(2):

@@ -1,5 +1,6 @@
-"""Types 9 and 10: JPEG 2000 (OpenJPEG, a stand-in for MATLAB's codec) and JPEG. A codec that fails raises;
-none replaces it.
+"""Types 9 and 10: JPEG 2000 (OpenJPEG, a stand-in for MATLAB's codec) and JPEG.
+
+A codec that fails is an error; no other codec takes its place.
 """
 
 from __future__ import annotations
@@ -197,7 +198,7 @@ def jpeg(prepared: Prepared, quality: float) -> Bytes:
 
 
 def _run(name: str, codec: Callable[[], Bytes]) -> Bytes:
-    """What ``codec`` gives; whatever it raises becomes a ``DistortionError`` that names the type."""
+    """The result of ``codec``; any error of it becomes a ``DistortionError`` that names the type."""
     try:
         return codec()
     except Exception as error:

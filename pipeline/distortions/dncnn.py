@@ -25,8 +25,8 @@ class DnCNN:
 
     The file holds 3 x 3 convolutions (``*.weight`` [out, in, 3, 3], ``*.bias``) in the order of their names, each but
     the last followed by ReLU, with batch normalisations (``weight``, ``bias``, ``running_mean``, ``running_var``)
-    between them if there are any. The first takes one channel, the last gives one: the noise. ``name`` is what the
-    samples' records say. ``DistortionError`` if the file is no such network.
+    between them if there are any. The first takes one channel, the last gives one: the noise. ``name`` is written to
+    the samples' records. ``DistortionError`` if the file is not such a network.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The global stretch (docs/distortions.md) and the rounding to bytes: what happens around every distortion.
+"""The global stretch before and after every distortion (docs/distortions.md), and the rounding to bytes.
 
-The stretch takes the least value over all pixels and channels to 0 and the greatest to 1. A constant array has no
-range: it is left as it is, in units of 1 = 255, on the way in and on the way out.
+The stretch maps the least value over all pixels and channels to 0 and the greatest to 1. A constant array has no range
+and stays as it is, in units of 1 = 255.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def least_and_greatest(values: Floats) -> tuple[float, float]:
 
 
 def is_flat(low: float, high: float, dtype: np.dtype, *, steps: int = 8) -> bool:
-    """Whether a range is the noise of so many roundings: a blurred flat image must not become black and white."""
+    """Whether a range is at most ``steps`` rounding errors: a blurred flat image must not become black and white."""
     return not high - low > steps * float(np.finfo(dtype).eps) * max(abs(low), abs(high))
 
 
@@ -84,10 +84,10 @@ def stretch_values(values: Floats, first: float, span: float, shape: tuple[int, 
 
 
 def stretch_clipped(make: Callable[[np.float32, np.float32], tuple[float, float]]) -> None:
-    """Run ``make(low, scale)``, which writes bytes of values in [0, 1] and returns their range; again if that is not
-    full.
+    """Run ``make(low, scale)``, which writes bytes of values in [0, 1] and returns their range.
 
-    Results that were clipped to [0, 1] nearly always touch both ends, so the first run usually is the last.
+    If the range is not all of [0, 1], run it again with that range. Results that were clipped to [0, 1] nearly always
+    have the full range, so it usually runs once.
     """
     low, high = make(np.float32(0.0), np.float32(255.0))
     if high - low > FLAT and (low > 0.0 or high < 1.0):

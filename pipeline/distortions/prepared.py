@@ -1,4 +1,4 @@
-"""A source image with what several distortions share, each made once and on demand."""
+"""A source image and the data that several distortions share, each computed once and on demand."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def checked(image: np.ndarray) -> Bytes:
 
 
 class Prepared:
-    """What the distortions of one image share. The image (uint8, H x W x 3, RGB) is read, never written.
+    """The data that the distortions of one image share. The image (uint8, H x W x 3, RGB) is never written to.
 
-    ``first`` and ``span``: a byte x is the stretched value (x - first) / span; for a constant image 0 and 255.
+    A byte x has the stretched value (x - ``first``) / ``span``; for a constant image these are 0 and 255.
     """
 
     def __init__(self, image: np.ndarray) -> None:
@@ -60,7 +60,7 @@ class Prepared:
         self.first, self.span = (low, high - low) if high > low else (0, 255)
 
     def keep(self, name: str, make: Callable[[], Made]) -> Made:
-        """What ``make`` gave the first time it was asked for under ``name``."""
+        """The result of ``make``, which is called the first time that ``name`` is asked for."""
         if name not in self._kept:
             self._kept[name] = make()
         made: Made = self._kept[name]

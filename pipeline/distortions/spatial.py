@@ -103,8 +103,9 @@ def color_block(prepared: Prepared, draws: Floats) -> Bytes:
 
 
 def _range_around(prepared: Prepared, places: list[Place], colors: Floats) -> tuple[float, float]:
-    """Least and greatest stretched value once the blocks are painted, (0,
-    1) without looking further where they stay.
+    """The least and greatest stretched value after the blocks are painted.
+
+    (0, 1) at once where both extremes of the image lie outside the blocks.
     """
     trial = prepared.image.copy()
     for place in places:
