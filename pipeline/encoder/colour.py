@@ -14,9 +14,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pipeline.images import LUMA
+
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)  # D65, 2 degrees
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _TAPS = 3  # on each side: 7 in all
 _SIGMA = 7 / 6
 _EPSILON = 1e-3 / 255  # the official 1e-3 of 8-bit levels: a flat crop becomes 0 and not 0 / 0
@@ -29,7 +30,7 @@ def rgb(images: Tensor) -> Tensor:
 
 def grey(images: Tensor) -> Tensor:
     """Luma 0.299 R + 0.587 G + 0.114 B (BT.601) in three equal channels."""
-    luma = (images * _constant(_LUMA, images.dtype, images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    luma = (images * _constant(LUMA, images.dtype, images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return luma.expand(-1, 3, -1, -1)
 
 

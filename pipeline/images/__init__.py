@@ -4,7 +4,7 @@ An image is ``uint8``, H x W x 3, RGB, upright, sRGB everywhere between parts. W
 :func:`decode`.
 """
 
-from pipeline.images.arrays import ImageError, check, luma
+from pipeline.images.arrays import LUMA, ImageError, check, luma
 from pipeline.images.colour import UNREADABLE
 from pipeline.images.decoding import MAX_PIXELS, declared_size, decode, decode_with_facts, read, read_bytes
 from pipeline.images.encoding import CODECS, encode
@@ -16,6 +16,7 @@ from pipeline.images.resizing import short_side_size, to_short_side
 __all__ = [
     "CODECS",
     "ENDINGS",
+    "LUMA",
     "MAX_PIXELS",
     "UNREADABLE",
     "Facts",

@@ -6,6 +6,8 @@ import numpy as np
 
 from pipeline import Refusal
 
+LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B (ITU-R BT.601)
+
 
 class ImageError(Refusal, ValueError):
     """An image that is refused; the message names it and says why.
@@ -23,7 +25,7 @@ class ImageError(Refusal, ValueError):
 
 def luma(image: np.ndarray) -> np.ndarray:
     """Luma 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601) of a uint8 H x W x 3 image: float32 H x W in 0..255."""
-    return np.asarray(image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))
+    return np.asarray(image.astype(np.float32) @ np.array(LUMA, np.float32))
 
 
 def check(image: np.ndarray, name: str = "image") -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from pipeline.images import LUMA
+
 # rows of a matrix are planes; FSIM's and HaarPSI's YIQ, VSI's LMN, MDSI's L and the two chromatic planes of LMN
-YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 LMN = ((0.06, 0.63, 0.27), (0.30, 0.04, -0.35), (0.34, -0.60, 0.17))
 LHM = ((0.2989, 0.5870, 0.1140), LMN[1], LMN[2])
 SCHARR = (3 / 16, 10 / 16, 3 / 16)
