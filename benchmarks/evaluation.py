@@ -4,8 +4,8 @@
 
 KADID-10k's size: 10,125 images of 4,096 features, 10 splits of 70/10/20 % of 81 groups, 13 lambdas. Single-threaded
 CPU-seconds, so that other work on the machine does not count; scikit-learn's 130 fits are extrapolated from a few,
-whose predictions ours are compared with. Then the coverage of the intervals over 1,000 simulated databases. About four
-minutes of CPU.
+whose predictions ours are compared with. Then the two solvers of a ridge by size (a Cholesky factor for each lambda,
+and Krylov spaces), and the coverage of the intervals over 1,000 simulated databases. About four minutes of CPU.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 
@@ -23,12 +24,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.evaluation.agreement.intervals import correlation_interval
-from pipeline.evaluation.agreement.measures import srocc
-from pipeline.evaluation.protocol import Protocol, evaluate
-from pipeline.evaluation.regressors import RegressionData
-from pipeline.evaluation.regressors.ridge import fit, predict
-from pipeline.evaluation.regressors.scored_features import open_features
+from pipeline.evaluation import Protocol, correlation_interval, evaluate
+from pipeline.evaluation.agreement import srocc
+from pipeline.evaluation.regressors import RegressionData, Ridge, open_features, predict, shifted_systems
+from pipeline.evaluation.regressors.ridge import fit
 from pipeline.evaluation.splits import random_splits
 from pipeline.features import FeatureTable, feature_table, read_features
 
@@ -67,29 +66,22 @@ def write_table(path: Path, rows: int, dim: int, groups: int) -> None:
 
 def ridge_ratio(table: FeatureTable, splits: int, peer_fits: int) -> dict[str, float]:
     """CPU-seconds of all splits and lambdas, ours and scikit-learn's, and the largest difference of predictions."""
-    from sklearn.linear_model import Ridge
+    from sklearn.linear_model import Ridge as Peer
 
-    y = table.columns["mos"].to_numpy()
-    parts = random_splits(table.columns["group"].to_pylist(), seed=0, database="benchmark", count=splits)
+    y, groups = table.columns["mos"].to_numpy(), np.asarray(table.columns["group"].to_pylist())
+    parts = random_splits(groups, seed=0, database="benchmark", count=splits)
     start = process_time()
-    features = open_features(table, memory=2**32)["nr"]
-    data = RegressionData(features, y, np.asarray(table.columns["group"].to_pylist()), workers=1)
-    chosen, first = [], np.empty(0)
-    for split in parts:
-        model = fit(data, split.train, LAMBDAS)
-        on_val = predict(features, split.val, model)
-        best = max(range(len(LAMBDAS)), key=lambda i: srocc(on_val[:, i], y[split.val]))
-        on_test = predict(features, split.test, model.at(best))
-        chosen.append(srocc(on_test[:, 0], y[split.test]))
-        first = predict(features, split.test, model) if split.index == 0 else first
+    data = RegressionData(open_features(table, memory=2**32)["nr"], y, groups, workers=1)
+    sroccs = [srocc(Ridge(tuple(LAMBDAS)).fit(data, split).test, y[split.test]) for split in parts]
     ours = process_time() - start
-    train, test = (features.take(part) for part in (parts[0].train, parts[0].test))
+    first = predict(data.features, parts[0].test, fit(data, parts[0].train, LAMBDAS))
+    train, test = (data.features.take(part) for part in (parts[0].train, parts[0].test))
     seconds, difference = [], 0.0
     for index in np.linspace(0, len(LAMBDAS) - 1, peer_fits).astype(int):
         start = process_time()
-        found = Ridge(alpha=LAMBDAS[index]).fit(train, y[parts[0].train]).predict(test)
+        predicted = Peer(alpha=LAMBDAS[index]).fit(train, y[parts[0].train]).predict(test)
         seconds.append(process_time() - start)
-        difference = max(difference, float(np.max(np.abs(found - first[:, index]))))
+        difference = max(difference, float(np.max(np.abs(predicted - first[:, index]))))
     peer = float(np.median(seconds)) * splits * len(LAMBDAS)
     return {
         "ridge_cpu_seconds": ours,
@@ -97,8 +89,34 @@ def ridge_ratio(table: FeatureTable, splits: int, peer_fits: int) -> dict[str, f
         "sklearn_cpu_seconds_extrapolated": peer,
         "ridge_cpu_ratio": peer / ours,
         "ridge_largest_difference": difference,
-        "ridge_median_srocc": float(np.median(chosen)),
+        "ridge_median_srocc": float(np.median(sroccs)),
     }
+
+
+def solvers(sizes: Sequence[int] = (36, 256, 512, 1024, 2048), repetitions: int = 5) -> dict[str, float]:
+    """CPU-milliseconds for all lambdas on Gram matrices of growing size: a factor for each lambda, Krylov spaces (the
+    median of interleaved repetitions); and the largest difference of their solutions, relative to the largest entry.
+    """
+    figures, difference, small = {}, 0.0, shifted_systems.SMALL
+    for size in sizes:
+        rng = np.random.default_rng(size)
+        x = np.maximum(rng.normal(0.6, 0.5, (2 * size, size)), 0)
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+        x -= x.mean(axis=0)
+        gram, right = np.asfortranarray(x.T @ x), x.T @ rng.normal(size=2 * size)
+        seconds: dict[str, list[float]] = {"factors": [], "krylov": []}
+        solutions = {}
+        for _ in range(repetitions):
+            for name, up_to in (("factors", size), ("krylov", 0)):
+                shifted_systems.SMALL = up_to
+                start = process_time()
+                solutions[name] = shifted_systems.shifted_solutions(gram, right, LAMBDAS)
+                seconds[name].append(process_time() - start)
+        figures |= {f"{name}_cpu_ms_{size}": 1000 * float(np.median(each)) for name, each in seconds.items()}
+        apart = np.max(np.abs(solutions["factors"] - solutions["krylov"])) / np.max(np.abs(solutions["factors"]))
+        difference = max(difference, float(apart))
+    shifted_systems.SMALL = small
+    return figures | {"solvers_largest_difference": difference, "factors_up_to": small}
 
 
 def coverage(groups: int, each: int, effect: float, repetitions: int = 1000) -> float:
@@ -167,7 +185,7 @@ def main() -> None:
         path = Path(name) / "features.parquet"
         write_table(path, arguments.rows, arguments.dim, groups=81)
         with threadpool_limits(1):
-            figures = ridge_ratio(read_features(path), arguments.splits, arguments.peer_fits)
+            figures = ridge_ratio(read_features(path), arguments.splits, arguments.peer_fits) | solvers()
         path.unlink()
         figures |= memory_of_a_large_table(Path(name))
     for groups, each in ((6, 27), (16, 125)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +34,7 @@ def run(params: Params) -> None:
         row["published"] = evaluation.verdicts(row, figures)
     raters = {name: manifest.raters for name, manifest in manifests.items()}
     ceilings = (evaluation.noise_ceiling(tables[name], name, count, seed=params.seed) for name, count in raters.items())
-    results["ceilings"] = [ceiling for ceiling in ceilings if ceiling is not None]
+    results["ceilings"] = [asdict(ceiling) for ceiling in ceilings if ceiling is not None]
     artifacts.write_table(DATA / "compare" / "table.parquet", evaluation.results_table(results))
     artifacts.write_json(METRICS / "compare.json", results)
 

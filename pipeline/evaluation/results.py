@@ -49,12 +49,12 @@ class SplitResult:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
-        about: dict[str, object] = {"split": self.split, "test": self.measures.images}
+        figures: dict[str, object] = {"split": self.split, "test": self.measures.images}
         if self.fit is not None:
-            about |= {"train": self.fit.train, "val": self.fit.val, "shared_groups": self.fit.shared_groups}
-            about |= {} if self.fit.rule is None else {"lambda_rule": self.fit.rule}
-            about |= self.fit.settings
-        return about | self.measures.as_dict()
+            figures |= {"train": self.fit.train, "val": self.fit.val, "shared_groups": self.fit.shared_groups}
+            figures |= {} if self.fit.rule is None else {"lambda_rule": self.fit.rule}
+            figures |= self.fit.settings
+        return figures | self.measures.as_dict()
 
 
 @dataclass(frozen=True)

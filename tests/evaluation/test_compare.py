@@ -192,8 +192,8 @@ def test_the_ceiling_is_that_of_the_opinions_noise() -> None:
     columns = {"mos": mos, "mos_std": np.full(2000, 2.0), "is_reference": [False] * 2000}
     found = noise_ceiling(pa.table(columns), "toys", 16, seed=0)
     rho = 1 / np.sqrt(1 + 0.5**2)  # noise of sd 2 / sqrt(16) on opinions of sd 1
-    assert found["srocc"] == pytest.approx(6 / np.pi * np.arcsin(rho / 2), abs=0.01)  # Spearman's of a Gaussian pair
-    assert found["low"] < found["srocc"] < found["high"]
+    assert found.srocc == pytest.approx(6 / np.pi * np.arcsin(rho / 2), abs=0.01)  # Spearman's of a Gaussian pair
+    assert found.low < found.srocc < found.high
     assert noise_ceiling(pa.table(columns), "toys", None, seed=0) is None
     unknown = {**columns, "mos_std": pa.array([None, *([2.0] * 1999)], pa.float64())}
     assert noise_ceiling(pa.table(unknown), "toys", 16, seed=0) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import Refusal
-from pipeline.evaluation.regressors import RegressionData, open_features, workers_within
+from pipeline.evaluation.regressors import RegressionData, open_features, shifted_systems, workers_within
 from pipeline.evaluation.regressors.ridge import fit, fit_dual, fit_primal, predict
 from pipeline.evaluation.regressors.shifted_systems import shifted_solutions
 from tests.evaluation.tables import write_features
@@ -41,7 +41,7 @@ def peer(x: np.ndarray, y: np.ndarray, new: np.ndarray, standardise: bool) -> np
 
 
 @pytest.mark.parametrize("standardise", [False, True])
-@pytest.mark.parametrize(("rows", "half"), [(2500, 64), (300, 256)], ids=["primal", "dual"])
+@pytest.mark.parametrize(("rows", "half"), [(2500, 64), (2500, 300), (300, 256)], ids=["primal", "krylov", "dual"])
 def test_equal_to_scikit_learn_for_all_lambdas(tmp_path: Path, rows: int, half: int, standardise: bool) -> None:
     rng = np.random.default_rng(1)
     x = unit_halves(rng, rows, half)
@@ -94,7 +94,11 @@ def test_a_smaller_allowance_means_fewer_threads_and_never_none() -> None:
 
 @pytest.mark.parametrize("spread", [0, 3, 8], ids=["equal", "three_decades", "eight_decades"])
 @pytest.mark.parametrize("size", [1, 2, 3, 40, 300])
-def test_shifted_systems_are_solved_for_every_lambda(size: int, spread: int) -> None:
+@pytest.mark.parametrize("small", [0, 512], ids=["krylov", "factors"])
+def test_shifted_systems_are_solved_for_every_lambda(
+    monkeypatch: pytest.MonkeyPatch, small: int, size: int, spread: int
+) -> None:
+    monkeypatch.setattr(shifted_systems, "SMALL", small)
     rng = np.random.default_rng(size)
     basis = np.linalg.qr(rng.normal(size=(size, size)))[0]
     matrix = np.asfortranarray(basis * np.geomspace(100, 100 * 10.0**-spread, size) @ basis.T)

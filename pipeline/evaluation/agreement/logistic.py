@@ -1,9 +1,10 @@
 """The monotone curve between predictions and opinions before PLCC: VQEG's four-parameter logistic, fitted robustly.
 
-y = (b1 - b2) / (1 + exp(-(x - b3) / |b4|)) + b2. For given (b3, b4) the curve is linear in (b1, b2), so every candidate
-carries the best (b1, b2): the fit is a search over two numbers, from a grid that also holds centres outside the data
-(saturating predictors such as SSIM need them). Plain least squares on unscaled values fails on 113 of 600 synthetic
-cases, all of that saturating kind; this one on none, and it falls back to the straight line where that is no worse.
+y = (b1 - b2) / (1 + exp(-(x - b3) / |b4|)) + b2 (VQEG 2000; Sheikh et al. 2006). For given (b3, b4) the curve is linear
+in (b1, b2), so every candidate has the best (b1, b2), and the fit is a search over two numbers. It starts from a grid
+with centres outside the data too, which saturating predictors such as SSIM need. Plain least squares on unscaled values
+fails on 113 of 600 synthetic cases, all of that kind; this fit fails on none. Where the straight line is no worse, the
+line is taken.
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ def fit_logistic(prediction: np.ndarray, mos: np.ndarray) -> LogisticFit:
     target = (y - level) / spread
     line = float(z @ target / len(z))
     starts = _starts(z, target) if len(x) > 4 else []  # four numbers through four points would say nothing
-    best = min((_refine(z, target, start) for start in starts), key=lambda found: found[0], default=None)
+    best = min((_refine(z, target, start) for start in starts), key=lambda fit: fit[0], default=None)
     if best is None or not best[0] < float(np.sum((target - line * z) ** 2)) * (1 - 1e-9):
         slope = line * spread / scale
         return LogisticFit("linear_fallback", (slope, level - slope * centre, 0.0, 0.0), pearson(x, y))
     _, low, rise, middle, width = best
     betas = (level + spread * (low + rise), level + spread * low, centre + scale * middle, scale * width)
-    found = LogisticFit("logistic4", betas, 0.0)
-    return LogisticFit("logistic4", betas, float(np.sign(rise)) * abs(pearson(found(x), y)))
+    curve = LogisticFit("logistic4", betas, 0.0)
+    return LogisticFit("logistic4", betas, float(np.sign(rise)) * abs(pearson(curve(x), y)))
 
 
 def _starts(z: np.ndarray, target: np.ndarray) -> list[tuple[float, float]]:
@@ -113,10 +114,10 @@ def _refine(z: np.ndarray, target: np.ndarray, start: tuple[float, float]) -> tu
 
     first = np.array([0.0, 0.0, start[0], np.log(start[1])])
     first[:2] = _linear(curve(first), target)
-    found = least_squares(residual, first, jacobian, method="lm", max_nfev=200).x
-    low, rise = _linear(curve(found), target)  # exact in the linear two: the mapped PLCC is then sqrt(1 - cost / n)
-    cost = float(np.sum((low + rise * curve(found) - target) ** 2))
-    return cost, low, rise, float(found[2]), width(found)
+    last = least_squares(residual, first, jacobian, method="lm", max_nfev=200).x
+    low, rise = _linear(curve(last), target)  # exact in the linear two: the mapped PLCC is then sqrt(1 - cost / n)
+    cost = float(np.sum((low + rise * curve(last) - target) ** 2))
+    return cost, low, rise, float(last[2]), width(last)
 
 
 def _linear(curve: np.ndarray, target: np.ndarray) -> tuple[float, float]:

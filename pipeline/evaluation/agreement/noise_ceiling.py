@@ -1,13 +1,13 @@
-"""The noise ceiling: how well anything can agree with opinions that are themselves means of a few people's.
+"""The noise ceiling: the best agreement that the noise of the opinions allows.
 
-Each opinion is drawn anew from its own standard error, and SROCC of the new with the old ones is what a predictor that
-knows the quality exactly would show. What is missing from 1 is noise of the label, not a fault of a method. It is a
-little high, since the old ones' spread has their noise in it.
+Opinions are means of a few people's. Each is drawn again from its standard error; SROCC of the drawn with the given
+opinions is what a predictor would reach that knows the quality exactly. What is missing from 1 is noise of the label,
+not a fault of a method. The figure is a little high, since the spread of the given opinions has their noise in it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,20 @@ from pipeline.seeding import generator
 DRAWS = 200
 
 
-def noise_ceiling(images: pa.Table, database: str, raters: int | None, *, seed: int) -> dict[str, Any] | None:
-    """``{database, images, raters, srocc, low, high}``: mean and central 95 % of the draws over a database table.
+@dataclass(frozen=True)
+class NoiseCeiling:
+    """``srocc``, ``low``, ``high``: mean and central 95 % of the draws over the scored images of a database."""
+
+    database: str
+    images: int
+    raters: int
+    srocc: float
+    low: float
+    high: float
+
+
+def noise_ceiling(images: pa.Table, database: str, raters: int | None, *, seed: int) -> NoiseCeiling | None:
+    """The ceiling of a database (its table).
 
     None where the standard deviation of the opinions (``mos_std``) is not known for every scored image, or the number
     of opinions behind each mean (``raters``, declared in the manifest) is not.
@@ -30,7 +42,6 @@ def noise_ceiling(images: pa.Table, database: str, raters: int | None, *, seed: 
         return None
     mos, error = scored["mos"].to_numpy(), scored["mos_std"].to_numpy() / np.sqrt(raters)
     draw = generator(seed, f"evaluate/ceiling/{database}")
-    found = [srocc(mos + error * draw.standard_normal(len(mos)), mos) for _ in range(DRAWS)]
-    low, high = np.quantile(found, [0.025, 0.975])
-    about = {"database": database, "images": len(mos), "raters": raters}
-    return about | {"srocc": float(np.mean(found)), "low": float(low), "high": float(high)}
+    sroccs = [srocc(mos + error * draw.standard_normal(len(mos)), mos) for _ in range(DRAWS)]
+    low, high = np.quantile(sroccs, [0.025, 0.975])
+    return NoiseCeiling(database, len(mos), raters, float(np.mean(sroccs)), float(low), float(high))

@@ -38,17 +38,17 @@ RESULTS = pa.schema(
 _MEDIANS = {"median": "median_srocc"} | {name: name for name in ("plcc", "plcc_raw", "krocc", "rmse", "srocc_within")}
 
 
-def results_table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pa.Table:
+def results_table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> pa.Table:
     """The table (schema :data:`RESULTS`) of ``{"methods", "pairs", "cross", "ceilings"}``."""
-    rows = [row for entry in found["methods"] for row in _rows("within", entry, _MEDIANS)]
-    for pair in found["pairs"]:
+    rows = [row for entry in results["methods"] for row in _rows("within", entry, _MEDIANS)]
+    for pair in results["pairs"]:
         names = {"encoder": pair["first"], "regressor": pair["first_regressor"]}
         names |= {"against": pair["second"], "against_regressor": pair["second_regressor"]}
         rows += _rows("difference", {**pair, **names}, {})
-    for entry in found["cross"]:
+    for entry in results["cross"]:
         names = {"trained_on": entry["train"]}
         rows += _rows("cross", {**entry, **names}, {name: name for name in list(_MEDIANS)[1:]})
-    rows += [row for entry in found["ceilings"] for row in _rows("ceiling", entry, {})]
+    rows += [row for entry in results["ceilings"] for row in _rows("ceiling", entry, {})]
     return pa.Table.from_pylist(rows, schema=RESULTS)
 
 

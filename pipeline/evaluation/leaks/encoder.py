@@ -85,9 +85,9 @@ def check_selection(encoder: str, card: Mapping[str, Any]) -> str | None:
 def trained_on(card: Mapping[str, Any]) -> list[str]:
     """The sets whose images the encoder has seen: trained on (the authentic ones too), calibrated on or fitted on."""
     names: list[str] = []
-    for about in (card, provenance(card)):
+    for mapping in (card, provenance(card)):
         for key in ("trained_on", "authentic_set", "calibrated_on", "fitted_on"):
-            value = about.get(key) or []
+            value = mapping.get(key) or []
             names += [value] if isinstance(value, str) else list(value)
     return sorted(set(names))
 

@@ -55,8 +55,8 @@ class SeenOpinions:
         for split in splits:
             names = [image_ids[row] for row in split.test if image_ids[row] in self.images]
             if names:
-                told = listed([f"{name} ({self.images[name]})" for name in names], most=3)
-                refused[str(split.index)] = f"{len(names)} of {len(split.test)} test images: {told}"
+                reasons = listed([f"{name} ({self.images[name]})" for name in names], most=3)
+                refused[str(split.index)] = f"{len(names)} of {len(split.test)} test images: {reasons}"
         if len(refused) == len(splits):
             number, why = next(iter(refused.items()))
             raise LeakError(f"{self.encoder}: it has seen opinions of every split's test part; split {number}, {why}")
