@@ -1,4 +1,4 @@
-"""The only source of randomness: a generator for (seed, stage, keys), whatever the order, the worker or the machine."""
+"""The only source of randomness: a generator that depends on (seed, stage, keys), not on order, worker or machine."""
 
 from __future__ import annotations
 

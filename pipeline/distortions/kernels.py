@@ -29,7 +29,7 @@ _make: Any = functools.partial(njit, nogil=True, fastmath={"contract"}, error_mo
 def compiled(function: Function) -> Function:
     """``function`` compiled by numba when it is first called, without the GIL, kept in numba's cache on disk.
 
-    The cache knows a loop by its own file: a compiled loop only calls ``part`` functions of the same file.
+    The cache identifies a loop by its own file: a compiled loop only calls ``part`` functions of the same file.
     """
     return cast(Function, _make(cache=True)(function))
 

@@ -1,4 +1,4 @@
-"""encoder.json, the card of an encoder's folder: of which kind it is, what made it, and how images are shown to it."""
+"""encoder.json, the card of an encoder's folder: its kind, its provenance, and how images are shown to it."""
 
 from __future__ import annotations
 

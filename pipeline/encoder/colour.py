@@ -87,9 +87,9 @@ SPACES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def convert(images: Tensor, spaces: Tensor) -> Tensor:
-    """Each image of a batch in its own space: ``spaces`` int64 [n], on the host, indexes :data:`SPACES` in order.
+    """Convert each image of a batch to its own space: ``spaces`` int64 [n] indexes :data:`SPACES` in order.
 
-    (On a GPU each look for a space's rows would make the host wait for all that is queued there.)
+    ``spaces`` is on the host, because finding the rows of a space on a GPU would make the host wait for its queue.
     """
     converted = torch.empty_like(images)
     for index, space in enumerate(SPACES.values()):

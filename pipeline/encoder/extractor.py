@@ -1,4 +1,4 @@
-"""What every encoder offers: features of images. Written once, for trunks, baselines and metrics without reference."""
+"""The protocol of encoders: features of images. Trunks, baselines and metrics without a reference follow it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @runtime_checkable
 class Extractor(Protocol):
-    """What turns images into features: ``dim`` float32 numbers an image, made by what ``sha256`` stands for.
+    """Turns images into features of ``dim`` float32 numbers; ``sha256`` identifies the weights and the preprocessing.
 
     An attribute ``standardise`` (default False) declares that the numbers have different units, so that a regressor
     must scale them by its training part.

@@ -1,4 +1,4 @@
-"""Published checkpoints as trunks of ours: torchvision's and timm's ResNets, and CONTRIQUE's."""
+"""Published checkpoints as encoders: torchvision's and timm's ResNets, and CONTRIQUE's."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The trunk: an image [n, 3, h, w] in [0, 1] (no mean or deviation is taken off) -> a map [n, dim, h/32, w/32]."""
+    """The trunk: an image [n, 3, h, w] in [0, 1] (no mean is subtracted) -> a map [n, dim, h/32, w/32]."""
 
     def __init__(self, depth: int, width: int = 64) -> None:
         super().__init__()

@@ -63,7 +63,9 @@ def load_trunk(folder: Path) -> tuple[ResNet, dict[str, Any]]:
     card = read_card(folder)
     shape = (card.get("depth"), card.get("width"))
     if card["kind"] != "resnet" or shape[0] not in BLOCKS or not isinstance(shape[1], int):
-        raise ArtifactError(f"{folder / CARD}: kind {card['kind']!r}, depth and width {shape!r}: no trunk of ours")
+        raise ArtifactError(
+            f"{folder / CARD}: kind {card['kind']!r}, depth and width {shape!r}: not a ResNet of this project"
+        )
     data, trunk = read_weights(folder, card), ResNet(card["depth"], card["width"])
     try:
         state = parse(data)

@@ -51,7 +51,7 @@ def run(
                     idle.append(worker)
                     yield worker.index, answer
                     continue
-                failure = failures.count(worker.index, "a worker process", worker.fate())
+                failure = failures.count(worker.index, "a worker process", worker.cause_of_death())
                 pool.remove(worker)
                 pool.append(_Worker(notes))
                 idle.append(pool[-1])
@@ -104,8 +104,8 @@ class _Worker:
         except (EOFError, OSError):  # it died while it sent its answer
             return None
 
-    def fate(self) -> str:
-        """How the worker ended."""
+    def cause_of_death(self) -> str:
+        """The exit code or the signal with which the worker ended."""
         _wait([self])
         self.process.kill()  # it closed its pipe and did not exit
         _wait([self])

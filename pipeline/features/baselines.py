@@ -1,4 +1,4 @@
-"""Baselines that are not trained and need no images: their kinds, and the cards that stand for them."""
+"""Baselines that are not trained and need no images: their kinds and their cards."""
 
 from __future__ import annotations
 

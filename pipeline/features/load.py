@@ -29,7 +29,7 @@ def load_extractor(folder: Path, *, device: str = "cpu", precision: str = "fp32"
 
 
 def load_metric(folder: Path) -> Metric | None:
-    """The full-reference metric of ``folder``; None for whatever looks at an image alone."""
+    """The full-reference metric of ``folder``; None for an encoder that needs no reference."""
     card = _card(folder)
     if card["kind"] != "metric" or not card.get("needs_reference"):
         return None

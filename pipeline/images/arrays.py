@@ -1,4 +1,4 @@
-"""What an image is between parts, and the error for what is none."""
+"""The form of images between parts, and the error for images that are refused."""
 
 from __future__ import annotations
 

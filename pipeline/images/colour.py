@@ -1,7 +1,7 @@
-"""Colours of other spaces than sRGB, brought to it by LittleCMS.
+"""Conversion of other colour spaces to sRGB, by LittleCMS.
 
-What an image is without a word about its colours is sRGB. A profile that gives the same colours as sRGB within two
-levels changes nothing.
+An image without a declared colour space is sRGB. A profile that gives the same colours as sRGB within two levels
+changes nothing.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ def measured(gamma: float, chromaticities: tuple[float, ...] | None) -> ColourSp
         return ColourSpace(b"")
     white, xy = (chromaticities[:2], chromaticities[2:]) if chromaticities else (D65, PRIMARIES[1][1])
     near_srgb = np.allclose((*white, *xy), (*D65, *PRIMARIES[1][1]), atol=0.005)
-    if near_srgb and abs(gamma - 1 / 2.2) < 0.01:  # PNG's way to say sRGB before it had a chunk for that
+    if near_srgb and abs(gamma - 1 / 2.2) < 0.01:  # how PNG declared sRGB before it had a chunk for it
         return None
     return ColourSpace(_matrix_profile(white, xy, 1 / gamma), f"gamma {1 / gamma:.3g}")
 
 
 def adobe_rgb() -> ColourSpace:
-    """Adobe RGB (1998), which cameras say by EXIF's interoperability index R03 and without a profile."""
+    """Adobe RGB (1998), which cameras declare by EXIF's interoperability index R03, without a profile."""
     return ColourSpace(bytes(imagecodecs.cms_profile("adobergb")), "Adobe RGB (EXIF R03)")
 
 
 def to_srgb(pixels: np.ndarray, top: int, space: ColourSpace) -> tuple[np.ndarray, str]:
     """Samples H x W x 1 or 3 of 0..``top`` in ``space`` -> uint8 in sRGB, and the space's name.
 
-    The name is empty if nothing was to do. A profile of another kind than the pixels (CMYK's, or grey's for colours)
-    says nothing of them. One that cannot be read is passed over, and the name is :data:`UNREADABLE`.
+    The name is empty if no conversion was needed. A profile of another kind than the pixels (for CMYK, or for grey
+    where there are colours) is ignored. So is one that cannot be read; the name is then :data:`UNREADABLE`.
     """
     kind, name, transform = _transform(space)
     if transform is None or (kind == _GREY and pixels.shape[2] != 1):
@@ -99,7 +99,7 @@ def eight_bits(pixels: np.ndarray, top: int) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _transform(space: ColourSpace) -> tuple[str, str, ImageCms.ImageCmsTransform | None]:
-    """GRAY or RGB, the name, and the way to sRGB; no way where nothing is to do."""
+    """GRAY or RGB, the name, and the transform to sRGB; None where no conversion is needed."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(space.profile))
         kind = profile.profile.xcolor_space.strip()
@@ -109,7 +109,7 @@ def _transform(space: ColourSpace) -> tuple[str, str, ImageCms.ImageCmsTransform
         flags = ImageCms.Flags.NOCACHE  # a cache of the last pixel is not safe in threads
         transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", flags=flags)
         name = space.name or " ".join(ImageCms.getProfileDescription(profile).split())
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # damaged in whatever part
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # damaged in any part
         return "", UNREADABLE, None
     grid = _grid(kind)
     seen = np.asarray(ImageCms.applyTransform(Image.fromarray(grid), transform)).astype(int)

@@ -1,7 +1,8 @@
-"""Damage inside a file that its decoder passes over: what each format lets one see.
+"""Damage inside a file that its decoder ignores, as far as the format shows it.
 
-A JPEG's decoder only warns of missing or wrong data and makes up the rest. PNG has a checksum for each chunk. WebP says
-its length. BMP, QOI and JPEG XL have neither: their decoders refuse what they cannot read, and no more can be known.
+The decoder of JPEG only warns of missing or wrong data and invents the rest. PNG has a checksum for each chunk. WebP
+states its length. BMP, QOI and JPEG XL have neither: their decoders refuse what they cannot read, and nothing more can
+be checked.
 """
 
 from __future__ import annotations

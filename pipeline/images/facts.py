@@ -1,4 +1,4 @@
-"""What a file is beside its pixels, and how that is told once for many files."""
+"""Orientation and colour profile of files, and a summary of them for many files."""
 
 from __future__ import annotations
 

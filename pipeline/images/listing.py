@@ -1,7 +1,7 @@
 """Which files are images: one rule for every part that is given files or folders.
 
 Links are followed, to files and to folders. A link back to a folder above it is noticed and not followed. Endings
-count whatever their case; what a file is, its bytes decide when it is decoded.
+count in upper and lower case. The format of a file is decided by its bytes, when it is decoded.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ BLOCKS: Mapping[tuple[str, str], Callable[[Results, str], str]] = {
 
 
 def refresh(path: Path, results: Results, date: str) -> bool:
-    """Replace the blocks between the marks of ``path``; False if they said the same already (whatever their date).
+    """Replace the blocks between the marks of ``path``; False if their figures are the same (dates do not count).
 
     :class:`TableError` where a mark is missing, doubled or in the wrong order: nothing is written then.
     """

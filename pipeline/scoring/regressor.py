@@ -83,8 +83,8 @@ def save_regressor(folder: Path, modes: Mapping[str, Linear], about: Mapping[str
 
     state = {f"{mode}.{part}": getattr(fit, part) for mode, fit in sorted(modes.items()) for part in _PARTS}
     data = save({name: np.ascontiguousarray(values, dtype=np.float64) for name, values in state.items()})
-    told = about["modes"] if isinstance(about.get("modes"), Mapping) else {}
-    levels = {mode: {**told.get(mode, {}), "level": fit.level} for mode, fit in modes.items()}  # type: ignore[attr-defined]
+    recorded = about["modes"] if isinstance(about.get("modes"), Mapping) else {}
+    levels = {mode: {**recorded.get(mode, {}), "level": fit.level} for mode, fit in modes.items()}  # type: ignore[attr-defined]
     card = {**about, "format": FORMAT, "modes": levels, "sha256": artifacts.sha256_bytes(data)}
     (folder / CARD).unlink(missing_ok=True)
     artifacts.write_bytes(folder / TENSORS, data)
@@ -116,10 +116,10 @@ def load_regressor(folder: Path) -> Regressor:
         raise RegressorError(f"{folder / TENSORS}: sha256 {digest:.12}..., {CARD} has {card['sha256']!s:.12}...")
     tensors, dim = load(data), (int(card["dim"]),)
     modes = {}
-    for mode, told in card["modes"].items():
+    for mode, settings in card["modes"].items():
         parts = {part: tensors.get(f"{mode}.{part}", np.empty(0)) for part in _PARTS}
         for part, values in parts.items():
             if values.shape != dim or not np.isfinite(values).all():
                 raise RegressorError(f"{folder / TENSORS}: {mode}.{part} is not {dim[0]} finite numbers")
-        modes[mode] = Linear(**parts, level=float(told["level"]))
+        modes[mode] = Linear(**parts, level=float(settings["level"]))
     return Regressor(card, modes)

@@ -1,6 +1,6 @@
 """Building the shards of a distorted set: one task a block of sources, each source in its 126 classes.
 
-The bank of distortions is passed in, so this noun knows nothing of it. A task is picklable, keeps shards that are
+The bank of distortions is passed in, so this package does not depend on it. A task is picklable, keeps shards that are
 already right, and writes the same bytes with any engine and any number of workers.
 """
 

@@ -1,7 +1,7 @@
 """Building the shards of a set of sources: one task a shard.
 
-The set is passed in, so this noun knows nothing of how sources are drawn. A task is picklable, keeps a shard that is
-already right, and writes the same bytes with any engine and any number of workers.
+The set is passed in, so this package does not depend on how sources are drawn. A task is picklable, keeps a shard that
+is already right, and writes the same bytes with any engine and any number of workers.
 """
 
 from __future__ import annotations

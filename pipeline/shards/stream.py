@@ -1,6 +1,6 @@
 """Remote shards, streamed with the webdataset library: what the place's manifest and tables do not say is refused.
 
-The library alone loses samples without a word when a tar is cut at a member boundary, and its decoders run pickles.
+The library alone loses samples silently when a tar is cut at a member boundary, and its decoders run pickles.
 Here it only takes the tar apart; names, lengths, sums and pixels are checked by the code that checks local shards.
 """
 

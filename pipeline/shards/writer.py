@@ -78,7 +78,7 @@ def write_shard(
 
 def crc32(data: bytes | memoryview) -> int:
     """crc32 of ``data`` (libdeflate: some 20 times faster than zlib's)."""
-    return int(imagecodecs.deflate_crc32(data))  # type: ignore[arg-type]  # its stub knows no memoryview
+    return int(imagecodecs.deflate_crc32(data))  # type: ignore[arg-type]  # the stub lacks memoryview
 
 
 def record(content: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""The images of a folder in an order that no file system can change."""
+"""The images of a folder, in the same order on every file system."""
 
 from __future__ import annotations
 

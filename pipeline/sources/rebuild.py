@@ -1,4 +1,4 @@
-"""A drawn set again from what a manifest recorded of it, whatever the parameters are today."""
+"""A drawn set, made again from the recipe in its manifest instead of today's parameters."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ def source_set(
 
     A drawn set has ``params.count`` images of ``params.size`` x ``params.size`` pixels, image ``i`` the same whatever
     the count is; ``photos`` has its five at their own sizes. ``folder`` (a folder tree, a .tar, a .txt or .jsonl list:
-    Danbooru, KADIS, one's own photographs) gives the ``params.count`` images with the smallest keyed hashes that pass
-    ``params.folder`` and ``params.danbooru``. ``paths`` names the folders of palettes and textures and the metadata
-    files. ``mapper(function, tasks)`` decodes the candidates of a folder (an engine's map).
+    Danbooru, KADIS, photographs of the user's) gives the ``params.count`` images with the smallest keyed hashes that
+    pass ``params.folder`` and ``params.danbooru``. ``paths`` names the folders of palettes and textures and the
+    metadata files. ``mapper(function, tasks)`` decodes the candidates of a folder (an engine's map).
 
     ``SourceError`` names the value that is impossible, or the folder that gives too few images, with the reasons
     counted.

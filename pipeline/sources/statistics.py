@@ -1,7 +1,7 @@
 """Statistics of natural images: derivatives, spectrum, kurtosis, scale (the paper's Fig. 3).
 
 Luma is Y = .299 R + .587 G + .114 B of the 8-bit sRGB values. Derivatives are Y[x+1] - Y[x] and Y[y+1] - Y[y], pooled,
-in 511 unit bins centred on -255..255. A figure is to be given with its bin width: the divergence of plain dead leaves
+in 511 unit bins centred on -255..255. State the bin width with a figure: the divergence of plain dead leaves
 is 2.0 at unit bins and 1.0 at bins of 5, because of the atom at 0; the order of sets never changed with the bins.
 """
 
@@ -101,7 +101,7 @@ def measure(pictures: Iterable[np.ndarray]) -> Measured:
 
 
 def merge(parts: Iterable[Measured]) -> Measured:
-    """The statistics of all images of ``parts``, as if measured in one go."""
+    """The statistics of all images of ``parts``, as if measured together."""
     listed = list(parts)
     sums = [np.sum([getattr(part, name) for part in listed], axis=0) for name in ("counts", "moments", "scales")]
     return Measured(*sums, *(np.concatenate([getattr(p, name) for p in listed]) for name in ("slopes", "spectra")))

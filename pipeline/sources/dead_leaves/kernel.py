@@ -42,7 +42,7 @@ class PackageLocator:
 def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for ``signature`` when its module is imported, and keep the code on disk; it runs without GIL.
 
-    Numba is told of ``PackageLocator`` by its setting NUMBA_CACHE_LOCATOR_CLASSES, for this one function only.
+    The setting NUMBA_CACHE_LOCATOR_CLASSES makes numba use ``PackageLocator``, for this function only.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
