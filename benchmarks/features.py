@@ -1,21 +1,26 @@
-"""Features: the stage's batched extraction beside a loop of one image at a time, and what each baseline costs.
+"""Features: extraction by workers beside a plain loop, idle and beside a busy neighbour; what a readout and a baseline
+cost.
 
-    python -m benchmarks.features [--json] [--images 96] [--side 256] [--depth 18] [--width 32] [--repeats 3]
-                                  [--device cpu] [--precision fp32] [--threads N]
+    python -m benchmarks.features [--json] [--images 96] [--side 512] [--depth 18] [--width 32] [--repeats 3]
 
-Both ways read the same PNG files from the same table, check their sha256, decode them and write the same table's rows;
-the loop reads, decodes and extracts one image after another. Images/s by the wall clock (the median of the repeats,
-the two ways in turn) and CPU seconds; the largest difference between the two tables, and between the table's order and
-a shuffled one. Then the CPU milliseconds of every baseline on an image, or a pair, of 512 x 384. About a minute.
+All ways read the same PNG files from the same table, check their sha256, decode them and extract; the loop does it one
+image after another in this process. Images/s of workers begin when each of them has finished its first task, so that
+their start (about 3 s, once a stage) does not count. A neighbour is a process that only counts. Medians of the repeats,
+the ways in turn; the largest difference between the tables of one worker and of all, and between the table's order and
+a shuffled one. Then CPU milliseconds and memory of the main readouts of the released encoder on a photograph of
+512 x 512, and CPU milliseconds of every baseline on an image, or a pair, of 512 x 384. About three minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -25,94 +30,131 @@ import pyarrow as pa
 from pipeline import artifacts, images
 from pipeline.databases.pixels import decode_row
 from pipeline.databases.table import DATABASE
-from pipeline.features import Extractor, extract_features
+from pipeline.devices import cores
+from pipeline.encoder.network import BLOCKS
+from pipeline.encoder.pooling import Pool
+from pipeline.encoder.weights import load_encoder, save_encoder, save_readout
+from pipeline.engine import Engine
+from pipeline.features import Extractor, extract_features, extraction, load_extractor
 from pipeline.features.brisque import Brisque36
 from pipeline.features.floor import Floor
 from pipeline.metrics import METRICS, niqe
+from pipeline.training.calibrate import calibrate, random_trunk
 
 PHOTOGRAPHS = ("astronaut", "coffee", "rocket", "chelsea")
+RELEASED = Path(__file__).parents[1] / "released"
+FIVE = ("rgb", "lab", "hsv", "grey", "ms")
+POOLS = {
+    "paper": Pool(),
+    "layers_2_3": Pool(layers=(2, 3), statistics=("mean", "std")),
+    "layers_2_3_of_rgb_ms": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=("rgb", "ms")),
+    "layers_2_3_of_five": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=FIVE),
+    "layers_2_4_of_five": Pool(layers=(2, 3, 4), statistics=("mean", "std"), spaces=FIVE),
+}
+NEIGHBOUR = "while True: pass"
+TASK_IMAGES = 4  # small tasks, so that few images are enough for a rate
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--depth", type=int, default=18)
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--depth", type=int, default=18, choices=list(BLOCKS))
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--threads", type=int, default=None, help="of torch and of the decoder; default: all cores")
     options = parser.parse_args()
-    figures = {**extraction(options), **costs()}
+    figures = {**extraction_speed(options), **readout_costs(), **baseline_costs()}
     for name, value in figures.items():
-        print(f"{name:<34} {value:.3g}")
+        print(f"{name:<44} {value:.3g}")
     if options.json:
         print(json.dumps(figures))
 
 
-def extraction(options: argparse.Namespace) -> dict[str, float]:
-    """Both ways in turn over one database of photographs' cuts."""
-    import torch
-
-    from pipeline.encoder.trunk import TrunkExtractor
-    from pipeline.training.calibrate import calibrate, random_trunk
-
-    torch.set_num_threads(options.threads or torch.get_num_threads())
-    trunk = random_trunk(options.depth, options.width, 1).to(options.device)
+def extraction_speed(options: argparse.Namespace) -> dict[str, float]:
+    """Images/s of one and of all workers, idle and beside a busy neighbour, and of the plain loop."""
+    trunk = random_trunk(options.depth, options.width, 1)
     calibrate(trunk, cuts(8, 128))
-    extractor = TrunkExtractor(trunk, name="bench", sha256="0", device=options.device, precision=options.precision)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
+        save_encoder(root / "encoder", trunk, "bench", {})
+        extractor = load_extractor(root / "encoder")
         database = written(root, cuts(options.images, options.side))
-        threads = options.threads or torch.get_num_threads()
-        ways: dict[str, Callable[[], np.ndarray]] = {
-            "batched": lambda: batched(database, root, extractor, threads),
-            "one_by_one": lambda: one_by_one(database, root, extractor),
-        }
-        found, figures = timed(ways, options.images, options.repeats)
+        extraction.TASK_PIXELS = TASK_IMAGES * options.side**2
+        rates: dict[str, list[float]] = {}
+        for _ in range(options.repeats):
+            for neighbours in (0, 1):
+                beside = "_beside_a_neighbour" if neighbours else ""
+                with busy(neighbours):
+                    for workers in (1, cores()):
+                        rate = worker_rate(database, root, extractor, workers)
+                        rates.setdefault(f"images_per_s_{workers}_workers{beside}", []).append(rate)
+                    rates.setdefault(f"images_per_s_plain_loop{beside}", []).append(
+                        loop_rate(database, root, extractor)
+                    )
+        figures = {name: statistics.median(values) for name, values in rates.items()}
+        one, every = (extracted(database, root, extractor, Engine("processes", count)) for count in (1, cores()))
         order = np.random.default_rng(0).permutation(len(database))
-        shuffled = batched(database.take(pa.array(order)), root, extractor, threads)
-    ratio = figures["features_batched_images_per_s"] / figures["features_one_by_one_images_per_s"]
-    figures["features_batched_ratio"] = ratio
-    figures["features_max_difference"] = float(np.abs(found["batched"] - found["one_by_one"]).max())
-    figures["features_order_max_difference"] = float(np.abs(shuffled - found["batched"][order]).max())
+        shuffled = extracted(database.take(pa.array(order)), root, extractor, Engine())
+    most = f"images_per_s_{cores()}_workers"
+    figures[f"ratio_{cores()}_workers_to_1"] = figures[most] / figures["images_per_s_1_workers"]
+    figures["ratio_beside_a_neighbour_to_idle"] = figures[f"{most}_beside_a_neighbour"] / figures[most]
+    figures["ratio_workers_to_plain_loop"] = figures[most] / figures["images_per_s_plain_loop"]
+    figures["largest_difference_by_workers"] = float(np.abs(one - every).max())
+    figures["largest_difference_by_order"] = float(np.abs(shuffled - one[order]).max())
     return figures
 
 
-def timed(
-    ways: dict[str, Callable[[], np.ndarray]], count: int, repeats: int
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """What each way gives, and its images/s and CPU ms an image: medians, the ways in turn, after one run each."""
-    found = {name: way() for name, way in ways.items()}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            wall, cpu = perf_counter(), process_time()
-            way()
-            times[name].append((perf_counter() - wall, process_time() - cpu))
-    figures = {}
-    for name, rows in times.items():
-        wall, cpu = (statistics.median(column) for column in zip(*rows, strict=True))
-        figures[f"features_{name}_images_per_s"] = count / wall
-        figures[f"features_{name}_cpu_ms"] = 1e3 * cpu / count
-    return found, figures
+@contextlib.contextmanager
+def busy(neighbours: int) -> Iterator[None]:
+    """So many processes that do nothing but count, for the length of the block."""
+    processes = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(neighbours)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
-def batched(database: pa.Table, root: Path, extractor: Extractor, threads: int) -> np.ndarray:
+def worker_rate(database: pa.Table, root: Path, extractor: Extractor, workers: int) -> float:
+    """Images/s of the stage's tasks, from when every worker has finished one."""
+    tasks = extraction.extraction_tasks(database, root, extractor, batch_images=TASK_IMAGES)
+    times = [perf_counter() for _ in Engine("processes", workers).completed(extraction.extract_task, tasks)]
+    return TASK_IMAGES * (len(times) - workers) / (times[-1] - times[workers - 1])
+
+
+def loop_rate(database: pa.Table, root: Path, extractor: Extractor) -> float:
+    """Images/s of a loop that reads, decodes and extracts one image after another."""
+    rows = database.to_pylist()
+    extractor.extract([decode_row(root, rows[0])])
+    start = perf_counter()
+    for row in rows:
+        extractor.extract([decode_row(root, row)])
+    return len(rows) / (perf_counter() - start)
+
+
+def extracted(database: pa.Table, root: Path, extractor: Extractor, engine: Engine) -> np.ndarray:
     """As the stage does it; float32 [n, dim]."""
-    table = extract_features(database, root, extractor, encoder="bench", database_name="cuts", decode_threads=threads)
+    table = extract_features(database, root, extractor, encoder="bench", database_name="cuts", engine=engine)
     flat: np.ndarray = table["feature"].combine_chunks().flatten().to_numpy()
     return flat.reshape(len(table), -1)
 
 
-def one_by_one(database: pa.Table, root: Path, extractor: Extractor) -> np.ndarray:
-    """The plain loop."""
-    return np.concatenate([extractor.extract([decode_row(root, row)]) for row in database.to_pylist()])
+def readout_costs() -> dict[str, float]:
+    """CPU milliseconds (one core, the least of five) and MB beyond the weights of each pool, one image of 512 x 512."""
+    image = np.ascontiguousarray(photograph("astronaut")[:512, :512])
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, pool in POOLS.items():
+            save_readout(RELEASED, Path(folder) / name, pool)
+            network = load_encoder(Path(folder) / name)
+            figures[f"cpu_ms_readout_{name}"] = 1e3 * _least(lambda network=network: network.extract([image]))  # type: ignore[misc]
+            figures[f"mb_readout_{name}"] = _peak(lambda network=network: network.extract([image])) / 1e6  # type: ignore[misc]
+    return figures
 
 
-def costs() -> dict[str, float]:
+def baseline_costs() -> dict[str, float]:
     """CPU milliseconds of every baseline, the least of five runs, one image or one unprepared pair of 512 x 384."""
     reference = np.ascontiguousarray(photograph("astronaut")[:384, :512])
     image = np.clip(reference + np.random.default_rng(0).integers(-20, 21, reference.shape), 0, 255).astype(np.uint8)
@@ -158,6 +200,19 @@ def written(root: Path, pictures: list[np.ndarray]) -> pa.Table:
 
 def _pair(name: str, reference: np.ndarray, image: np.ndarray) -> Callable[[], object]:
     return lambda: METRICS[name](reference, image)
+
+
+def _peak(call: Callable[[], object]) -> float:
+    """Bytes of memory that a call takes at most, beyond what the process holds before it (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
+    call()
+    return max(0.0, _status("VmHWM") - before)
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def _least(call: Callable[[], object]) -> float:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from pipeline import artifacts
-from pipeline.devices import cores, resolve_device, resolve_precision
+from pipeline.devices import resolve_device, resolve_precision
 from pipeline.features import load_extractor
 from pipeline.params import Params
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.probe import HeldOut
-from stages import DATA, METRICS, entry
+from stages import DATA, METRICS, entry, feature_engine
 
 
 def run(params: Params, encoder: str) -> None:
@@ -21,7 +20,6 @@ def run(params: Params, encoder: str) -> None:
     if params.is_metric(encoder):
         artifacts.write_json(path, {"encoder": encoder, "sets": {}, "note": "a metric has no features to probe"})
         return
-    torch.set_num_threads(params.run.threads or cores())
     device = resolve_device(params.run.device)
     precision = resolve_precision(params.probe.precision, device)
     extractor = load_extractor(DATA / "models" / encoder, device=device.kind, precision=precision)
@@ -30,7 +28,7 @@ def run(params: Params, encoder: str) -> None:
         shards = ShardSet(DATA / "distorted" / name)
         rows = np.flatnonzero(held_out(shards.sources, params.probe.sources))
         held = HeldOut(shards, rows, shards.sources[rows], params.probe.folds, params.probe.ridge)
-        accuracies[name] = held(extractor, f"probe {encoder} {name}")
+        accuracies[name] = held(extractor, f"probe {encoder} {name}", feature_engine(params.run, device))
     artifacts.write_json(path, {"encoder": encoder, "weights_sha256": extractor.sha256, "sets": accuracies})
 
 

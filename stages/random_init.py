@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from pipeline.devices import cores, resolve_device
+from pipeline.devices import resolve_device
 from pipeline.encoder import weights
 from pipeline.params import RANDOM_INIT, Params
 from pipeline.seeding import generator
@@ -18,7 +16,6 @@ IMAGES = 256  # of each set
 
 def run(params: Params) -> None:
     """Write the network that training starts from, calibrated on images of every set that encoders are probed on."""
-    torch.set_num_threads(params.run.threads or cores())
     images, seen = [], {}
     for name in params.probe_sets:
         shards = ShardSet(DATA / "distorted" / name)

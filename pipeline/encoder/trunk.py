@@ -48,7 +48,7 @@ class TrunkExtractor:
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Features of ``images`` (uint8 [h, w, 3], any sizes) in their order, float32 [n, 2 D]."""
         features = np.empty((len(images), self.dim), np.float32)
-        with _one_thread(self._device):
+        with one_thread(self._device):
             for rows in _batches([image.shape for image in images], BATCH_PIXELS[self._device.type]):
                 features[rows] = self._batch(np.stack([images[row] for row in rows]))
         return features
@@ -73,7 +73,7 @@ def as_input(images: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: torch.device) -> Iterator[None]:
     """On a CPU, one thread: images are split over processes instead.
 
     Two threads wait for each other in every operation, which beside a busy neighbour costs nine tenths of the speed,

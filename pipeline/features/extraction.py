@@ -32,17 +32,19 @@ Row = Mapping[str, Any]
 class ExtractionTask:
     """Batches of rows of a database table (columns :data:`PLACE`), whose paths start at ``root``.
 
-    With ``decode_threads`` above 0, that many threads decode ahead of the extractor.
+    ``indices``: the rows' places in the table, batch after batch. With ``decode_threads`` above 0, that many threads
+    decode ahead of the extractor.
     """
 
     extractor: Extractor
     root: Path
     batches: tuple[tuple[Row, ...], ...]
+    indices: tuple[int, ...]
     decode_threads: int = 0
 
     def __str__(self) -> str:
-        count = sum(map(len, self.batches))
-        return f"features by {self.extractor.name} of {count} images from {self.batches[0][0]['image_id']} on"
+        first = self.batches[0][0]["image_id"]
+        return f"features by {self.extractor.name} of {len(self.indices)} images from {first} on"
 
 
 def extract_features(
@@ -65,17 +67,12 @@ def extract_features(
     in the metadata. Errors of :func:`pipeline.databases.pixels.decode_row` name the image whose file changed
     since ingest or can't be decoded.
     """
-    rows = database.select(PLACE).to_pylist()
-    batches = _batches(rows, batch_images, batch_pixels)
-    tasks = [
-        ExtractionTask(extractor, Path(root), tuple(tuple(rows[i] for i in batch) for batch in group), decode_threads)
-        for group in _tasks(rows, batches, DEVICE_PIXELS if decode_threads else TASK_PIXELS)
-    ]
+    tasks = extraction_tasks(database, root, extractor, batch_images, batch_pixels, decode_threads)
     parts = engine.map(extract_task, tasks, describe=f"features {encoder} {database_name}")
     features = np.empty((len(database), extractor.dim), dtype=np.float32)
-    if parts:
-        features[np.concatenate(batches)] = np.concatenate(parts)
-    not_finite = [rows[i]["image_id"] for i in np.flatnonzero(~np.isfinite(features).all(axis=1))]
+    for task, part in zip(tasks, parts, strict=True):
+        features[list(task.indices)] = part
+    not_finite = database["image_id"].filter(pa.array(~np.isfinite(features).all(axis=1))).to_pylist()
     metadata = {
         "weights_sha256": extractor.sha256,
         "dim": extractor.dim,
@@ -85,6 +82,30 @@ def extract_features(
         "provenance": dict(provenance or {}),
     }
     return feature_table(database, features, encoder=encoder, database_name=database_name, metadata=metadata)
+
+
+def extraction_tasks(
+    database: pa.Table,
+    root: Path,
+    extractor: Extractor,
+    batch_images: int = 16,
+    batch_pixels: int = 2**23,
+    decode_threads: int = 0,
+) -> list[ExtractionTask]:
+    """The tasks of :func:`extract_features`, each of neighbouring batches of :data:`TASK_PIXELS` or a little more."""
+    rows = database.select(PLACE).to_pylist()
+    tasks, group, pixels = [], list[list[int]](), 0
+    batches = _batches(rows, batch_images, batch_pixels)
+    for number, batch in enumerate(batches):
+        group.append(batch)
+        height, width = shown_size(rows[batch[0]])
+        pixels += len(batch) * height * width
+        if pixels >= (DEVICE_PIXELS if decode_threads else TASK_PIXELS) or number == len(batches) - 1:
+            chosen = tuple(tuple(rows[index] for index in indices) for indices in group)
+            together = tuple(index for indices in group for index in indices)
+            tasks.append(ExtractionTask(extractor, Path(root), chosen, together, decode_threads))
+            group, pixels = [], 0
+    return tasks
 
 
 def extract_task(task: ExtractionTask) -> np.ndarray:
@@ -109,21 +130,6 @@ def _batches(rows: Sequence[Row], batch_images: int, batch_pixels: int) -> list[
         step = max(1, min(batch_images, batch_pixels // (height * width)))
         batches += [members[start : start + step] for start in range(0, len(members), step)]
     return batches
-
-
-def _tasks(rows: Sequence[Row], batches: Sequence[list[int]], pixels: int) -> Iterator[list[list[int]]]:
-    """Neighbouring batches together, until they have ``pixels`` pixels."""
-    group: list[list[int]] = []
-    held = 0
-    for batch in batches:
-        height, width = shown_size(rows[batch[0]])
-        group.append(batch)
-        held += len(batch) * height * width
-        if held >= pixels:
-            yield group
-            group, held = [], 0
-    if group:
-        yield group
 
 
 def _decoded(task: ExtractionTask) -> Iterator[list[np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The untrained encoder: random weights whose batch norms know the images, so that its features are not degenerate."""
+"""The encoder before training: random weights whose batch norms have the statistics of images; features then spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
 from pipeline.encoder.preprocessing import half_scale
-from pipeline.encoder.trunk import as_input
+from pipeline.encoder.trunk import as_input, one_thread
 from pipeline.engine import progress
 
 
@@ -27,7 +27,8 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     scale.
 
     Every batch weighs the same (the cumulative mean of the batches' statistics). Images of one size make batches of
-    ``batch``; the order of ``images`` decides which, nothing is random. Runs in fp32 on the trunk's device.
+    ``batch``; the order of ``images`` decides which, nothing is random. Runs in fp32 on the trunk's device,
+    on a CPU with one thread (512 images of 256 x 256 and width 16: 6 s).
     """
     if not images:
         raise ValueError("calibrate: no images")
@@ -42,7 +43,7 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     for image in images:
         same.setdefault(image.shape, []).append(image)
     batches = [group[start : start + batch] for group in same.values() for start in range(0, len(group), batch)]
-    with torch.no_grad():
+    with torch.no_grad(), one_thread(device):
         for chosen in progress(batches, total=len(batches), describe="calibrate"):
             pixels = as_input(torch.from_numpy(np.stack(chosen)).to(device))
             for scale in (pixels, half_scale(pixels)):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.encoder import Extractor
-from pipeline.engine import progress
+from pipeline.engine import Engine
 from pipeline.labels import CLASSES, LEVELS
 from pipeline.params import ParamsError
 from pipeline.shards.decoded import LabelledImages
@@ -39,12 +39,29 @@ class HeldOut:
         chosen = np.isin(self.sources, np.unique(self.sources)[:count])
         return HeldOut(self.data, self.rows[chosen], self.sources[chosen], min(self.folds, count), self.ridge)
 
-    def __call__(self, extractor: Extractor, describe: str = "probe") -> dict[str, float]:
-        """Extract the features, as many images at a time as a source has, and :func:`probe` them."""
+    def __call__(self, extractor: Extractor, describe: str = "probe", engine: Engine = Engine()) -> dict[str, float]:
+        """Extract the features on ``engine``, a task for as many images as a source has, and :func:`probe` them."""
         chunks = np.array_split(self.rows, -(-len(self.rows) // CLASSES))
-        parts = (extractor.extract([self.data.image(int(row)) for row in chunk]) for chunk in chunks)
-        features = np.concatenate(list(progress(parts, total=len(chunks), describe=describe)))
+        tasks = [ProbeTask(extractor, self.data, tuple(chunk.tolist())) for chunk in chunks]
+        features = np.concatenate(engine.map(extract_rows, tasks, describe=describe))
         return probe(features, self.data.labels[self.rows], self.sources, folds=self.folds, ridge=self.ridge)
+
+
+@dataclass(frozen=True)
+class ProbeTask:
+    """Rows of ``data`` whose features one worker extracts."""
+
+    extractor: Extractor
+    data: LabelledImages
+    rows: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"features by {self.extractor.name} of {len(self.rows)} images from {self.data.keys[self.rows[0]]} on"
+
+
+def extract_rows(task: ProbeTask) -> NDArray[np.float32]:
+    """float32 [rows, dim]."""
+    return task.extractor.extract([task.data.image(row) for row in task.rows])
 
 
 def probe(
