@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pipeline.images import LUMA
 
-_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-_WHITE = (0.95047, 1.0, 1.08883)  # D65, 2 degrees
+XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+WHITE = (0.95047, 1.0, 1.08883)  # D65, 2 degrees
 _TAPS = 3  # on each side: 7 in all
-_SIGMA = 7 / 6
-_EPSILON = 1e-3 / 255  # the official 1e-3 of 8-bit levels: a flat crop becomes 0 and not 0 / 0
+SIGMA = 7 / 6
+EPSILON = 1e-3 / 255  # the official 1e-3 of 8-bit levels: a flat crop becomes 0 and not 0 / 0
 
 
 def rgb(images: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def lab(images: Tensor) -> Tensor:
 def _lab(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """L 0..100, a and b, each [n, h, w]."""
     linear = torch.where(images > 0.04045, ((images + 0.055) / 1.055).clamp_min(0).pow(2.4), images / 12.92)
-    matrix, white = (_constant(values, images.dtype, images.device) for values in (_XYZ, _WHITE))
+    matrix, white = (_constant(values, images.dtype, images.device) for values in (XYZ, WHITE))
     xyz = torch.einsum("ij,njhw->nihw", matrix, linear) / white.view(1, 3, 1, 1)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6).pow(1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(1)
@@ -74,7 +74,7 @@ def mean_subtracted(images: Tensor) -> Tensor:
     """
     band = images - _smooth(_smooth(images, 3), 2)
     low, high = band.amin((2, 3), keepdim=True), band.amax((2, 3), keepdim=True)
-    return (band - low) / (high - low + _EPSILON)
+    return (band - low) / (high - low + EPSILON)
 
 
 SPACES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -107,7 +107,7 @@ def _constant(values: tuple[object, ...], dtype: torch.dtype, device: torch.devi
 
 def _smooth(images: Tensor, axis: int) -> Tensor:
     """Gaussian means along ``axis``. Sums of shifted images: on a CPU 4 times as quick as a depthwise convolution."""
-    taps = [math.exp(-0.5 * (offset / _SIGMA) ** 2) for offset in range(_TAPS + 1)]
+    taps = [math.exp(-0.5 * (offset / SIGMA) ** 2) for offset in range(_TAPS + 1)]
     scale = 1 / (2 * sum(taps) - taps[0])
     size, padded = images.shape[axis], _mirror(images, axis)
     smooth = padded.narrow(axis, _TAPS, size) * (taps[0] * scale)

@@ -7,11 +7,12 @@ At width 64 the trunks have 11,176,512, 21,284,672 and 23,508,032 parameters, so
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.encoder import fused
 from pipeline.seeding import generator
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -35,9 +36,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, inputs, h, w] -> [n, width, ceil(h / stride), ceil(w / stride)]."""
-        y = torch.relu_(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return torch.relu_(y + (x if self.downsample is None else self.downsample(x)))
+        y = _norm_relu(self.bn1, fused.conv(self.conv1, x))
+        return _norm_relu(self.bn2, fused.conv(self.conv2, y), _shortcut_of(self.downsample, x))
 
 
 class Bottleneck(nn.Module):
@@ -58,10 +58,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, inputs, h, w] -> [n, 4 width, ceil(h / stride), ceil(w / stride)]."""
-        y = torch.relu_(self.bn1(self.conv1(x)))
-        y = torch.relu_(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return torch.relu_(y + (x if self.downsample is None else self.downsample(x)))
+        y = _norm_relu(self.bn1, fused.conv(self.conv1, x))
+        y = _norm_relu(self.bn2, fused.conv(self.conv2, y))
+        return _norm_relu(self.bn3, fused.conv(self.conv3, y), _shortcut_of(self.downsample, x))
 
 
 class ResNet(nn.Module):
@@ -101,7 +100,8 @@ class ResNet(nn.Module):
 
         Layers behind the last of them are not computed.
         """
-        x = self.maxpool(torch.relu_(self.bn1(self.conv1(images))))  # in place: 4 bytes a pixel and channel less
+        x = self.conv1(images)
+        x = fused.norm_relu_pool(self.bn1, x) if fused.fits(self.bn1, x) else self.maxpool(_norm_relu(self.bn1, x))
         maps: dict[int, Tensor] = {}
         for layer in range(1, max(layers) + 1):
             x = self.get_submodule(f"layer{layer}")(x)
@@ -151,6 +151,23 @@ def weight_generator(seed: int) -> torch.Generator:
     equals.
     """
     return torch.Generator().manual_seed(int(generator(seed, "weights").integers(2**63)))
+
+
+def _norm_relu(norm: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+    """relu(norm(x) + shortcut); in place where torch does it: 4 bytes a pixel and channel less."""
+    if fused.fits(norm, x):
+        return fused.norm_relu(norm, x, shortcut)
+    y = norm(x)
+    return torch.relu_(y if shortcut is None else y + shortcut)
+
+
+def _shortcut_of(downsample: nn.Sequential | None, x: Tensor) -> Tensor:
+    """What a block adds to its last map: ``x``, or its convolution and batch norm."""
+    if downsample is None:
+        return x
+    y = fused.conv(cast(nn.Conv2d, downsample[0]), x)
+    norm = cast(nn.BatchNorm2d, downsample[1])
+    return fused.norm_relu(norm, y, relu=False) if fused.fits(norm, y) else norm(y)
 
 
 def _layer(

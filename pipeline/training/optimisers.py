@@ -29,4 +29,4 @@ def sgd(network: nn.Module, *, momentum: float, weight_decay: float, decay_norms
             "weight_decay": weight_decay if decay_norms else 0.0,
         },
     ]
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=True)

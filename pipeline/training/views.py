@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.encoder.colour import SPACES, convert
 from pipeline.encoder.preprocessing import half_scale
 from pipeline.encoder.trunk import as_input
+from pipeline.training import render_cpu
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ def render(full: Tensor, half: Tensor, draws: Draws) -> Tensor:
     """uint8 [n, M, M, 3] and [n, 2 M, 2 M, 3] -> the encoder's input, float32 [2 n, 3, M, M] in [0, 1], channels last,
     on their device: the full scale first. In float32 whatever the autocast.
     """
+    if full.device.type == "cpu":
+        views = render_cpu.render(full.numpy(), half.numpy(), draws.flips.reshape(-1), draws.spaces.reshape(-1))
+        return torch.from_numpy(views).permute(0, 3, 1, 2)
     with torch.autocast(full.device.type, enabled=False):
         crops = torch.cat((as_input(full), half_scale(as_input(half))))
         flips = torch.from_numpy(draws.flips.reshape(-1)).to(crops.device, non_blocking=True)
