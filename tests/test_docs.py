@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
+from pipeline.databases import ingest_folder, load_manifest
 from pipeline.params import Params, load
+from tests.databases.fixtures import save
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -21,7 +25,9 @@ def name(path: Path) -> str:
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    """The fenced blocks of a page, those of lists too, without their indentation."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def anchors(path: Path) -> set[str]:
@@ -86,3 +92,34 @@ def test_edits_of_params_yaml_are_valid(path: Path, tmp_path: Path) -> None:
 def merged(old: dict[str, object], new: dict[str, object]) -> dict[str, object]:
     both = {key: merged(old[key], new[key]) for key in old.keys() & new.keys() if isinstance(old[key], dict)}
     return old | new | both
+
+
+def test_the_readmes_recipe_judges_without_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its database.yaml is a whole database, and with its two keys `dvc repro evaluate` runs eight stages."""
+    manifest, edit = (yaml.safe_load(block) for block in blocks(README, "yaml")[:2])
+    mine = tmp_path / "mine"
+    (mine / "images").mkdir(parents=True)
+    (mine / "database.yaml").write_text(yaml.safe_dump(manifest))
+    rows = ["image,mos,scene"]
+    for number in range(6):
+        save(mine / "images" / f"{number}.png", number)
+        rows.append(f"{number}.png,{1 + number / 2},{'abc'[number // 2]}")
+    (mine / "scores.csv").write_text("\n".join(rows) + "\n")
+    table = ingest_folder(load_manifest("mine", mine), mine)
+    assert table["group"].to_pylist() == list("aabbcc") and table["mos"].to_pylist()[-1] == 3.5
+
+    assert set(edit) == {"databases", "encoders"}
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | edit
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with Repo.init(no_scm=True) as repo:
+        stages = sorted(stage.addressing for stage in repo.stage.collect("evaluate", with_deps=True))
+    judged = [f"{stage}@{encoder}-mine" for stage in ("evaluate", "features") for encoder in edit["encoders"]]
+    assert stages == sorted(["baselines", "ingest@mine", *judged]) and f"({len(stages)} stages)" in README.read_text()
+
+
+@pytest.mark.parametrize("path", [README, ROOT / "docs" / "first-run.md"], ids=name)
+def test_every_stage_is_named(path: Path) -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert [stage for stage in stages if not re.search(rf"`{stage}[`@]", path.read_text())] == []
