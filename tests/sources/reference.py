@@ -1,4 +1,4 @@
-"""The same dead leaves in plain numpy, written for reading: the oracle that the tests hold the kernels against."""
+"""Dead leaves in plain numpy, written for reading, and their closed laws: what the tests hold the kernels against."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.sources.dead_leaves import leaf_shapes
 from pipeline.sources.dead_leaves.geometry import BATCH, words_of
 from pipeline.sources.dead_leaves.leaf import FIXED, LEAF, Geometry, Shape
-from pipeline.sources.dead_leaves.radius_law import HittingLaw
+from pipeline.sources.dead_leaves.radius_law import HittingLaw, power_integral
 
 
 def _radii(u: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -97,3 +97,29 @@ def geometry(generator: np.random.Generator, law: HittingLaw, shape: Shape = "di
                 remaining -= int(mine.sum())
             drawn += 1
     return Geometry(labels, _table(np.array(rows, np.int64)))
+
+
+def visible_radius_cdf(radius: np.ndarray, r_min: float, r_max: float, exponent: float = 3.0) -> np.ndarray:
+    """P(R < radius) of the leaf seen at any fixed pixel, borders and corners included: density ~ r^(2 - exponent).
+
+    Log-uniform at exponent 3: ln(radius / r_min) / ln(r_max / r_min).
+    """
+    total = power_integral(r_min, r_max, exponent - 2)
+    part = np.array([power_integral(r_min, float(r), exponent - 2) if r > r_min else 0.0 for r in np.ravel(radius)])
+    return np.clip(part / total, 0, 1).reshape(np.shape(radius))
+
+
+def same_leaf_probability(distance: float, r_min: float, r_max: float, exponent: float = 3.0) -> float:
+    """Probability that two points ``distance`` pixels apart show the same leaf: g(d) / (2 g(0) - g(d)).
+
+    g(d) is the integral of r^-exponent times the area of the lens that two discs of radius r at that distance share.
+    """
+    # one radius: a range too narrow to matter stands in for it
+    radius = np.exp(np.linspace(np.log(r_min), np.log(max(r_max, r_min * (1 + 1e-9))), 200_001))
+
+    def overlap(d: float) -> float:
+        ratio = np.clip(d / (2 * radius), 0, 1)
+        lens = 2 * radius**2 * np.arccos(ratio) - d / 2 * np.sqrt(np.clip(4 * radius**2 - d * d, 0, None))
+        return float(np.trapezoid(lens * radius ** (1 - exponent), np.log(radius)))
+
+    return overlap(distance) / (2 * overlap(0.0) - overlap(distance))

@@ -38,5 +38,5 @@ def test_first_image_of_each_set_is_what_it_was(engine: Engine) -> None:
 @pytest.mark.slow
 def test_ray_makes_the_same_first_images(ray_cluster: str) -> None:
     expected = GOLDEN[leaves_set.FORMAT]
-    found = Engine("ray", 2, ray_cluster).map(first_image_hash, list(expected), describe="golden")
-    assert dict(zip(expected, found, strict=True)) == expected
+    hashes = Engine("ray", 2, ray_cluster).map(first_image_hash, list(expected), describe="golden")
+    assert dict(zip(expected, hashes, strict=True)) == expected

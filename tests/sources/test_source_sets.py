@@ -69,14 +69,14 @@ def test_each_image_has_the_colours_of_one_photograph() -> None:
         image, recipe = drawn.make(index)
         assert recipe["palette"]["name"] == names[index % 3]
         photograph = palettes.embedded()[index % 3].pixels()
-        found = {tuple(c) for c in np.unique(image.reshape(-1, 3), axis=0)}
-        assert found <= {tuple(c) for c in np.unique(photograph.reshape(-1, 3), axis=0)}
+        colours = {tuple(c) for c in np.unique(image.reshape(-1, 3), axis=0)}
+        assert colours <= {tuple(c) for c in np.unique(photograph.reshape(-1, 3), axis=0)}
 
 
 def test_photos_are_the_five_of_the_wheel_at_their_own_size() -> None:
     drawn = photos()
-    found = {recipe["name"]: image.shape for image, recipe in map(drawn.make, range(drawn.count))}
-    assert found == {
+    shapes = {recipe["name"]: image.shape for image, recipe in map(drawn.make, range(drawn.count))}
+    assert shapes == {
         "astronaut": (512, 512, 3),
         "chelsea": (300, 451, 3),
         "coffee": (400, 600, 3),

@@ -1,4 +1,4 @@
-"""The radius law of dead leaves, the law of the leaves that can touch a window, and the closed forms that tests use.
+"""The radius law of dead leaves, and the law of the leaves that can touch a window.
 
 Radii have density K r^-s on [r_min, r_max] (the paper: s = 3, sec. 3.1). A disc touches a W x H window iff its centre
 lies in the window dilated by r, an area of WH + 2 r (W + H) + pi r^2. The leaves to draw are therefore a mixture of
@@ -84,29 +84,3 @@ class HittingLaw:
             rows[part] = weights[:part].sum(), *terms
         rows[3, 1:3] = self.height, self.width
         return rows
-
-
-def visible_radius_cdf(radius: np.ndarray, r_min: float, r_max: float, exponent: float = 3.0) -> np.ndarray:
-    """P(R < radius) of the leaf seen at any fixed pixel, borders and corners included: density ~ r^(2 - exponent).
-
-    Log-uniform at exponent 3: ln(radius / r_min) / ln(r_max / r_min).
-    """
-    whole = power_integral(r_min, r_max, exponent - 2)
-    part = np.array([power_integral(r_min, float(r), exponent - 2) if r > r_min else 0.0 for r in np.ravel(radius)])
-    return np.clip(part / whole, 0, 1).reshape(np.shape(radius))
-
-
-def same_leaf_probability(distance: float, r_min: float, r_max: float, exponent: float = 3.0) -> float:
-    """Probability that two points ``distance`` pixels apart show the same leaf: g(d) / (2 g(0) - g(d)).
-
-    g(d) is the integral of r^-exponent times the area of the lens that two discs of radius r at that distance share.
-    """
-    # one radius: a range too narrow to matter stands in for it
-    radius = np.exp(np.linspace(np.log(r_min), np.log(max(r_max, r_min * (1 + 1e-9))), 200_001))
-
-    def overlap(d: float) -> float:
-        ratio = np.clip(d / (2 * radius), 0, 1)
-        lens = 2 * radius**2 * np.arccos(ratio) - d / 2 * np.sqrt(np.clip(4 * radius**2 - d * d, 0, None))
-        return float(np.trapezoid(lens * radius ** (1 - exponent), np.log(radius)))
-
-    return overlap(distance) / (2 * overlap(0.0) - overlap(distance))

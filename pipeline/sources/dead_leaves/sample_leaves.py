@@ -1,8 +1,7 @@
 """Compiled kernels: leaves are drawn from the hitting law.
 
 A leaf uses two 64-bit words: the first gives its part of the mixture and its radius, the second its centre (32 bits a
-coordinate). All geometry is in whole 1/65,536 pixel: the kernels and the numpy reference of the
-tests agree to the bit.
+coordinate). All geometry is in whole 1/65,536 pixel: the kernels and the numpy reference of the tests agree to the bit.
 """
 
 from __future__ import annotations
