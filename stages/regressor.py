@@ -27,6 +27,7 @@ def run(params: Params, encoder: str, database: str) -> None:
     knobs, manifest = params.evaluate, load_manifest(database, params.database_folder(database))
     weights, path = weights_sha256(DATA / "models" / encoder), DATA / "features" / encoder / f"{database}.parquet"
     table = read_features(path, weights=weights)
+    seen = artifacts.read_json(DATA / "models" / encoder / "encoder.json").get("opinions")  # then a training figure
     fits = stored_fits(table, knobs.lambdas, seed=params.seed, memory=params.run.memory)
     about = {
         "kind": "ridge",
@@ -45,7 +46,7 @@ def run(params: Params, encoder: str, database: str) -> None:
         "images": fits["nr"].images,
         "groups": fits["nr"].groups,
         "modes": {
-            mode: {"lambda": fit.penalty, "lambda_rule": fit.rule, "srocc_left_out": fit.criterion}
+            mode: {"lambda": fit.penalty, "lambda_rule": fit.rule, "srocc_left_out": None if seen else fit.criterion}
             for mode, fit in fits.items()
         },
         "versions": {name: version(name) for name in LIBRARIES},

@@ -145,9 +145,9 @@ def test_across_databases_direction_and_range_are_those_declared(tmp_path: Path)
     assert found["srocc"] > 0.95 and found["plcc_raw"] > 0.95
     assert found["low"] < found["srocc"] < found["high"]
     assert (found["train"], found["database"], found["left_out"], found["images"]) == ("mos", "dmos", 0, 200)
-    from pipeline.evaluation.comparison.cross_database import carried
+    from pipeline.evaluation.comparison.cross_database import rescaled
 
-    assert carried(np.array([1.0, 5.0, 4.0]), rising, falling).tolist() == [100.0, 0.0, 25.0]
+    assert rescaled(np.array([1.0, 5.0, 4.0]), rising, falling).tolist() == [100.0, 0.0, 25.0]
 
 
 def test_across_databases_no_opinion_of_the_second_enters(tmp_path: Path) -> None:

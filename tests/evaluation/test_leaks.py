@@ -13,7 +13,7 @@ import pytest
 import stages.evaluate
 from pipeline import artifacts, images
 from pipeline.evaluation import LeakError, Protocol, check_encoder, evaluate
-from pipeline.evaluation.leaks.pictures import check_parts, near, near_across_groups
+from pipeline.evaluation.leaks.pictures import check_parts, near_across_groups, near_pairs
 from pipeline.evaluation.splits import Split
 from pipeline.features import baselines, extract_features
 from pipeline.features.floor import Floor
@@ -157,7 +157,7 @@ def test_hashes_of_unrelated_pictures_are_far_apart_and_blocks_change_nothing() 
     first, second = (np.array([images.perceptual_hash(picture(s)) for s in seeds], np.uint64) for seeds in (
         range(600), range(1000, 1040)
     ))  # fmt: skip
-    least, pairs = near(first, second, 12)
+    least, pairs = near_pairs(first, second, 12)
     distance = np.bitwise_count(first[:, None] ^ second[None])
     assert least == distance.min() > 6
     assert sorted(pairs) == [tuple(pair) for pair in np.argwhere(distance <= 12)]

@@ -180,3 +180,6 @@ def test_predictions_of_a_network_stand_beside_a_ridges(tmp_path: Path) -> None:
     sign = 1 if pair["first"] == "toy" else -1
     assert sign * pair["srocc"] == pytest.approx(split["srocc"] - tuned["srocc"]) and pair["p_splits"] is None
     assert pair["groups"] == len(TEST) // 10
+    away = network.set_column(4, "split", pa.array([3] * len(network), pa.int32()))
+    other = away.set_column(0, "encoder", pa.array(["other"] * len(network)))
+    assert compare([network, other], {"toys": 2 / 7})["pairs"] == []  # trained on other splits: no image in common

@@ -25,6 +25,7 @@ from pipeline.evaluation.agreement import (
     srocc,
     srocc_within,
 )
+from pipeline.evaluation.predictions import only_value
 from pipeline.evaluation.results import METRIC, results_of
 
 BASELINES = ("random_init", "floor")  # what every method is compared with, beside the best one
@@ -69,9 +70,9 @@ def compare(predictions: Sequence[pa.Table], ratios: Mapping[str, float]) -> dic
     [{database, mode, first, first_regressor, second, second_regressor, against, srocc, low, high, p, p_holm, t_splits,
     p_splits, p_splits_holm, ...}]}``; where there are strata both have ``within: {value, low, high}``, of the mean
     SROCC inside them. Every method is paired with random_init, with floor (both with their headline regressor) and with
-    the method of the best median, on the splits that both were tested on. Holm's correction runs over all pairs of all
-    databases. Raises :class:`CompareError` if two methods were tested on other images of one split, or have no split in
-    common.
+    the method of the best median, on the splits that both were tested on; two that have none in common are no pair.
+    Holm's correction runs over all pairs of all databases. Raises :class:`CompareError` if two methods were tested on
+    other images of one split.
     """
     tested = {method: result for table in predictions for method, result in _methods(table).items()}
     methods, pairs = [], []
@@ -79,7 +80,8 @@ def compare(predictions: Sequence[pa.Table], ratios: Mapping[str, float]) -> dic
         methods.append(_entry(method, tested[method]))
     todo = [pair for cell in _cells(tested) for pair in _chosen(cell, tested)]
     for first, second, against in engine.progress(todo, total=len(todo), describe="compare, pairs"):
-        pairs.append(_pair(tested, ratios[first.database], first, second, against))
+        pair = _pair(tested, ratios[first.database], first, second, against)
+        pairs += [] if pair is None else [pair]
     for p, adjusted in (("p", "p_holm"), ("p_splits", "p_splits_holm")):
         known = [pair for pair in pairs if pair[p] is not None]
         for pair, value in zip(known, holm([pair[p] for pair in known]), strict=True):
@@ -109,12 +111,12 @@ def within(prediction: np.ndarray, mos: np.ndarray) -> float:
     return 0.0 if value is None else value
 
 
-def renamed(interval: Interval) -> dict[str, Any]:
+def srocc_fields(interval: Interval) -> dict[str, Any]:
     """An interval of SROCC for JSON."""
     return {("srocc" if key == "value" else key): value for key, value in asdict(interval).items() if key != "level"}
 
 
-def plain(interval: Interval) -> dict[str, float | None]:
+def value_fields(interval: Interval) -> dict[str, float | None]:
     """An interval of something else for JSON."""
     return {"value": interval.value, "low": interval.low, "high": interval.high}
 
@@ -123,7 +125,7 @@ def _methods(table: pa.Table) -> dict[Method, Tested]:
     """The methods of one encoder's table on one database, by name."""
     if not len(table):
         return {}
-    (encoder, database), test = (table[name][0].as_py() for name in ("encoder", "database")), None
+    encoder, database = (only_value(table, name) for name in ("encoder", "database"))
     test = table.filter(pc.field("part") == "test").sort_by([("split", "ascending"), ("image_id", "ascending")])
     results = results_of(table)
     methods = {}
@@ -142,8 +144,10 @@ def _entry(method: Method, tested: Tested) -> dict[str, Any]:
     figures |= {name: tested.medians.get(name) for name in _MEDIANS}
     strata = with_strata(images)
     if strata is not None:
-        figures["within"] = plain(correlation_interval(images["prediction"], strata, images["group"], statistic=within))
-    return asdict(method) | renamed(interval) | figures
+        figures["within"] = value_fields(
+            correlation_interval(images["prediction"], strata, images["group"], statistic=within)
+        )
+    return asdict(method) | srocc_fields(interval) | figures
 
 
 def _cells(tested: Mapping[Method, Tested]) -> list[list[Method]]:
@@ -166,9 +170,13 @@ def _chosen(cell: Sequence[Method], tested: Mapping[Method, Tested]) -> list[tup
     return list(pairs.values())
 
 
-def _pair(tested: Mapping[Method, Tested], ratio: float, first: Method, second: Method, against: str) -> dict[str, Any]:
+def _pair(
+    tested: Mapping[Method, Tested], ratio: float, first: Method, second: Method, against: str
+) -> dict[str, Any] | None:
     a, b = _common_splits(tested[first].rows, tested[second].rows)
-    if not len(a) or not a.select(["split", "image_id", "mos"]).equals(b.select(["split", "image_id", "mos"])):
+    if not len(a):
+        return None
+    if not a.select(["split", "image_id", "mos"]).equals(b.select(["split", "image_id", "mos"])):
         raise CompareError(
             f"compare: {first.name} and {second.name} were not tested on the same images and splits of "
             f"{first.database} ({first.mode}); run evaluate again for both"
@@ -178,11 +186,11 @@ def _pair(tested: Mapping[Method, Tested], ratio: float, first: Method, second: 
     pair: dict[str, Any] = {"database": first.database, "mode": first.mode, "against": against}
     pair |= {"first": first.encoder, "first_regressor": first.regressor}
     pair |= {"second": second.encoder, "second_regressor": second.regressor}
-    pair |= renamed(interval) | {"p": p, "p_holm": None} | _over_splits(a, b, ratio) | {"p_splits_holm": None}
+    pair |= srocc_fields(interval) | {"p": p, "p_holm": None} | _over_splits(a, b, ratio) | {"p_splits_holm": None}
     strata = with_strata(x)
     if strata is not None:
         inside, p = difference_interval(x["prediction"], y["prediction"], strata, x["group"], statistic=within)
-        pair["within"] = plain(inside) | {"p": p}
+        pair["within"] = value_fields(inside) | {"p": p}
     return pair
 
 

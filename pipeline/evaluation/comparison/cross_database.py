@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.evaluation.agreement import correlation_interval, measure
-from pipeline.evaluation.comparison.compare import CompareError, renamed
-from pipeline.evaluation.leaks import LeakError, SeenOpinions, shares
+from pipeline.evaluation.comparison.compare import CompareError, srocc_fields
+from pipeline.evaluation.leaks import LeakError, SeenOpinions, groups_in_common
 from pipeline.evaluation.predictions import only_value
 from pipeline.evaluation.regressors import (
     RegressionData,
@@ -103,7 +103,7 @@ def cross(
 
     :class:`LeakError` if every group of ``train`` shares a picture with ``test``.
     """
-    shared = shares(train.images, test.images, bits)
+    shared = groups_in_common(train.images, test.images, bits)
     kept = np.flatnonzero(~np.isin(train.groups, sorted(shared)))
     if not len(kept):
         raise LeakError(f"{train.name} to {test.name}: every group of {train.name} shares a picture with {test.name}")
@@ -116,13 +116,13 @@ def cross(
     entries = []
     for mode in [mode for mode in train.features if mode in test.features]:
         model = train.model(mode, kept, lambdas, seed)
-        prediction = carried(predict(test.features[mode], rows, model)[:, 0], train, test)
+        prediction = rescaled(predict(test.features[mode], rows, model)[:, 0], train, test)
         entry: dict[str, Any] = {"encoder": only_value(test.scored, "encoder"), "train": train.name}
         entry |= {"database": test.name, "mode": mode, "regressor": "ridge", "trained_images": len(kept)}
         entry |= {"left_out": len(shared & set(train.groups)), "lambda": float(model.lambdas[0])}
         entry |= {} if len(rows) == len(test.mos) else {"seen_images": len(test.mos) - len(rows)}
         entry |= measure(prediction, mos, strata).as_dict()
-        entries.append(entry | renamed(correlation_interval(prediction, mos, groups)))
+        entries.append(entry | srocc_fields(correlation_interval(prediction, mos, groups)))
     return entries
 
 
@@ -147,7 +147,7 @@ def cross_pairs(
                 yield [] if train is None or test is None else cross(train, test, lambdas, seed=seed, bits=bits)
 
 
-def carried(prediction: np.ndarray, train: ScoredDatabase, test: ScoredDatabase) -> np.ndarray:
+def rescaled(prediction: np.ndarray, train: ScoredDatabase, test: ScoredDatabase) -> np.ndarray:
     """Predictions in the units and direction of ``test``: the declared ranges laid onto one another."""
     low, high = train.range
     unit = (prediction - low) / (high - low)

@@ -2,6 +2,14 @@
 
 from pipeline.evaluation.leaks.encoder import EncoderCheck, check_encoder
 from pipeline.evaluation.leaks.opinions import SeenOpinions, seen_opinions
-from pipeline.evaluation.leaks.pictures import LeakError, check_parts, shares
+from pipeline.evaluation.leaks.pictures import LeakError, check_parts, groups_in_common
 
-__all__ = ["EncoderCheck", "LeakError", "SeenOpinions", "check_encoder", "check_parts", "seen_opinions", "shares"]
+__all__ = [
+    "EncoderCheck",
+    "LeakError",
+    "SeenOpinions",
+    "check_encoder",
+    "check_parts",
+    "seen_opinions",
+    "groups_in_common",
+]

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.evaluation.leaks.opinions import SeenOpinions, provenance, seen_opinions
-from pipeline.evaluation.leaks.pictures import LeakError, near, near_across_groups
+from pipeline.evaluation.leaks.pictures import LeakError, near_across_groups, near_pairs
 from pipeline.evaluation.splits import listed
 
 OPINION_FREE = ("last", "fixed", "loss", "probe")  # rules of choosing weights that see no opinion
@@ -101,7 +101,7 @@ def check_sources(encoder: str, name: str, sources: pa.Table, database: pa.Table
     known, (hashes, images) = _hashes_of(sources), _columns(database, "sha256", "image_id")
     equal = [f"{known[sha]} = {image}" for sha, image in zip(hashes, images, strict=True) if sha in known]
     _refuse(encoder, name, database_name, "have equal bytes", equal)
-    least, pairs = near(sources["phash"].to_numpy(), database["phash"].to_numpy(), bits)
+    least, pairs = near_pairs(sources["phash"].to_numpy(), database["phash"].to_numpy(), bits)
     (ids,) = _columns(sources, "id")
     named = [f"{ids[i]} ~ {images[j]}" for i, j in pairs]
     _refuse(encoder, name, database_name, f"are near duplicates (at most {bits} of 64 bits)", named)

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.evaluation.leaks.pictures import LeakError, shares
+from pipeline.evaluation.leaks.pictures import LeakError, groups_in_common
 from pipeline.evaluation.splits import Split, listed
 
 LEARNING_FROM_OPINIONS = ("joint", "regression", "finetune")  # values of provenance.method
@@ -150,7 +150,7 @@ def _reasons(name: str, table: pa.Table, seen: set[str], database: pa.Table, bit
     """
     groups = set(table.filter(pc.is_in(table["image_id"], pa.array(sorted(seen), pa.string())))["group"].to_pylist())
     pictures = table.filter(pc.is_in(table["group"], pa.array(sorted(groups), pa.string())))
-    shared = shares(database, pictures, bits)
+    shared = groups_in_common(database, pictures, bits)
     return {
         image: f"its group {group} has a picture of {name} whose opinion was seen"
         for image, group in zip(database["image_id"].to_pylist(), database["group"].to_pylist(), strict=True)

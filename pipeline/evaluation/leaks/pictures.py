@@ -36,7 +36,7 @@ def check_parts(splits: Sequence[Split], sha256: Sequence[str] | np.ndarray) -> 
                 raise LeakError(f"split {split.index}: rows {listed(rows)} have equal images in {first} and {second}")
 
 
-def near(first: np.ndarray, second: np.ndarray, bits: int) -> tuple[int, list[tuple[int, int]]]:
+def near_pairs(first: np.ndarray, second: np.ndarray, bits: int) -> tuple[int, list[tuple[int, int]]]:
     """The least distance between two vectors of 64-bit hashes, and the pairs (i, j) at most ``bits`` apart."""
     rows, columns = (np.flatnonzero(np.bitwise_count(hashes) >= _LEAST_BITS) for hashes in (first, second))
     least, pairs = 64, list[tuple[int, int]]()
@@ -64,7 +64,7 @@ def near_across_groups(database: pa.Table, bits: int) -> int:
     return count // 2
 
 
-def shares(train: pa.Table, test: pa.Table, bits: int) -> set[str]:
+def groups_in_common(train: pa.Table, test: pa.Table, bits: int) -> set[str]:
     """Groups of the database table ``train`` with an image (references too) that ``test`` has as well: of equal bytes,
     or with a hash at most ``bits`` away.
     """
