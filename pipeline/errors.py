@@ -8,3 +8,8 @@ class Refusal(Exception):
 
     Any other exception is a bug.
     """
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: control characters, which names of files may hold, as escapes (``\\x1b``)."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

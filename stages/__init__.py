@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline import Refusal
 from pipeline.devices import Device, cores
 from pipeline.engine import Engine
+from pipeline.errors import printable
 from pipeline.params import RunParams, load
 
 DATA, METRICS, REPORT, LOCKS = Path("data"), Path("metrics"), Path("report"), Path("data/.locks")
@@ -37,7 +38,7 @@ def entry(run: Callable[..., None], *names: str) -> None:
         run(load(Path("params.yaml")), *(getattr(arguments, name) for name in names))
     except (Refusal, OSError) as error:
         for line in (f"{stage}: {error}", *getattr(error, "__notes__", ())):
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt as end:
         number = signal.SIGTERM if isinstance(end, Terminated) else signal.SIGINT

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline import artifacts
 from pipeline.databases import Manifest, ingest_folder, ingest_members, load_manifest, notes_of
+from pipeline.errors import printable
 from pipeline.params import Params
 from pipeline.shards.reader import ShardSet
 from stages import DATA, engine, entry
@@ -23,7 +24,7 @@ def run(params: Params, database: str) -> None:
         table = ingest_folder(manifest, folder, engine=engine(params.run), max_pixels=params.ingest.max_pixels)
     artifacts.write_table(DATA / "databases" / f"{database}.parquet", table)
     for note in notes_of(table):
-        print(f"ingest {database}: {note}", file=sys.stderr)
+        print(printable(f"ingest {database}: {note}"), file=sys.stderr)
 
 
 def _from_shards(params: Params, manifest: Manifest, shards: ShardSet) -> pa.Table:

@@ -187,6 +187,15 @@ def test_distort_gives_every_source_a_name_of_its_own(run, tmp_path):
     assert found == {distortions.pristine(image).tobytes() for image in made.values()}
 
 
+def test_names_with_escape_codes_do_not_reach_the_terminal(run, tmp_path):
+    Path("in").mkdir()
+    Path("in/\x1b[31mred.png").write_bytes(b"no image")
+    code, _, err = run("distort", "in", "--type", "jpeg", "--level", 1, "-o", "out")
+    assert code == 1 and "\x1b" not in err and "in/\\x1b[31mred.png: a text file, not a PNG" in err
+    code, _, err = run("distort", "in/\x1b]0;title", "--type", "jpeg", "--level", 1, "-o", "out.png")
+    assert code == 2 and "\x1b" not in err
+
+
 def test_distort_counts_an_unexpected_error_as_that_images_failure(run, tmp_path, monkeypatch):
     for seed, name in enumerate("abc"):
         _photo(tmp_path / "in" / f"{name}.png", seed)

@@ -6,11 +6,10 @@ What a verb needs is imported inside it, so that ``--help`` starts at once.
 from __future__ import annotations
 
 import signal
-import sys
 
 import typer
 
-from pipeline.cli.console import Terminated, expected, one_line, terminate
+from pipeline.cli.console import Terminated, expected, one_line, say, terminate
 from pipeline.cli.distort import distort
 from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
@@ -42,5 +41,5 @@ def main() -> None:
     except Exception as error:
         if not expected(error):
             raise
-        print(f"synthetic-iqa: {one_line(error)}", file=sys.stderr)
+        say(one_line(error))
         raise SystemExit(2) from None

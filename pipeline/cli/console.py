@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline import Refusal
+from pipeline.errors import printable
 
 
 class Terminated(KeyboardInterrupt):
@@ -18,9 +19,14 @@ def terminate(*_: object) -> NoReturn:
     raise Terminated
 
 
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(f"synthetic-iqa: {printable(text)}", file=sys.stderr)
+
+
 def refuse(text: str) -> NoReturn:
     """One line on stderr, and exit code 2."""
-    print(f"synthetic-iqa: {text}", file=sys.stderr)
+    say(text)
     raise SystemExit(2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import expected, not_itself, one_line, refuse
+from pipeline.cli.console import expected, not_itself, one_line, refuse, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +66,7 @@ def distort(
     failed = [result for result in results if isinstance(result, str)]
     failed += [f"{path}: {problem}" for path, problem in listing.failed.items()]
     for text in [*failed, *conversions(result for result in results if not isinstance(result, str))]:
-        print(f"synthetic-iqa: {text}", file=sys.stderr)
+        say(text)
     written = len(tasks) + len(listing.failed) - len(failed)
     print(f"{out}: {written} written, {len(failed)} failed{listing.passed_over()}")
     if failed:

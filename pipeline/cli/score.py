@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import refuse
+from pipeline.cli.console import refuse, say
+from pipeline.errors import printable
 
 if TYPE_CHECKING:
     from pipeline.images import Listing
@@ -71,7 +71,7 @@ def score(
     if out is not None and done:
         _write(out, done, fitted)
     for sentence in conversions(row.facts for row in done):
-        print(f"synthetic-iqa: {sentence}", file=sys.stderr)
+        say(sentence)
     failed = sum(bool(row.error) for row in done)
     left = len(listing.files) + len(listing.failed) - len(done)
     counts = f"{len(done) - failed} scored, {failed} failed{f', {left} not looked at' if left else ''}"
@@ -111,7 +111,7 @@ def _complain(row: Scored) -> None:
     from pipeline.scoring import readable
 
     if row.error or row.note:
-        print(f"synthetic-iqa: {readable(row.path)}: {row.error or row.note}", file=sys.stderr)
+        say(f"{readable(row.path)}: {row.error or row.note}")
 
 
 def _print_ready(rows: Mapping[int, Scored], printed: int, fitted: Regressor) -> int:
@@ -123,7 +123,7 @@ def _print_ready(rows: Mapping[int, Scored], printed: int, fitted: Regressor) ->
     while (row := rows.get(printed)) is not None:
         printed += 1
         if row.score is not None:
-            print(f"{row.score:8.{digits}f}  {readable(row.path)}")
+            print(f"{row.score:8.{digits}f}  {printable(readable(row.path))}")
     return printed
 
 

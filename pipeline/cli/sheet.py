@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import not_itself, one_line, refuse
+from pipeline.cli.console import not_itself, one_line, refuse, say
 from pipeline.cli.distort import parent_generator
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _photo_sheet(photo: Path, seed: int, side: int, native: bool) -> Sheet:
         refuse(f"{photo}: {listing.failed.get(photo, 'is a folder, and a sheet shows one image')}")
     image, facts = images.decode_with_facts(images.read_bytes(photo), name=str(photo))
     for sentence in images.conversions([facts]):
-        print(f"synthetic-iqa: {sentence}", file=sys.stderr)
+        say(sentence)
     samples = distortions.distort_all(image, parent_generator(image, seed))
     samples = progress(samples, total=CLASSES, describe=f"sheet {photo.name}")
     title = f"{photo.name}: 25 types at 5 levels; value, PSNR, SSIM"

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.console import say
+
 
 def verify(
     folders: Annotated[
@@ -36,7 +38,7 @@ def verify(
         count, damage = _remade(places, fraction, seed, workers, palettes, textures)
         summary += f", {count} samples made again"
     for line in damage:
-        print(f"synthetic-iqa: {line}", file=sys.stderr)
+        say(line)
     print(f"{summary}: {f'{len(damage)} problems' if damage else 'as the manifests say'}")
     if damage:
         raise typer.Exit(1)

@@ -86,18 +86,18 @@ def _files(manifest: Manifest, table: ScoreTable, folder: Path) -> _Files:
     assert declared is not None
     root = _folder(manifest, folder, declared.folder)
     listing = listing_of_references = images.list_images([root], endings=declared.extensions)
-    found, clashes = _by_name(listing, root, declared)
-    others = found
+    files, clashes = _by_name(listing, root, declared)
+    reference_files = files
     if manifest.references_folder not in (None, declared.folder):
         beside = _folder(manifest, folder, str(manifest.references_folder))
         listing_of_references = images.list_images([beside], endings=declared.extensions)
-        others, more = _by_name(listing_of_references, beside, declared)
+        reference_files, more = _by_name(listing_of_references, beside, declared)
         clashes += more
     names = {score.reference for score in table.scores if score.reference is not None}
-    scored = {score.image: found[fold(score.image)] for score in table.scores if fold(score.image) in found}
-    references = {name: others[fold(name)] for name in sorted(names) if fold(name) in others}
-    left_out = {found[name] for name in map(fold, table.left_out) if name in found}
-    left = sorted(set(found.values()) - {*scored.values(), *references.values()} - left_out)
+    scored = {score.image: files[fold(score.image)] for score in table.scores if fold(score.image) in files}
+    references = {name: reference_files[fold(name)] for name in sorted(names) if fold(name) in reference_files}
+    left_out = {files[name] for name in map(fold, table.left_out) if name in files}
+    left = sorted(set(files.values()) - {*scored.values(), *references.values()} - left_out)
     extra = [path.relative_to(root).as_posix() for path in left if not _is_unscored(path, root, declared)]
     unlisted = {
         f"{path.relative_to(folder)} ({problem})"

@@ -49,23 +49,25 @@ def ingest_members(
     rows = samples.select(COLUMNS).to_pylist()
     refuse(manifest, {"keys that occur twice": sorted(k for k, n in Counter(r["key"] for r in rows).items() if n > 1)})
     pieces = [Piece(r["key"], str(Path(folder) / r["shard"]), r["offset"], r["bytes"]) for r in rows]
-    seen = inspect(pieces, engine or Engine(), max_pixels)
+    inspected = inspect(pieces, engine or Engine(), max_pixels)
     means = class_means(str(manifest.class_means))
     references = {row["source"]: row["key"] for row in rows if row["label"] == 0}
     orphans = sorted({row["source"] for row in rows} - set(references))
     unknown = [row for row in rows if row["label"] and (row["type"], row["level"]) not in means]
-    changed = [row["key"] for row in rows if seen[row["key"]].sha256 not in ("", row["sha256"])]
+    changed = [row["key"] for row in rows if inspected[row["key"]].sha256 not in ("", row["sha256"])]
     refuse(
         manifest,
         {
             "classes without a published mean": [f"{r['key']} (type {r['type']}, level {r['level']})" for r in unknown],
             "sources without a pristine image": [f"{source:06d}" for source in orphans],
-            "members that can't be decoded": [f"{key} ({found.fault})" for key, found in seen.items() if found.fault],
+            "members that can't be decoded": [
+                f"{key} ({image.fault})" for key, image in inspected.items() if image.fault
+            ],
             "members whose bytes changed": changed,
         },
     )
-    table = [_row(manifest, row, seen[row["key"]], references, names or {}, means) for row in rows]
-    pixels = {row["key"]: seen[row["key"]].pixels_sha256 for row in rows}
+    table = [_row(manifest, row, inspected[row["key"]], references, names or {}, means) for row in rows]
+    pixels = {row["key"]: inspected[row["key"]].pixels_sha256 for row in rows}
     # four classes equal the pristine image by construction: only what ties two sources is worth a word
     equals = [equal for equal in equal_sets(table, pixels) if len({row["group"] for row in equal}) > 1]
     return database_table(manifest, table, equals=equals)
@@ -74,7 +76,7 @@ def ingest_members(
 def _row(
     manifest: Manifest,
     row: Mapping[str, Any],
-    found: Inspected,
+    image: Inspected,
     references: Mapping[int, str],
     names: Mapping[int, str],
     means: Mapping[tuple[int, int], tuple[float, float]],
@@ -86,7 +88,7 @@ def _row(
         "path": row["shard"],
         "offset": row["offset"],
         "bytes": row["bytes"],
-        **found.columns(),
+        **image.columns(),
         "group": names.get(row["source"], f"{row['source']:06d}"),
         "reference_id": references[row["source"]] if scored else None,
         "is_reference": not scored,

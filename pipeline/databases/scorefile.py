@@ -101,8 +101,8 @@ def _text(name: str, path: Path, columns: Sequence[str] | None, delimiter: str) 
     text = data.decode("utf-8-sig", errors="surrogateescape")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         what = file_kind(data[:512])
-        told = f"it is {what}" if what not in _TEXTS else "it is not UTF-8"
-        raise IngestError(f"{name}: score file {path} can't be read ({told})")
+        reason = f"it is {what}" if what not in _TEXTS else "it is not UTF-8"
+        raise IngestError(f"{name}: score file {path} can't be read ({reason})")
     if delimiter == "whitespace":
         cells = [line.split() for line in text.splitlines()]
     else:
@@ -142,16 +142,16 @@ def _mat(name: str, path: Path, variables: Sequence[str]) -> Rows:
 
     data = _bytes(name, path, _MOST_MAT)
     try:
-        found = scipy.io.loadmat(path, variable_names=list(variables), chars_as_strings=True)
+        variables_read = scipy.io.loadmat(path, variable_names=list(variables), chars_as_strings=True)
     except NotImplementedError:
         raise IngestError(f"{name}: {path} is of MATLAB 7.3 (HDF5): save it with `save -v7`") from None
     except Exception:  # whatever a damaged file leads to; the words of SciPy do not help
         what = file_kind(data[:512])
-        told = "it is damaged" if what == _MATLAB else what
-        raise IngestError(f"{name}: {path} is not a readable .mat file ({told})") from None
-    if missing := [variable for variable in variables if variable not in found]:
+        reason = "it is damaged" if what == _MATLAB else what
+        raise IngestError(f"{name}: {path} is not a readable .mat file ({reason})") from None
+    if missing := [variable for variable in variables if variable not in variables_read]:
         raise IngestError(f"{name}: {path.name} has no variable {', '.join(missing)}")
-    vectors = {variable: _vector(name, path, variable, found[variable]) for variable in variables}
+    vectors = {variable: _vector(name, path, variable, variables_read[variable]) for variable in variables}
     if len({len(vector) for vector in vectors.values()}) > 1:
         counts = ", ".join(f"{variable} ({len(vector)})" for variable, vector in vectors.items())
         raise IngestError(f"{name}: {path.name}: variables differ in length: {counts}")

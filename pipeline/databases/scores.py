@@ -119,10 +119,10 @@ def _reference(manifest: Manifest, scores: Scores, image: str, row: dict[str, st
         return reference
     if manifest.reference_pattern is None:
         return None
-    found = re.fullmatch(manifest.reference_pattern, image, re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(manifest.reference_pattern, image, re.IGNORECASE)
+    if match is None:
         raise _RowFault("image names that do not fit reference_pattern", image)
-    return found["reference"] + manifest.reference_suffix
+    return match["reference"] + manifest.reference_suffix
 
 
 def _number(text: str, what: str, image: str) -> float:
@@ -138,10 +138,10 @@ def _number(text: str, what: str, image: str) -> float:
 def _type_level(manifest: Manifest, image: str) -> tuple[int | None, int | None]:
     if manifest.type_level is None:
         return None, None
-    found = re.fullmatch(manifest.type_level, image, re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(manifest.type_level, image, re.IGNORECASE)
+    if match is None:
         raise _RowFault("image names that do not fit type_level", image)
-    level, kind = found.groupdict().get("level"), found["type"]
+    level, kind = match.groupdict().get("level"), match["type"]
     numbers = {fold(word): number for word, number in manifest.types.items()}
     if fold(kind) not in numbers and not kind.isdecimal():
         raise _RowFault("types that have no number in `types`", f"{image} ({kind})")
@@ -163,11 +163,11 @@ def _group(manifest: Manifest, image: str, reference: str | None, row: dict[str,
     if group.kind == "image":
         return image
     assert group.pattern is not None and group.size is not None
-    found = re.fullmatch(group.pattern, image, re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(group.pattern, image, re.IGNORECASE)
+    if match is None:
         raise _RowFault("image names that do not fit group.pattern", image)
-    first = (int(found["number"]) - 1) // group.size * group.size + 1
-    return f"{found.groupdict().get('subset', '').lower()}:{first:06d}".lstrip(":")
+    first = (int(match["number"]) - 1) // group.size * group.size + 1
+    return f"{match.groupdict().get('subset', '').lower()}:{first:06d}".lstrip(":")
 
 
 class _Spellings:

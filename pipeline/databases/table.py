@@ -12,6 +12,7 @@ from pipeline import Refusal
 from pipeline.artifacts import column
 from pipeline.databases import equal_images
 from pipeline.databases.manifest import Manifest
+from pipeline.errors import printable
 
 _NARROW = 0.05  # share of the declared range; the opinions of every shipped database take more than a quarter
 
@@ -119,4 +120,4 @@ def refuse(manifest: Manifest, faults: Mapping[str, Sequence[str]]) -> None:
 
 def _some(names: Sequence[str], most: int = 20) -> str:
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in listed)  # no escape codes
+    return printable(listed)

@@ -94,38 +94,38 @@ def remake(kodak: Path, tid: Path, out: Path) -> Remade:
         for row in _rows(tid, "official_psnr.csv")
         for level in range(1, 6)
     }
-    crops, found = _rows(tid, "offsets.csv"), {}
+    crops, psnr = _rows(tid, "offsets.csv"), {}
     for crop in crops:
         reference = _crop(kodak, crop)
         path = out / "reference_images" / f"i{int(crop['tid_ref']):02d}.png"
         artifacts.write_bytes(path, images.encode(reference, "png"))
         for name, data, image in _versions(int(crop["tid_ref"]), reference, tid):
             artifacts.write_bytes(out / "distorted_images" / name, data)
-            found[name] = luma_psnr(reference, image)
-    return Remade(len(crops), len(found), _write_scores(out, found, opinions, published))
+            psnr[name] = luma_psnr(reference, image)
+    return Remade(len(crops), len(psnr), _write_scores(out, psnr, opinions, published))
 
 
 def _write_scores(
-    out: Path, found: Mapping[str, float], opinions: Mapping[str, float], published: Mapping[str, float]
+    out: Path, psnr: Mapping[str, float], opinions: Mapping[str, float], published: Mapping[str, float]
 ) -> float:
     """Check PSNRs (by file name) and write the score file; returns the largest difference in dB."""
-    stems = {name.rsplit(".", 1)[0]: name for name in found}
+    stems = {name.rsplit(".", 1)[0]: name for name in psnr}
     for what, rows in (("mos.csv", opinions), ("official_psnr.csv", published)):
         if alone := sorted(stems.keys() ^ rows.keys()):
             raise IngestError(
                 f"{out}: images without a row in {what}, or rows without an image: {', '.join(alone[:10])}"
             )
-    off = {stem: abs(found[name] - published[stem]) for stem, name in stems.items()}
-    if wrong := [f"{stem} ({dB:.4f} dB)" for stem, dB in off.items() if not dB <= TOLERANCE]:
+    differences = {stem: abs(psnr[name] - published[stem]) for stem, name in stems.items()}
+    if wrong := [f"{stem} ({dB:.4f} dB)" for stem, dB in differences.items() if not dB <= TOLERANCE]:
         more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise IngestError(f"{out}: PSNR is not the published one: {', '.join(wrong[:10])}{more}")
     sink = io.StringIO()
     lines = csv.writer(sink, lineterminator="\n")
     lines.writerow(("image", "mos", "psnr", "official_psnr"))
     for stem, name in stems.items():
-        lines.writerow((name, opinions[stem], f"{found[name]:.4f}", published[stem]))
+        lines.writerow((name, opinions[stem], f"{psnr[name]:.4f}", published[stem]))
     artifacts.write_bytes(out / SCORES, sink.getvalue().encode())
-    return max(off.values())
+    return max(differences.values())
 
 
 def _versions(number: int, reference: np.ndarray, tid: Path) -> Iterator[tuple[str, bytes, np.ndarray]]:
@@ -164,14 +164,14 @@ def _rows(tid: Path, name: str) -> list[dict[str, float]]:
     path = tid / name
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        found = [{key: float(row[key].lstrip("Ii")) for key in _COLUMNS[name]} for row in rows]
+        numbers = [{key: float(row[key].lstrip("Ii")) for key in _COLUMNS[name]} for row in rows]
     except OSError as error:
         raise IngestError(f"{path}: can't be read ({error.strerror})") from None
     except (KeyError, AttributeError, ValueError) as error:
         raise IngestError(f"{path}: expected numbers in {', '.join(_COLUMNS[name])} ({error})") from None
-    if not found:
+    if not numbers:
         raise IngestError(f"{path}: has no rows")
-    return found
+    return numbers
 
 
 def _stem(reference: float, kind: float, level: float) -> str:

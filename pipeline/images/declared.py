@@ -13,15 +13,15 @@ from pipeline.images.jxl import JxlHeader
 from pipeline.images.orientation import UPRIGHT
 
 _ORIENTATION, _INTEROPERABILITY, _INDEX = 274, 0xA005, 1  # tags of EXIF 2.32
-_EXIF_OF_PNG = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
 _JXL_P3, _P3_D65 = 11, 12
 _PROFILE_INSIDE = "a JPEG XL with a colour profile, which its decoder does not hand on: convert it to sRGB first"
 
 
 def orientation_of(picture: Image.Image, data: bytes) -> int:
     """The orientation in EXIF (or XMP) as Pillow finds it, 1..8; 1 where there is none, or it is broken."""
-    if picture.format == "PNG" and not _EXIF_OF_PNG & picture.info.keys() and b"eXIf" not in data:
-        return UPRIGHT  # Pillow would decode it, in search of EXIF behind the pixels
+    if not _EXIF & picture.info.keys() and (picture.format != "PNG" or b"eXIf" not in data):
+        return UPRIGHT  # Pillow would look for it; in a PNG even behind the pixels
     try:
         value = picture.getexif().get(_ORIENTATION)
     except Exception:  # broken in any way that bytes can be: it says nothing
@@ -33,6 +33,8 @@ def colour_of(picture: Image.Image) -> ColourSpace | None:
     """The colour space of an opened JPEG or WebP: its profile, or what EXIF says; None for sRGB and for none."""
     if profile := picture.info.get("icc_profile"):
         return ColourSpace(profile)
+    if "exif" not in picture.info:
+        return None
     try:
         index = picture.getexif().get_ifd(_INTEROPERABILITY).get(_INDEX)
     except Exception:  # as above

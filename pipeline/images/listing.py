@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass
 class Listing:
-    """What :func:`list_images` found.
+    """What :func:`list_images` gives.
 
     ``files``: in order, each once. ``failed``: path -> why it cannot be read. ``others``: number of files without an
     image's ending. ``loops``: links to a folder above them.
@@ -59,7 +59,7 @@ def list_images(paths: Iterable[Path], *, endings: Iterable[str] = ENDINGS) -> L
     that cannot be listed, and an empty folder with an image's ending are in ``failed``.
     """
     listing, endings = Listing(), frozenset(endings)
-    found: dict[Path, None] = {}
+    listed: dict[Path, None] = {}  # in order, each once
     for given in map(Path, paths):
         for entry in walk(given) if given.is_dir() else [Entry(given, _problem(given))]:
             if entry.loop:
@@ -67,10 +67,10 @@ def list_images(paths: Iterable[Path], *, endings: Iterable[str] = ENDINGS) -> L
             elif entry.problem and (entry.folder or entry.path == given or is_image_name(entry.path.name, endings)):
                 listing.failed[entry.path] = entry.problem
             elif entry.path == given or is_image_name(entry.path.name, endings):
-                found[entry.path] = None
+                listed[entry.path] = None
             else:
                 listing.others += 1
-    listing.files = list(found)
+    listing.files = list(listed)
     return listing
 
 
