@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.console import Terminated, expected, one_line, say, terminate
 from pipeline.cli.distort import distort
+from pipeline.cli.domains import domains
 from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
 from pipeline.cli.remake import remake
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, score, sheet, distort, remake, remake_tid2013, import_weights, verify, table):
+for verb in (profile, score, domains, sheet, distort, remake, remake_tid2013, import_weights, verify, table):
     app.command()(verb)
 
 

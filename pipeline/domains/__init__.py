@@ -2,8 +2,10 @@
 
 from pipeline.domains.greedy import DomainGrams, GreedyPath, Step, chosen_often, greedy_path
 from pipeline.domains.similarity import RULES, THRESHOLD, Outputs, Similarity, similarity
+from pipeline.domains.targets import DOMAINS, TargetError, domains_table, in_words, target_outputs
 
 __all__ = [
+    "DOMAINS",
     "RULES",
     "THRESHOLD",
     "DomainGrams",
@@ -11,7 +13,11 @@ __all__ = [
     "Outputs",
     "Similarity",
     "Step",
+    "TargetError",
     "chosen_often",
+    "domains_table",
     "greedy_path",
+    "in_words",
     "similarity",
+    "target_outputs",
 ]

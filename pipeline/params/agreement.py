@@ -136,6 +136,9 @@ def _classifiers(params: Params) -> Iterator[Mistake]:
     for run, given in params.classify.items():
         if given.set not in params.sets:
             yield _not_one_of(f"classify.{run}.set", given.set, [*params.sets], "sets: ")
+    for name, target in params.domains.items():
+        if target.classifier not in params.classify:
+            yield _not_one_of(f"domains.{name}.classifier", target.classifier, [*params.classify], "classify: ")
 
 
 def _knobs(params: Params) -> Iterator[Mistake]:

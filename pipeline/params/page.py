@@ -12,6 +12,7 @@ from pipeline.params.sections import (
     ClassifyRun,
     DatabaseParams,
     DistortParams,
+    DomainsParams,
     EvaluateParams,
     FeaturesParams,
     IngestParams,
@@ -42,13 +43,14 @@ BASELINES = ("floor", "brisque36", *METRICS)
 
 
 class Params(Section):
-    """The whole of params.yaml. Five mappings and a list name what runs; the other sections hold the stages' knobs."""
+    """The whole of params.yaml. Six mappings and a list name what runs; the other sections hold the stages' knobs."""
 
     seed: int = Field(ge=0)
     sets: dict[Name, SetParams] = Field(min_length=1)
     databases: dict[Name, DatabaseParams] = Field(min_length=1)
     train: dict[Name, TrainRun]
     classify: dict[Name, ClassifyRun] = {}
+    domains: dict[Name, DomainsParams] = {}
     readouts: dict[Name, ReadoutParams]
     niqe: dict[Name, NiqeParams]
     encoders: list[Name] = Field(min_length=1)

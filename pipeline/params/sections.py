@@ -222,6 +222,13 @@ class ClassifyRun(Overlay, ClassificationParams):
     set: Name = Field(description="the set whose distorted images it is trained on")
 
 
+class DomainsParams(Section):
+    """A target whose similarity to the 25 types is looked for."""
+
+    classifier: Name = Field(description="a run under `classify`")
+    folder: str = Field(min_length=1, description="images of the target, or shards; no opinions are read")
+
+
 class PoolParams(Section):
     """What is read out of an encoder: a block of numbers for each space, scale, layer and statistic, in this order."""
 

@@ -1,0 +1,34 @@
+"""domains@{name}: which of the 25 types a target's images resemble; no opinion of them is read (data/domains/)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from pipeline import artifacts
+from pipeline.devices import resolve_device
+from pipeline.distortions import TYPES
+from pipeline.domains import domains_table, similarity, target_outputs
+from pipeline.params import Params
+from pipeline.training.methods.classifier import load_classifier
+from stages import DATA, entry, feature_engine
+
+
+def run(params: Params, name: str) -> None:
+    """Ask a classifier about every image of a folder, and compare by both rules."""
+    asked = params.domains[name]
+    device = resolve_device(params.run.device)
+    classifier = load_classifier(DATA / "models" / asked.classifier, torch.device(device.kind))
+    engine = feature_engine(params.run, device)
+    outputs, failed = target_outputs(Path(asked.folder), classifier, engine, describe=f"domains {name}")
+    for path, reason in failed.items():
+        print(f"domains: {path}: {reason}; left out", file=sys.stderr)
+    names = [type.name for type in TYPES]
+    table = domains_table(name, asked.classifier, similarity(outputs, seed=params.seed), names, len(outputs))
+    artifacts.write_table(DATA / "domains" / f"{name}.parquet", table)
+
+
+if __name__ == "__main__":
+    entry(run, "name")
