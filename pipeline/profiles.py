@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML
 
 DEFAULT = "small"
-NAMED = ("sets", "databases", "train", "readouts", "niqe")
+NAMED = ("sets", "databases", "train", "classify", "domains", "readouts", "niqe")
 """Mappings of names: a profile replaces them as a whole."""
 
 

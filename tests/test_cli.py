@@ -81,7 +81,10 @@ def test_a_profile_keeps_the_users_databases_folders_machine_and_comments(run):
     run("profile", "small")
     _change(
         ("engine: ray ", "engine: serial  # mine "),
-        ("data/distorted/photos}", "data/distorted/photos}\n  live: {folder: /data/live}   # since May"),
+        (
+            "{folder: data/distorted/photos}",
+            "{folder: data/distorted/photos}\n  live: {folder: /data/live}   # since May",
+        ),
         ("  photos: {}\n", "  photos: {}\n  cats: {folder: /data/cats}\n"),
     )
     kept = "your machine, databases and folders stay"

@@ -292,10 +292,12 @@ def test_probed_sets_are_all_but_the_one_that_a_database_is_made_of(tmp_path: Pa
     assert given.probe_sets == ("photos",)
 
 
-def test_a_missing_key_is_named(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    path.write_text(path.read_text().replace("seed: 1\n", ""))
-    assert refusal(path) == "seed: missing"
+def test_a_missing_key_is_named_and_sections_have_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("sets: {photos: {}}\ndatabases: {photos: {folder: data/distorted/photos}}\n")
+    assert refusal(path) == "encoders: missing"
+    path.write_text("sets: {photos: {}}\ndatabases: {photos: {folder: data/distorted/photos}}\nencoders: [floor]\n")
+    assert load(path).sources.count == 48
 
 
 @pytest.mark.parametrize(

@@ -43,28 +43,30 @@ BASELINES = ("floor", "brisque36", *METRICS)
 
 
 class Params(Section):
-    """The whole of params.yaml. Six mappings and a list name what runs; the other sections hold the stages' knobs."""
+    """The whole of params.yaml. Six mappings and a list name what runs; the other sections hold the stages' knobs, each
+    with a default: a page that lacks them is whole.
+    """
 
-    seed: int = Field(ge=0)
+    seed: int = Field(1, ge=0)
     sets: dict[Name, SetParams] = Field(min_length=1)
     databases: dict[Name, DatabaseParams] = Field(min_length=1)
-    train: dict[Name, TrainRun]
+    train: dict[Name, TrainRun] = {}
     classify: dict[Name, ClassifyRun] = {}
     domains: dict[Name, DomainsParams] = {}
-    readouts: dict[Name, ReadoutParams]
-    niqe: dict[Name, NiqeParams]
+    readouts: dict[Name, ReadoutParams] = {}
+    niqe: dict[Name, NiqeParams] = {}
     encoders: list[Name] = Field(min_length=1)
-    sources: SourcesParams
-    statistics: StatisticsParams
-    distort: DistortParams
-    training: TrainingParams
+    sources: SourcesParams = SourcesParams()
+    statistics: StatisticsParams = StatisticsParams()
+    distort: DistortParams = DistortParams()
+    training: TrainingParams = TrainingParams()
     classification: ClassificationParams = ClassificationParams()
-    probe: ProbeParams
-    ingest: IngestParams
-    features: FeaturesParams
-    evaluate: EvaluateParams
-    report: ReportParams
-    run: RunParams
+    probe: ProbeParams = ProbeParams()
+    ingest: IngestParams = IngestParams()
+    features: FeaturesParams = FeaturesParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    report: ReportParams = ReportParams()
+    run: RunParams = RunParams()
 
     def training_of(self, run: str) -> TrainingParams:
         """The knobs of one run: the section ``training`` with what the run's line changes."""
