@@ -39,10 +39,14 @@ def color_moments(planes: Any) -> Any:
             for z in range(1, SIDE):
                 for m in range(5):
                     cube[x, y, z, m] += (
-                        cube[x - 1, y, z, m] + cube[x, y - 1, z, m] + cube[x, y, z - 1, m]
-                        - cube[x - 1, y - 1, z, m] - cube[x - 1, y, z - 1, m] - cube[x, y - 1, z - 1, m]
+                        cube[x - 1, y, z, m]
+                        + cube[x, y - 1, z, m]
+                        + cube[x, y, z - 1, m]
+                        - cube[x - 1, y - 1, z, m]
+                        - cube[x - 1, y, z - 1, m]
+                        - cube[x, y - 1, z - 1, m]
                         + cube[x - 1, y - 1, z - 1, m]
-                    )  # fmt: skip
+                    )
     return cube
 
 
@@ -51,9 +55,15 @@ def _inside(cube: Any, box: Any, m: int) -> Any:
     """Moment ``m`` of the cells low < i <= high of ``box`` (low r, g, b, high r, g, b)."""
     a, b, c, d, e, f = box[0], box[1], box[2], box[3], box[4], box[5]
     return (
-        cube[d, e, f, m] - cube[a, e, f, m] - cube[d, b, f, m] - cube[d, e, c, m]
-        + cube[a, b, f, m] + cube[a, e, c, m] + cube[d, b, c, m] - cube[a, b, c, m]
-    )  # fmt: skip
+        cube[d, e, f, m]
+        - cube[a, e, f, m]
+        - cube[d, b, f, m]
+        - cube[d, e, c, m]
+        + cube[a, b, f, m]
+        + cube[a, e, c, m]
+        + cube[d, b, c, m]
+        - cube[a, b, c, m]
+    )
 
 
 @part
