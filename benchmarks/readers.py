@@ -123,7 +123,8 @@ def measure(sources: int = 6, repeats: int = 7) -> dict[str, float]:
         all_forms = [*bytes_only, forms.ours_crop, forms.webdataset_crop]
         times: dict[str, list[tuple[float, float]]] = {form.__name__: [] for form in all_forms}
         for repeat in range(repeats + 1):
-            for form in bytes_only if repeat % 2 and repeat < repeats else all_forms:  # decoding takes ten times as long
+            some = repeat % 2 and repeat < repeats  # decoding takes ten times as long: every second time is enough
+            for form in bytes_only if some else all_forms:
                 times[form.__name__].append(timed(form, len(shards)))
         loaded = in_workers(shards, 3)
         size = sum(shard.bytes for shard in shards.shards) / len(shards) / 1e3
