@@ -51,6 +51,7 @@ POOLS = {
     "layers_2_3_of_five": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=FIVE),
     "layers_2_4_of_five": Pool(layers=(2, 3, 4), statistics=("mean", "std"), spaces=FIVE),
 }
+SMALLEST = 512  # pixels
 NEIGHBOUR = "while True: pass"
 TASK_IMAGES = 4  # small tasks, so that few images are enough for a rate
 
@@ -180,10 +181,12 @@ def cuts(count: int, side: int) -> list[np.ndarray]:
 
 
 def photograph(name: str) -> np.ndarray:
-    """One of scikit-image's, uint8 H x W x 3."""
+    """One of scikit-image's, uint8 H x W x 3; a side below :data:`SMALLEST` is continued by its mirror image."""
     import skimage.data
 
-    return np.asarray(getattr(skimage.data, name)())
+    picture = np.asarray(getattr(skimage.data, name)())
+    margins = [(0, max(0, SMALLEST - side)) for side in picture.shape[:2]]
+    return np.pad(picture, [*margins, (0, 0)], mode="symmetric")
 
 
 def written(root: Path, pictures: list[np.ndarray]) -> pa.Table:

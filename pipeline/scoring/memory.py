@@ -25,7 +25,12 @@ def memory_for(need: int, lock: Path, workers: int) -> Iterator[None]:
     with open(lock, "rb") as file:
         fits_beside_others = need <= free_memory() // workers
         fcntl.flock(file, fcntl.LOCK_SH if fits_beside_others else fcntl.LOCK_EX)
-        free = free_memory()
-        if need > free:
-            raise TooLittleMemory(f"needs about {need / 2**20:,.0f} MiB of memory, and {free / 2**20:,.0f} are free")
+        require_memory(need)
         yield
+
+
+def require_memory(need: int) -> None:
+    """:class:`TooLittleMemory` unless ``need`` bytes are free."""
+    free = free_memory()
+    if need > free:
+        raise TooLittleMemory(f"needs about {need / 2**20:,.0f} MiB of memory, and {free / 2**20:,.0f} are free")

@@ -20,7 +20,7 @@ from pipeline import Refusal, images
 from pipeline.artifacts import column
 from pipeline.encoder import Extractor
 from pipeline.engine import Engine, WorkerDied, last_seen
-from pipeline.scoring.memory import memory_for
+from pipeline.scoring.memory import memory_for, require_memory
 from pipeline.scoring.regressor import Linear, Regressor, RegressorError
 
 FILES_PER_TASK = 8  # about a second of a core; up to so many are scored without starting workers
@@ -217,6 +217,7 @@ class _File:
 
 def _read(path: Path, task: ScoreTask) -> _File:
     try:
+        require_memory(path.stat().st_size)
         data = images.read_bytes(path, max_pixels=task.max_pixels)
         size = images.declared_size(data, name=str(path), max_pixels=task.max_pixels)
         task.scorer.require_size(*size)
