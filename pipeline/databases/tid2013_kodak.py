@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline import artifacts, images
 from pipeline.databases.table import IngestError
+from pipeline.metrics.psnr import psnr
 
 SIGMAS = (0.5, 0.65, 1.0, 1.7, 4.0)
 SHIFTS = (-6, 10, -20, 30, -40)
@@ -26,7 +27,6 @@ JPEG = 10
 TOLERANCE = 0.0005  # dB; the largest difference is 0.00026 of 240, and the published figures have four decimals
 SCORES = "scores.csv"
 _HALF = 5  # of the 11 x 11 blur kernel
-_LUMA = np.array([65.481, 128.553, 24.966])
 _COLUMNS = {
     "offsets.csv": ("tid_ref", "kodak", "x", "y", "width", "height"),
     "mos.csv": ("ref", "type", "level", "mos"),
@@ -69,13 +69,6 @@ RECIPES: Mapping[int, tuple[Callable[..., np.ndarray], tuple[float, ...]]] = {
 }
 
 
-def luma_psnr(reference: np.ndarray, image: np.ndarray) -> float:
-    """PSNR in dB as TID2013 takes it: on the rounded luma of 16 to 235, peak 255. Infinite for equal lumas."""
-    first, second = (np.rint(16 + picture.astype(np.float64) @ _LUMA / 255) for picture in (reference, image))
-    error = float(np.mean((first - second) ** 2))
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
-
-
 def remake(kodak: Path, tid: Path, out: Path) -> Remade:
     """Write ``reference_images/``, ``distorted_images/`` and, last, ``scores.csv`` into ``out``.
 
@@ -94,15 +87,15 @@ def remake(kodak: Path, tid: Path, out: Path) -> Remade:
         for row in _rows(tid, "official_psnr.csv")
         for level in range(1, 6)
     }
-    crops, psnr = _rows(tid, "offsets.csv"), {}
+    crops, measured = _rows(tid, "offsets.csv"), dict[str, float]()
     for crop in crops:
         reference = _crop(kodak, crop)
         path = out / "reference_images" / f"i{int(crop['tid_ref']):02d}.png"
         artifacts.write_bytes(path, images.encode(reference, "png"))
         for name, data, image in _versions(int(crop["tid_ref"]), reference, tid):
             artifacts.write_bytes(out / "distorted_images" / name, data)
-            psnr[name] = luma_psnr(reference, image)
-    return Remade(len(crops), len(psnr), _write_scores(out, psnr, opinions, published))
+            measured[name] = psnr(reference, image)
+    return Remade(len(crops), len(measured), _write_scores(out, measured, opinions, published))
 
 
 def _write_scores(

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import artifacts, cli, images
 from pipeline.databases import IngestError, ingest_folder, load_manifest
-from pipeline.databases.tid2013_kodak import JPEG, RECIPES, TOLERANCE, luma_psnr, remake
+from pipeline.databases.tid2013_kodak import JPEG, RECIPES, TOLERANCE, remake
+from pipeline.metrics.psnr import psnr
 from tests.databases.fixtures import picture, save
 
 NAMES = [(kind, level) for kind in (8, 10, 16, 17) for level in range(1, 6)]
@@ -22,17 +23,18 @@ def given(tmp_path: Path) -> tuple[Path, Path]:
     kodak, tid = tmp_path / "kodak", tmp_path / "tid"
     save(kodak / "07.png", 1, size=24)
     crop = picture(1, 24)[2:18, 3:19]
-    psnr: dict[int, list[str]] = {}
+    values_of: dict[int, list[str]] = {}
     for kind, (make, values) in RECIPES.items():
-        psnr[kind] = [f"{luma_psnr(crop, make(crop, value)):.4f}" for value in values]
-    psnr[JPEG] = []
+        values_of[kind] = [f"{psnr(crop, make(crop, value)):.4f}" for value in values]
+    values_of[JPEG] = []
     for level in range(1, 6):
         path = tid / "jpeg" / f"i02_10_{level}.jpg"
         save(path, level, "jpg", size=16, width=16)
-        psnr[JPEG].append(f"{luma_psnr(crop, images.read(path)):.4f}")
+        values_of[JPEG].append(f"{psnr(crop, images.read(path)):.4f}")
     write(tid / "offsets.csv", "tid_ref,kodak,x,y,width,height", ["I02,7,3,2,16,16"])
     write(tid / "mos.csv", "ref,type,level,mos", [f"2,{kind},{level},{6 - level}" for kind, level in NAMES])
-    write(tid / "official_psnr.csv", "image,type,l1,l2,l3,l4,l5", [f"2,{k},{','.join(v)}" for k, v in psnr.items()])
+    rows = [f"2,{kind},{','.join(values)}" for kind, values in values_of.items()]
+    write(tid / "official_psnr.csv", "image,type,l1,l2,l3,l4,l5", rows)
     return kodak, tid
 
 
@@ -66,9 +68,8 @@ def test_the_recipes_on_numbers_done_by_hand() -> None:
     blur, sigmas = RECIPES[8]
     flat = blur(np.full((32, 32, 3), 200, np.uint8), sigmas[4])
     assert (flat[10:22, 10:22] == 200).all() and (flat[0] < 140).all()  # beyond the border are zeros
-    assert luma_psnr(grey, grey) == float("inf")
     # one grey level is 219/255 of a luma level before rounding: 100 -> 102, 101 -> 103
-    assert luma_psnr(grey[:, :8], grey[:, :8] + 1) == pytest.approx(10 * np.log10(255**2))
+    assert psnr(grey[:, :8], grey[:, :8] + 1) == pytest.approx(10 * np.log10(255**2))
 
 
 FAULTS = {
