@@ -46,11 +46,11 @@ def save_encoder(
     (folder / CARD).unlink(missing_ok=True)
     write_bytes(folder / WEIGHTS, data)
     card = {"architecture": trunk.architecture, "depth": trunk.depth, "width": trunk.width, "dim": pool.dim(trunk)}
-    about = {"kind": "resnet", "name": name, "sha256": digest, "provenance": dict(provenance)}
+    origin = {"kind": "resnet", "name": name, "sha256": digest, "provenance": dict(provenance)}
     shown: dict[str, object] = {} if preprocessing is None else {"preprocessing": asdict(preprocessing)}
     if pool != Pool():
         shown["pool"] = pool.as_card()
-    write_json(folder / CARD, {**about, **card, **shown})
+    write_json(folder / CARD, {**origin, **card, **shown})
     return digest
 
 

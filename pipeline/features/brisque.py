@@ -34,5 +34,5 @@ def brisque_features(image: np.ndarray) -> np.ndarray:
     images.check(image)
     if min(image.shape[:2]) < 2:  # OpenCV can't halve it
         return np.full(DIM, np.nan, dtype=np.float32)
-    found = cv2.quality.QualityBRISQUE_computeFeatures(np.ascontiguousarray(image[..., ::-1]))  # type: ignore[attr-defined]
-    return np.asarray(found, dtype=np.float32).reshape(DIM)
+    numbers = cv2.quality.QualityBRISQUE_computeFeatures(np.ascontiguousarray(image[..., ::-1]))  # type: ignore[attr-defined]
+    return np.asarray(numbers, dtype=np.float32).reshape(DIM)

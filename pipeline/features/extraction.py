@@ -77,7 +77,7 @@ def extract_features(
         "weights_sha256": extractor.sha256,
         "dim": extractor.dim,
         "standardise": bool(getattr(extractor, "standardise", False)),
-        **getattr(extractor, "about", {"kind": "features"}),
+        **getattr(extractor, "table_metadata", {"kind": "features"}),
         "non_finite": not_finite,
         "provenance": dict(provenance or {}),
     }

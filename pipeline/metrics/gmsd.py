@@ -22,5 +22,5 @@ def prepare(image: np.ndarray) -> np.ndarray:
 
 def compare(reference: np.ndarray, image: np.ndarray) -> float:
     """The standard deviation (of a sample) of the similarity map, 0 for equal images."""
-    found = similarity(reference, image, _C)
-    return float(found.std(ddof=1)) if found.size > 1 else 0.0
+    similar = similarity(reference, image, _C)
+    return float(similar.std(ddof=1)) if similar.size > 1 else 0.0

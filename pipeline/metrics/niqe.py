@@ -27,7 +27,11 @@ class Niqe:
     """The extractor of one number: a distance from a pristine model (``mean`` [36], ``covariance`` [36, 36])."""
 
     name, dim = "niqe", 1
-    about = {"kind": "metric", "higher_is_better": False, "needs_reference": False}  # in its card and in its tables
+    table_metadata = {
+        "kind": "metric",
+        "higher_is_better": False,
+        "needs_reference": False,
+    }  # in its card and in its tables
 
     def __init__(self, mean: np.ndarray, covariance: np.ndarray, *, side: int, sha256: str = "") -> None:
         self.mean, self.covariance, self.side, self.sha256 = mean, covariance, side, sha256
@@ -65,15 +69,15 @@ def fit(images: Iterable[np.ndarray], *, side: int, sharpness: float) -> tuple[N
     return Niqe(numbers.mean(axis=0), np.cov(numbers, rowvar=False), side=side), len(numbers)
 
 
-def save(folder: Path, model: Niqe, about: Mapping[str, object]) -> None:
-    """Write niqe.safetensors, then encoder.json with ``about`` (what the model was fitted on)."""
+def save(folder: Path, model: Niqe, origin: Mapping[str, object]) -> None:
+    """Write niqe.safetensors, then encoder.json with ``origin`` (what the model was fitted on)."""
     from safetensors.numpy import save as serialise
 
     data = serialise({"covariance": np.ascontiguousarray(model.covariance), "mean": model.mean})
     (Path(folder) / CARD).unlink(missing_ok=True)
     artifacts.write_bytes(Path(folder) / WEIGHTS, data)
     own = {"name": "niqe", "dim": 1, "side": model.side, "sha256": artifacts.sha256_bytes(data), "trained_on": None}
-    artifacts.write_json(Path(folder) / CARD, {**about, **model.about, **own})
+    artifacts.write_json(Path(folder) / CARD, {**origin, **model.table_metadata, **own})
 
 
 def load(folder: Path) -> Niqe:

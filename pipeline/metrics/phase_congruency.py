@@ -65,5 +65,5 @@ def _filters(shape: tuple[int, int]) -> tuple[np.ndarray, tuple[float, ...]]:
 
 def _frequencies(count: int) -> np.ndarray:
     """Cycles a pixel in the FFT's order; an odd count is divided by one less, as the authors' code has it."""
-    whole = np.arange(count) - count // 2
-    return np.asarray(fft.ifftshift(whole / max(1, count - count % 2)))
+    steps = np.arange(count) - count // 2
+    return np.asarray(fft.ifftshift(steps / max(1, count - count % 2)))

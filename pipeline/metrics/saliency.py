@@ -22,8 +22,8 @@ def saliency(image: np.ndarray) -> np.ndarray:
     band, centre = _priors()
     frequency = np.sqrt((fft.ifft2(fft.fft2(lab) * band).real ** 2).sum(axis=0))
     warm = sum(_stretched(plane) ** 2 for plane in lab[1:])
-    found = frequency * centre * (1 - np.exp(-warm / _SIGMA_C**2))
-    return _stretched(resized(found, (image.shape[0], image.shape[1]), linear))
+    product = frequency * centre * (1 - np.exp(-warm / _SIGMA_C**2))
+    return _stretched(resized(product, (image.shape[0], image.shape[1]), linear))
 
 
 def _lab(rgb: np.ndarray) -> np.ndarray:

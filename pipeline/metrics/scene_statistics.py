@@ -30,8 +30,8 @@ def patch_statistics(luma: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarra
     numbers, sharpness = [], np.empty(0)
     for scale in (1, 2):
         normal, deviation = normalised(plane)
-        found = [_numbers(patch) for patch in _patches(normal, side // scale)]
-        numbers.append(np.array(found))
+        of_patches = [_numbers(patch) for patch in _patches(normal, side // scale)]
+        numbers.append(np.array(of_patches))
         if scale == 1:
             sharpness = np.array([patch.mean() for patch in _patches(deviation, side)])
             plane = resized(plane, (plane.shape[0] // 2, plane.shape[1] // 2), cubic)

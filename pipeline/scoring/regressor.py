@@ -73,8 +73,8 @@ class Regressor:
             )
 
 
-def save_regressor(folder: Path, modes: Mapping[str, Linear], about: Mapping[str, object]) -> None:
-    """Write ``modes`` and the card: ``about`` (encoder, weights_sha256, database, dim, higher_is_better, range, ...,
+def save_regressor(folder: Path, modes: Mapping[str, Linear], description: Mapping[str, object]) -> None:
+    """Write ``modes`` and the card: ``description`` (encoder, weights_sha256, database, dim, higher_is_better, range,
     and ``modes``: mode -> {lambda, ...}), with the format, the tensors' sha256 and each mode's level.
 
     The card is written last: a folder with a card is whole. Equal fits give equal bytes.
@@ -83,9 +83,9 @@ def save_regressor(folder: Path, modes: Mapping[str, Linear], about: Mapping[str
 
     state = {f"{mode}.{part}": getattr(fit, part) for mode, fit in sorted(modes.items()) for part in _PARTS}
     data = save({name: np.ascontiguousarray(values, dtype=np.float64) for name, values in state.items()})
-    recorded = about["modes"] if isinstance(about.get("modes"), Mapping) else {}
+    recorded = description["modes"] if isinstance(description.get("modes"), Mapping) else {}
     levels = {mode: {**recorded.get(mode, {}), "level": fit.level} for mode, fit in modes.items()}  # type: ignore[attr-defined]
-    card = {**about, "format": FORMAT, "modes": levels, "sha256": artifacts.sha256_bytes(data)}
+    card = {**description, "format": FORMAT, "modes": levels, "sha256": artifacts.sha256_bytes(data)}
     (folder / CARD).unlink(missing_ok=True)
     artifacts.write_bytes(folder / TENSORS, data)
     artifacts.write_json(folder / CARD, card)
@@ -99,11 +99,22 @@ def read_regressor_card(folder: Path) -> dict[str, Any]:
         raise RegressorError(f"{folder / CARD}: not a regressor's card (missing {', '.join(missing)})")
     if card["format"] != FORMAT:
         raise RegressorError(f"{folder / CARD}: format {card['format']}; this version reads {FORMAT}")
+    expected = {"dim": int, "higher_is_better": bool, "range": list, "modes": dict}
+    wrong = [key for key, kind in expected.items() if type(card[key]) is not kind]
+    if not wrong:
+        wrong = [f"modes.{mode}" for mode, fit in card["modes"].items() if not _has_level(fit)]
+    if wrong:
+        raise RegressorError(f"{folder / CARD}: {', '.join(wrong)} can not be read")
     return dict(card)
+
+
+def _has_level(fit: object) -> bool:
+    return isinstance(fit, dict) and isinstance(fit.get("level"), int | float)
 
 
 def load_regressor(folder: Path) -> Regressor:
     """The regressor in ``folder``, its tensors checked against the card's hash."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     card = read_regressor_card(folder)
@@ -114,7 +125,10 @@ def load_regressor(folder: Path) -> Regressor:
     digest = artifacts.sha256_bytes(data)
     if digest != card["sha256"]:
         raise RegressorError(f"{folder / TENSORS}: sha256 {digest:.12}..., {CARD} has {card['sha256']!s:.12}...")
-    tensors, dim = load(data), (int(card["dim"]),)
+    try:
+        tensors, dim = load(data), (card["dim"],)
+    except SafetensorError:
+        raise RegressorError(f"{folder / TENSORS}: not a safetensors file") from None
     modes = {}
     for mode, settings in card["modes"].items():
         parts = {part: tensors.get(f"{mode}.{part}", np.empty(0)) for part in _PARTS}

@@ -26,7 +26,7 @@ def find_regressors(released: Sequence[Path], data: Path) -> list[StoredRegresso
     ``released``: folders with ``encoder.json`` (there, or in ``encoder/``) and a ``regressor.json`` anywhere below.
     ``data``: the pipeline's folder, with ``regressors/{encoder}/{database}/`` and ``models/{encoder}/``.
     """
-    first = next((found for folder in released if (found := list(_release(folder)))), [])
+    first = next((entries for folder in released if (entries := list(_release(folder)))), [])
     return [*first, *_pipeline(data)]
 
 
@@ -49,9 +49,9 @@ def choose_regressor(
         fitting = [entry for entry in fitting if entry.name.startswith(f"{encoder}/")]
     if not fitting:
         asked = " ".join(f"--{key} {value}" for key, value in (("regressor", regressor), ("encoder", encoder)) if value)
-        there = ", ".join(entry.name for entry in known)
+        names = ", ".join(entry.name for entry in known)
         raise RegressorError(
-            f"{asked}: no such regressor; there are {there}" if there and asked else
+            f"{asked}: no such regressor; there are {names}" if names and asked else
             "no regressor here: `dvc repro` stores them in data/regressors, or give --regressor and --encoder folders"
         )  # fmt: skip
     first = fitting[0]

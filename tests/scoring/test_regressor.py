@@ -122,6 +122,16 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
     artifacts.write_json(folder / "regressor.json", {"encoder": "toy"})
     with pytest.raises(RegressorError, match="missing format, weights_sha256"):
         load_regressor(folder)
+    saved(folder)
+    card = artifacts.read_json(folder / "regressor.json")
+    for key, value in (("dim", "six"), ("modes", {"nr": {}}), ("range", 5)):
+        artifacts.write_json(folder / "regressor.json", {**card, key: value})
+        with pytest.raises(RegressorError, match=rf"regressor.json: {key}.* can not be read"):
+            load_regressor(folder)
+    tensors.write_bytes(b"no tensors")
+    artifacts.write_json(folder / "regressor.json", {**card, "sha256": artifacts.sha256_file(tensors)})
+    with pytest.raises(RegressorError, match="not a safetensors file"):
+        load_regressor(folder)
     save_regressor(folder, {"nr": Linear(np.full(6, np.nan), np.zeros(6), np.ones(6), 2.5)}, ABOUT)
     with pytest.raises(RegressorError, match="nr.coef is not 6 finite numbers"):
         load_regressor(folder)
