@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.databases import DATABASE
+from pipeline.domains import DOMAINS
 from pipeline.evaluation import PREDICTIONS, RESULTS
 from pipeline.features import feature_schema
 from pipeline.scoring import SCORES
@@ -61,6 +62,7 @@ def render() -> str:
             section("data/features/{encoder}/{database}.parquet", feature_schema(2)),
             section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
             section("data/compare/table.parquet", RESULTS),
+            section("data/domains/{name}.parquet", DOMAINS),
             section("what `synthetic-iqa score --out` writes", SCORES),
         ]
     )
