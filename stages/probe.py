@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pipeline import artifacts
 from pipeline.devices import resolve_device, resolve_precision
 from pipeline.features import load_extractor
 from pipeline.params import Params
-from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.probe import HeldOut
 from stages import DATA, METRICS, entry, feature_engine
@@ -25,10 +22,8 @@ def run(params: Params, encoder: str) -> None:
     extractor = load_extractor(DATA / "models" / encoder, device=device.kind, precision=precision)
     accuracies = {}
     for name in params.probe_sets:
-        shards = ShardSet(DATA / "distorted" / name)
-        rows = np.flatnonzero(held_out(shards.sources, params.probe.sources))
-        held = HeldOut(shards, rows, shards.sources[rows], params.probe.folds, params.probe.ridge)
-        accuracies[name] = held(extractor, f"probe {encoder} {name}", feature_engine(params.run, device))
+        held_out = HeldOut.of(ShardSet(DATA / "distorted" / name), params.probe)
+        accuracies[name] = held_out(extractor, f"probe {encoder} {name}", feature_engine(params.run, device))
     artifacts.write_json(path, {"encoder": encoder, "weights_sha256": extractor.sha256, "sets": accuracies})
 
 

@@ -29,21 +29,29 @@ def run(params: Params, name: str) -> None:
     set_name, knobs = params.train[name].set, params.training_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)
-    rows, folds = np.flatnonzero(held), params.probe.folds
-    probe = HeldOut(shards, rows, shards.sources[rows], folds, params.probe.ridge).first(PROBED)
+    probe = HeldOut.of(shards, params.probe).first(PROBED)
     device, local = resolve_device(params.run.device), os.environ.get("LOCAL_RANK")
     ranks = device.ranks if device.kind == "cuda" else 1
     threads = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))
     training = Run(
-        name=name, out=DATA / "models" / name, checkpoints=DATA / "checkpoints" / name,
-        device=Device(device.kind, ranks if local is None else 1), threads=params.run.threads or threads,
-        precision=resolve_precision(knobs.precision, device), ema=knobs.ema,
+        name=name,
+        out=DATA / "models" / name,
+        checkpoints=DATA / "checkpoints" / name,
+        device=Device(device.kind, ranks if local is None else 1),
+        threads=params.run.threads or threads,
+        precision=resolve_precision(knobs.precision, device),
+        ema=knobs.ema,
         provenance={"trained_on": set_name, "authentic_set": knobs.authentic_set},
-    )  # fmt: skip
+    )
     method = partial(
-        Contrastive, images=_images(params, knobs, shards, held), params=knobs, seed=params.seed,
-        cache=params.run.cache, readers=threads if device.kind == "cuda" else 1, probe=probe,
-    )  # fmt: skip
+        Contrastive,
+        images=_images(params, knobs, shards, held),
+        params=knobs,
+        seed=params.seed,
+        cache=params.run.cache,
+        readers=threads if device.kind == "cuda" else 1,
+        probe=probe,
+    )
     with joined(device.kind, None if local is None else int(local)) as rank:
         with folder_lock(training.checkpoints, LOCKS) if rank == 0 else nullcontext():
             train(training, method)

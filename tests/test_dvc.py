@@ -22,6 +22,7 @@ ELSEWHERE = {  # what changes nothing that is written: where work is done, who m
     "pipeline/params",
     "pipeline/training/launch.py",
     "stages/__init__.py",
+    "stages/running.py",
 }
 ASKED = {"sources", "distort"}  # shards: their fingerprints decide what is made again, so dvc may ask about everything
 TABLES = {"evaluate", "compare", "regressor"}  # no pixel gets there, though features know where theirs come from

@@ -17,7 +17,10 @@ from pipeline.encoder import Extractor
 from pipeline.engine import Engine
 from pipeline.labels import CLASSES, LEVELS
 from pipeline.params import ParamsError
+from pipeline.params.sections import ProbeParams
 from pipeline.shards.decoded import LabelledImages
+from pipeline.shards.plan import held_out
+from pipeline.shards.reader import ShardSet
 
 RIDGE = 10.0  # on standardised features: the order of 1 % of the rows in a fold of the small profile
 
@@ -33,6 +36,12 @@ class HeldOut:
     sources: NDArray[np.int32]
     folds: int = 4
     ridge: float = RIDGE
+
+    @classmethod
+    def of(cls, shards: ShardSet, params: ProbeParams) -> HeldOut:
+        """The last ``params.sources`` sources of a distorted set."""
+        rows = np.flatnonzero(held_out(shards.sources, params.sources))
+        return cls(shards, rows, shards.sources[rows], params.folds, params.ridge)
 
     def first(self, count: int) -> HeldOut:
         """The same on the first ``count`` sources alone."""
