@@ -17,6 +17,7 @@ ELSEWHERE = {  # what changes nothing that is written: where work is done, who m
     "pipeline/__init__.py",
     "pipeline/devices.py",
     "pipeline/errors.py",
+    "pipeline/file_kinds.py",
     "pipeline/engine",
     "pipeline/folders.py",
     "pipeline/params",

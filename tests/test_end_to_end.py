@@ -9,18 +9,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline import artifacts, images
 from tests import profile
 
 ROOT = Path(__file__).parents[1]
+RUN = "textured_dead_leaves"
+OWN_DATABASE = """
+name: mine
+title: My photographs
+citation: none
+kind: folder
+higher_is_better: true
+range: [1, 5]
+scores: {file: scores.csv, image: image, mos: mos, group: scene}
+images: {extensions: [.png]}
+group: {kind: column}
+"""
 PINNED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 class Project:
-    """A copy of the working tree with the tiny profile in place."""
+    """A copy of the working tree with a profile in place."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, profile_name: str = "tiny") -> None:
         self.folder = folder
         git = ["git", "-c", "safe.directory=*"]  # the checkout may be another user's
         listing = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -30,7 +44,7 @@ class Project:
                 shutil.copy2(ROOT / name, folder / name)
         for cache in (ROOT / "pipeline").rglob("__pycache__"):  # numba's compiled kernels: 40 s of one core saved
             shutil.copytree(cache, folder / cache.relative_to(ROOT), dirs_exist_ok=True)
-        profile.write("tiny", folder / "params.yaml")
+        profile.write(profile_name, folder / "params.yaml")
         subprocess.run([*git, "init", "-q"], cwd=folder, check=True)
 
     def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,6 +100,15 @@ def test_one_features_stage_runs_alone(project: Project) -> None:
     assert project.repro("-s", "-f", "features@floor-photos") == ["features@floor-photos"]
 
 
+def test_a_second_run_of_a_set_is_a_line_and_trains_alone(project: Project) -> None:
+    line = "  textured_dead_leaves: {set: textured_dead_leaves}\n"
+    project.change(line, line + "  cooler: {set: textured_dead_leaves, temperature: 0.05}\n")
+    assert project.repro() == ["train@cooler", "report"]
+    knobs = [json.loads((project.folder / f"data/models/{run}/encoder.json").read_text()) for run in ("cooler", RUN)]
+    assert [card["provenance"]["params"]["temperature"] for card in knobs] == [0.05, 0.1]
+    assert knobs[0]["sha256"] != knobs[1]["sha256"]
+
+
 def test_an_unknown_key_stops_the_stage_with_one_line(project: Project) -> None:
     project.change("  count: 8", "  cuont: 8")
     done = project.dvc("repro", "-s", "sources@textured_dead_leaves")
@@ -97,3 +120,30 @@ def test_an_unknown_key_stops_the_stage_with_one_line(project: Project) -> None:
     )
     assert "Traceback" not in done.stderr
     project.change("  cuont: 8", "  count: 8")
+
+
+def test_judging_on_a_folder_takes_two_keys_and_no_training(tmp_path: Path) -> None:
+    """The released encoder and two baselines on 12 images with a database.yaml, from a fresh checkout."""
+    rng, mine = np.random.default_rng(5), tmp_path / "mine"
+    lines = ["image,mos,scene"]
+    for scene in range(6):
+        picture = np.kron(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((12, 12, 1), np.uint8))
+        for level, noise in enumerate((0, 40)):
+            noisy = np.clip(picture + rng.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+            artifacts.write_bytes(mine / f"{scene}_{level}.png", images.encode(noisy, "png"))
+            lines.append(f"{scene}_{level}.png,{4.5 - 3 * level - 0.1 * scene:.1f},{scene}")
+    (mine / "scores.csv").write_text("\n".join(lines) + "\n")
+    (mine / "database.yaml").write_text(OWN_DATABASE)
+    project = Project(tmp_path / "project", "small")
+    project.change("  photos: {folder: data/distorted/photos}", f"  mine: {{folder: {mine}}}")
+    project.change("[dead_leaves, textured_dead_leaves, released, random_init, floor]", "[released, floor, brisque36]")
+    project.change("engine: ray", "engine: serial")
+    encoders = ("released", "floor", "brisque36")
+    judged = {f"{stage}@{encoder}-mine" for stage in ("features", "evaluate") for encoder in encoders}
+    assert {*project.repro("evaluate")} == {"baselines", "ingest@mine", *judged}
+    assert sorted(path.name for path in (project.folder / "data").iterdir() if not path.name.startswith(".")) == [
+        *("databases", "features", "models", "predictions"),
+    ]
+    assert project.repro("compare") == ["compare"]
+    (mine / "scores.csv").write_text("\n".join(lines).replace("4.5", "4.9") + "\n")
+    assert project.repro("-s", "ingest") == ["ingest@mine"]  # the folder is a dependency

@@ -282,12 +282,11 @@ def test_metrics_baselines_and_readouts_are_encoders(tmp_path: Path) -> None:
     names = ["released_lab", "niqe_photos", "psnr", "random_init", "dead_leaves"]
     given = load(written(tmp_path, readouts=readouts, niqe__niqe_photos={"set": "photos"}, encoders=names))
     assert [name for name in names if given.is_metric(name)] == ["niqe_photos", "psnr"]
-    assert given.untrained == ("niqe_photos", "psnr", "random_init")
 
 
 def test_probed_sets_are_all_but_the_one_that_a_database_is_made_of(tmp_path: Path) -> None:
     given = load(written(tmp_path, sets__mine={"folder": "/m"}, train__again={"set": "dead_leaves"}))
-    assert given.probe_sets == ("dead_leaves", "mine") and given.trained_sets == ("dead_leaves",)
+    assert given.probe_sets == ("dead_leaves", "mine")
     given = load(written(tmp_path, sets={"photos": {}}, train={}, encoders=["released"]))
     assert given.probe_sets == ("photos",)
 

@@ -88,13 +88,3 @@ class Params(Section):
     def probe_sets(self) -> tuple[str, ...]:
         """Sets whose last sources are probed on and never trained on: all but the one that a database is made of."""
         return tuple(name for name in self.sets if name != EMBEDDED) or tuple(self.sets)
-
-    @property
-    def trained_sets(self) -> tuple[str, ...]:
-        """The sets of all runs, each once."""
-        return tuple(dict.fromkeys(run.set for run in self.train.values()))
-
-    @property
-    def untrained(self) -> tuple[str, ...]:
-        """The encoders that are judged as baselines: not trained, and no release or import."""
-        return tuple(name for name in self.encoders if name in (RANDOM_INIT, *BASELINES, *self.niqe))

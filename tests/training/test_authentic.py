@@ -163,9 +163,9 @@ def test_a_mixture_is_its_parts() -> None:
 
 
 def test_impossible_mixtures_are_refused_by_name() -> None:
-    with pytest.raises(ParamsError, match="train.batch: 9 is odd"):
+    with pytest.raises(ParamsError, match="training.batch: 9 is odd"):
         orders(TINY.model_copy(update={"batch": 9}))
-    with pytest.raises(ParamsError, match=r"train.batch: 12 is more than an epoch has, 11 of 11 .*authentic"):
+    with pytest.raises(ParamsError, match=r"training.batch: 12 is more than an epoch has, 11 of 11 .*authentic"):
         orders(TINY.model_copy(update={"batch": 24}))
 
 

@@ -211,7 +211,7 @@ def test_two_processes_train_and_write_once(tmp_path: Path) -> None:
 
 def test_an_error_of_a_rank_is_raised(tmp_path: Path) -> None:
     params = TINY.model_copy(update={"batch": 9})
-    with pytest.raises(RankRefused, match="^train.batch: 9 is not a multiple of the 2 ranks$"):
+    with pytest.raises(RankRefused, match="^training.batch: 9 is not a multiple of the 2 ranks$"):
         train(*job(tmp_path, StandIn(), params, ranks=2))
 
 

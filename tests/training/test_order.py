@@ -54,9 +54,9 @@ def test_the_order_of_training_is_kept() -> None:
 
 def test_impossible_batches_are_refused_by_name() -> None:
     labels = np.zeros(60, np.int64)
-    with pytest.raises(ParamsError, match=r"train.images_per_class: 5 does not divide the 12 images of a step"):
+    with pytest.raises(ParamsError, match=r"training.images_per_class: 5 does not divide the 12 images of a step"):
         batch_order(labels, BALANCED.model_copy(update={"images_per_class": 5}), 1)
-    with pytest.raises(ParamsError, match=r"train.batch: 64 is more than an epoch has, 60 of 60 samples"):
+    with pytest.raises(ParamsError, match=r"training.batch: 64 is more than an epoch has, 60 of 60 samples"):
         batch_order(labels, TINY.model_copy(update={"batch": 64}), 1)
 
 

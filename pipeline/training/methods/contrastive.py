@@ -99,7 +99,7 @@ class Contrastive(Method[Batch]):
     def prepare(self, ranks: int) -> str:
         """Open the images; half of the memory that is free is for them, of all ranks together."""
         if self.params.batch % ranks:
-            raise ParamsError(f"train.batch: {self.params.batch} is not a multiple of the {ranks} ranks")
+            raise ParamsError(f"training.batch: {self.params.batch} is not a multiple of the {ranks} ranks")
         on_gpu = self.device.type == "cuda"
         host = free_memory() // 2 // ranks
         device = torch.cuda.mem_get_info(self.device)[0] // 2 if on_gpu else host
@@ -191,15 +191,15 @@ def batch_order(labels: NDArray[np.int64], params: TrainingParams, seed: int) ->
     mixed = authentic.any() and not authentic.all()
     size = params.batch // 2 if mixed else params.batch
     if mixed and params.batch % 2:
-        raise ParamsError(f"train.batch: {params.batch} is odd, and half of it is to be authentic (train.authentic)")
+        raise ParamsError(f"training.batch: {params.batch} is odd, and half of it is authentic (training.authentic)")
     if per_class and size % per_class:
-        raise ParamsError(f"train.images_per_class: {per_class} does not divide the {size} images of a step")
+        raise ParamsError(f"training.images_per_class: {per_class} does not divide the {size} images of a step")
 
     def order(of: NDArray[np.int64], per_class: int, stage: str) -> Epochs:
         try:
             return Epochs(len(of), size, seed, per_class, of, spread=False, stage=stage)
         except EpochError as error:
-            raise ParamsError(f"train.{error} ({stage})") from None
+            raise ParamsError(f"training.{error} ({stage})") from None
 
     if mixed:
         distorted = order(labels[~authentic], per_class, "train/order")
