@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pipeline.artifacts import write_bytes
-from pipeline.params import ParamsError, load
+from pipeline.params import Params, ParamsError, load
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
 
 DEFAULT = "small"
-NAMED = ("sets", "databases", "train", "classify", "domains", "readouts", "niqe")
+NAMED = {name for name, field in Params.model_fields.items() if get_origin(field.annotation) is dict}
 """Mappings of names: a profile replaces them as a whole."""
+_MISSING = object()
 
 
 def profile_names() -> list[str]:
@@ -110,14 +111,11 @@ def _set(page: Any, values: Any, named: bool = False) -> None:
         del page[key]
     for key, value in values.items():
         if named and key in page:
-            page.move_to_end(key)  # the order of sets is that of their images where several are used together
+            page.move_to_end(key)  # images of several sets are used in the order of the sets
         if isinstance(value, dict) and isinstance(page.get(key), dict):
             _set(page[key], value, key in NAMED)
         elif page.get(key, _MISSING) != value:
             page[key] = copy.deepcopy(value)
-
-
-_MISSING = object()
 
 
 def _without_own(page: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def entry(run: Callable[..., None], *names: str) -> None:
     try:
         run(load(Path("params.yaml")), *(getattr(arguments, name) for name in names))
     except (Refusal, OSError) as error:
-        for line in (*f"{stage}: {error}".split("\n"), *getattr(error, "__notes__", ())):
+        for line in (f"{stage}: {error}", *getattr(error, "__notes__", ())):
             print(printable(line), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt as end:

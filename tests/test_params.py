@@ -252,6 +252,14 @@ def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
     assert keys == ["encoders", "encoders.1", "seed", "sources.cuont", "train.mine.set"]
 
 
+def test_many_mistakes_in_one_list_hide_no_other(tmp_path: Path) -> None:
+    names = [f"X{number}" for number in range(12)]  # of items 2 and 10 the later one goes first
+    with pytest.raises(ParamsError) as caught:
+        load(written(tmp_path, encoders=[*names[:11], "floor", names[11], "danbooru"]))
+    assert f"{tmp_path / 'params.yaml'}: 13 mistakes" in str(caught.value)
+    assert "encoders.12 = " in str(caught.value) and 'encoders = "danbooru": not one of' in str(caught.value)
+
+
 def test_every_old_list_of_names_is_told_what_it_became(tmp_path: Path) -> None:
     """The first page of parameters had eleven lists, and the knobs of training under `train`."""
     old = {"sets": ["photos"], "databases": ["photos"], "train": {"depth": 18, "width": 16}}

@@ -14,7 +14,7 @@ EMBEDDED_FOLDER = f"data/distorted/{EMBEDDED}"
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong, in one line, and the keys that it comes from."""
+    """One mistake in one line, and the keys that it comes from."""
 
     text: str
     keys: tuple[str, ...]
@@ -33,7 +33,7 @@ def nearest(name: object, known: Collection[str]) -> str:
 
 
 def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
-    """All mistakes between sections. ``imported``: names of encoders that lie in data/models without a stage."""
+    """All mistakes between sections. ``imported``: further encoders, which lie in data/models."""
     checks = (
         _sets(params),
         _databases(params),
@@ -42,7 +42,7 @@ def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
         _classifiers(params),
         _knobs(params),
     )
-    return list(dict.fromkeys(found for check in checks for found in check))
+    return list(dict.fromkeys(disagreement for check in checks for disagreement in check))
 
 
 def _not_one_of(key: str, value: str, known: Sequence[str], what: str = "") -> Mistake:
@@ -98,9 +98,8 @@ def _encoders(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
         if params.encoders.count(name) > 1:
             yield mistake("encoders", name, "named twice")
         if name not in known:
-            hint = "; fit it by `niqe: {niqe: {set: ...}}`" if name == "niqe" else ""
-            own = _not_one_of("encoders", name, known)
-            yield Mistake(own.text + hint, own.keys)
+            fitted = "the names under niqe (which has no model of that name), " if name == "niqe" else ""
+            yield _not_one_of("encoders", name, known, fitted)
 
 
 def _runs(params: Params) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -33,7 +34,7 @@ CHANGED = {
     "run.paths.databases": "is now `databases`: `NAME: {folder: FOLDER}`",
     "distort.max_poisoned": "is now `max_failed_sources`",
     "sources.posts": "is now `sources.danbooru`",
-    "training.compat": "is gone: the published code's quirks are not kept",
+    **dict.fromkeys(("train.compat", "training.compat"), "is gone: the published code's quirks are not kept"),
     "sources.folder.smallest": "is now `min_side`",
     "sources.folder.largest": "is now `max_side`",
     "sources.folder.blank": "is now `min_contrast`",
@@ -56,22 +57,15 @@ def load(path: Path) -> Params:
     """
     path = Path(path)
     content = _parse(path)
-    found: list[Mistake] = []
-    params: Params | None = None
-    try:
-        params = _validate(content)
-    except ValidationError as error:
-        details = [one for one in error.errors() if not _follows(one, error)]
-        found = [_described(one) for one in details]
-        params = _mended(content, details)
-    wrong = {key for one in found for key in one.keys}
+    params, mistakes = _checked(content)
     if params is not None:
-        imported = sorted(card.parent.name for card in (path.parent / MODELS).glob("*/encoder.json"))
-        found += [one for one in disagreements(params, imported) if not wrong.intersection(one.keys)]
-    if len(found) == 1:
-        raise ParamsError(f"{path}: {found[0].text}")
-    if found or params is None:
-        raise ParamsError("\n  ".join([f"{path}: {len(found)} mistakes", *(one.text for one in found)]))
+        wrong = {key for mistake in mistakes for key in mistake.keys}
+        made = sorted(card.parent.name for card in (path.parent / MODELS).glob("*/encoder.json"))
+        mistakes += [mistake for mistake in disagreements(params, made) if not wrong.intersection(mistake.keys)]
+    if len(mistakes) == 1:
+        raise ParamsError(f"{path}: {mistakes[0].text}")
+    if mistakes or params is None:
+        raise ParamsError("\n  ".join([f"{path}: {len(mistakes)} mistakes", *(mistake.text for mistake in mistakes)]))
     return params
 
 
@@ -89,25 +83,33 @@ def _parse(path: Path) -> Any:
         raise ParamsError(f"{path}: cannot be read ({error})") from None
 
 
+def _checked(content: Any) -> tuple[Params | None, list[Mistake]]:
+    """The page, and what is wrong in single values; without them the page can still be looked at as a whole, unless
+    too little is left.
+    """
+    try:
+        return _validate(content), []
+    except ValidationError as error:
+        details = error.errors()
+    # a list is not called too short if something in it is refused already
+    refused = {detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))}
+    details = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in refused]
+    try:
+        params = _validate({"seed": 0, **_without(content, map(_place, details))})
+    except (ValidationError, TypeError):  # a section, or the whole page, is missing
+        params = None
+    return params, [_described(detail) for detail in details]
+
+
 def _validate(content: Any) -> Params:
     return Params.model_validate_json(json.dumps(content, default=str))  # default: a bare date reads as its text
 
 
-def _follows(detail: ErrorDetails, error: ValidationError) -> bool:
-    """Whether a list is called too short only because something in it is refused already."""
-    place = detail["loc"]
-    return detail["type"] == "too_short" and any(
-        one["loc"][: len(place)] == place and len(one["loc"]) > len(place) for one in error.errors()
-    )
-
-
-def _mended(content: Any, details: Iterable[ErrorDetails]) -> Params | None:
-    """The page without what is wrong by itself, so that what must agree can be looked at too; None if too little is
-    left.
-    """
+def _without(content: Any, places: Iterable[tuple[int | str, ...]]) -> Any:
+    """The page without the values at ``places``. Later items of a list go first, so that the others keep theirs."""
     left = copy.deepcopy(content)
-    places = sorted({_place(one) for one in details}, key=lambda place: [str(part) for part in place], reverse=True)
-    for *above, last in (place for place in places if place):
+    by_number = {place: [f"{part:09d}" if isinstance(part, int) else part for part in place] for place in places}
+    for *above, last in sorted(filter(None, by_number), key=lambda place: by_number[place], reverse=True):
         section = left
         try:
             for part in above:
@@ -115,10 +117,7 @@ def _mended(content: Any, details: Iterable[ErrorDetails]) -> Params | None:
             del section[last]
         except (KeyError, IndexError, TypeError):
             continue  # missing, or in a section that went as a whole
-    try:
-        return _validate({"seed": 0, **left})
-    except (ValidationError, TypeError):  # a section, or the whole page, is missing
-        return None
+    return left
 
 
 def _place(detail: ErrorDetails) -> tuple[int | str, ...]:
@@ -141,9 +140,7 @@ def _described(detail: ErrorDetails) -> Mistake:
         return Mistake(text, (key,))
     text = text[0].lower() + text[1:]
     if kind == "literal_error":
-        text += nearest(
-            value, [part.strip("' ") for part in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        )
+        text += nearest(value, re.findall(r"'(.+?)'", detail["ctx"]["expected"]))
     return mistake(key or "the file", value, text)
 
 
