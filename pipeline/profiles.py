@@ -86,7 +86,7 @@ def _packaged(name: str) -> str:
 def _yaml() -> YAML:
     from ruamel.yaml import YAML
 
-    yaml = YAML()  # keeps comments and order
+    yaml = YAML(typ="rt")  # keeps comments and order; makes plain values only
     yaml.width, yaml.preserve_quotes = 120, True
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     return yaml
