@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -193,3 +194,26 @@ def test_ray_has_a_short_folder_for_its_sockets_or_says_what_to_set(monkeypatch:
         EngineError, match="^run.engine: the path of ray's folder is too long for sockets: /ttt.*RAY_TMPDIR"
     ):
         cluster._session_folder()
+
+
+def test_a_wait_that_hides_the_error_of_sigterm_raises_it() -> None:
+    class Stopped(KeyboardInterrupt):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    def library(number: int) -> None:
+        """As Ray does it: whatever a handler raises becomes a plain KeyboardInterrupt."""
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        for number, expected in ((signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)):
+            with pytest.raises(KeyboardInterrupt) as caught, cluster._errors_of_sigterm():
+                library(number)
+            assert caught.type is expected and signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from textwrap import shorten
 from typing import Any
@@ -37,7 +38,9 @@ def run(
             while waiting and len(running) < window:
                 index = waiting.popleft()
                 running[remote.remote(handle, tasks[index], index, failures.notes.path)] = index
-            for reference in ray.wait(list(running), num_returns=1)[0]:
+            with _errors_of_sigterm():
+                ready = ray.wait(list(running), num_returns=1)[0]
+            for reference in ready:
                 index = running.pop(reference)
                 answer = _answer(ray, reference, named(tasks[index]))
                 if isinstance(answer, str):
@@ -88,6 +91,35 @@ def start(workers: int, address: str | None) -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     return ray
+
+
+@contextlib.contextmanager
+def _errors_of_sigterm() -> Iterator[None]:
+    """Let through the exception that the handler of SIGTERM raises.
+
+    Ray waits in C++ and raises a plain KeyboardInterrupt in its place, so that SIGTERM would look like Ctrl-C.
+    """
+    handler, errors = signal.getsignal(signal.SIGTERM), list[BaseException]()
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if errors:
+            raise errors[0] from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _session_folder() -> str:
