@@ -1,20 +1,28 @@
-"""The trainer: the loss beside its peers, the share of a step that waits for data, the trunk beside an independent one.
+"""The trainer: its step beside the old one, ranks beside one process, the loss beside its peers, waiting, the trunk.
 
-    python -m benchmarks.trainer [--json] [--rows 4096] [--repeats 5] [--steps 30] [--gpu]
+    python -m benchmarks.trainer [--json] [--only step,ranks,loss,waiting,features] [--steps 20] [--gpu]
 
-The loss is timed forward and backward in CPU seconds on one thread, each form in a process of its own, with its peak
-memory above what the imports take. The peers are pytorch-metric-learning's SupConLoss, if it is installed (it is no
-dependency), and the plain way with an N x N mask of positives. The waiting share comes from a run of the small
-profile's shapes on stand-in images, with as many threads as cores. The features of a ResNet-50 with random weights are
-compared with those of transformers' ResNetModel, if that is installed. About a minute.
+- step: the released recipe (ResNet-18 of width 32, 64 images, crops of 96, bf16), one thread, whole steps of the loop
+  with views, loss, update and moving average; the old step (torch's own operations, one after the other) and the new
+  one take turns in one process. step_ratio is that of the medians of CPU seconds.
+- ranks: the same recipe by one process and by two ranks of one thread each, which take turns of a few steps, alone and
+  beside a process that keeps one core busy. rank_speedup is that of the medians of wall seconds: run it on idle cores.
+  Then what the ranks exchange, by itself: the gradients in shared memory and by gloo, and 40 small sums, as
+  synchronised batch norms would need.
+- loss: forward and backward in CPU seconds on one thread, each form in a process of its own, with its peak memory above
+  what the imports take. The peers are pytorch-metric-learning's SupConLoss, if it is installed (it is no dependency),
+  and the plain way with an N x N mask of positives.
+- waiting: the share of a step that waits for data, of the small profile's shapes, every image decoded each time.
+- features: a ResNet-50 with random weights beside transformers' ResNetModel, if that is installed.
 
-``--gpu`` measures nothing but the trainer on a GPU beside the bare step: ResNet-50, 256 x 256, bf16, batches of 512
-images, and the bare step in other ways. About three minutes.
+``--gpu`` measures nothing but the trainer on a GPU beside the bare step (forward, backward and update on data that lies
+on the device): ResNet-50, 256 x 256, bf16, 512 images, and the bare step in other ways. About three minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -24,10 +32,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,42 +53,264 @@ FORMS = ("ours", "mask", "pml")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rows", type=int, default=4096)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--only", default="step,ranks,loss,waiting,features", help="parts, separated by commas")
+    parser.add_argument("--rows", type=int, default=4096, help="of the loss")
+    parser.add_argument("--repeats", type=int, default=5, help="of the loss")
+    parser.add_argument("--steps", type=int, default=20, help="of each other figure")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--form", choices=FORMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.form:
         print(json.dumps(measure(options.form, options.rows, options.repeats)))
         return
-    figures = on_gpu() if options.gpu else on_cpu(options.rows, options.repeats, options.steps)
+    figures = on_gpu() if options.gpu else on_cpu(options.only.split(","), options)
     for name, value in figures.items():
-        print(f"{name:<22} {value if isinstance(value, str) else format(value, '.3g')}")
+        print(f"{name:<30} {value if isinstance(value, str) else format(value, '.3g')}")
     if options.json:
         print(json.dumps(figures))
 
 
-def on_cpu(rows: int, repeats: int, steps: int) -> dict[str, float | str]:
-    """The figures of the loss, of the waiting and of the features."""
-    forms = [form for form in FORMS if form != "pml" or importlib.util.find_spec("pytorch_metric_learning")]
-    found = {form: in_process(form, rows, repeats) for form in forms}
-    peer = "pml" if "pml" in found else "mask"
-    print(f"loss, N = {rows}, K = 128, 126 classes, fp32, forward and backward, 1 thread")
-    print(f"{'form':<6} {'CPU ms':>8} {'memory MiB':>11} {'loss':>10}")
-    for form, row in found.items():
-        print(f"{form:<6} {row['seconds'] * 1e3:>8.0f} {row['memory'] / 2**20:>11.0f} {row['loss']:>10.5f}")
-    figures: dict[str, float | str] = {
-        "loss_peer": peer,
-        "loss_time_ratio": found[peer]["seconds"] / found["ours"]["seconds"],
-        "loss_memory_ratio": found[peer]["memory"] / found["ours"]["memory"],
-        **waiting(steps),
-    }
-    if importlib.util.find_spec("transformers"):
+def on_cpu(parts: list[str], options: argparse.Namespace) -> dict[str, float | str]:
+    """The figures of the named parts."""
+    figures: dict[str, float | str] = {}
+    if "step" in parts:
+        figures |= steps_in_turn(options.steps)
+    if "ranks" in parts:
+        figures |= ranks_in_turn(options.steps)
+    if "loss" in parts:
+        figures |= losses(options.rows, options.repeats)
+    if "waiting" in parts:
+        figures |= waiting(options.steps)
+    if "features" in parts and importlib.util.find_spec("transformers"):
         figures["features_difference"] = features_difference()
-    else:
+    elif "features" in parts:
         print("transformers is not installed: features_difference is not measured")
     return figures
+
+
+def released() -> TrainingParams:
+    """The released encoder's recipe."""
+    from pipeline.params import TrainingParams
+
+    return TrainingParams(
+        width=32,
+        crop=96,
+        batch=64,
+        projector_layers=2,
+        projector_width=256,
+        temperature=0.3,
+        class_balanced=True,
+        precision="bf16",
+        ema=0.999,
+        epochs=100,
+        warmup=1,
+    )
+
+
+def loop_of(params: TrainingParams, folder: Path, side: int = 256) -> tuple[Any, Iterator[Any]]:
+    """A loop on stand-in images on one thread, and its batches; the images stay decoded."""
+    from pipeline.training.loop import Loop, Run
+    from pipeline.training.methods.contrastive import Contrastive
+
+    run = Run(
+        name="benchmark",
+        out=folder,
+        checkpoints=folder / "checkpoints",
+        threads=1,
+        ema=params.ema,
+        precision=params.precision,
+        checkpoint_every=10**9,
+    )
+    loop = Loop(run, partial(Contrastive, images=Stand(side), params=params, seed=0))
+    loop.method.prepare(loop.ranks)
+    loop.history._quiet = True
+    return loop, loop.method.batches(0, loop.method.steps, loop.rank, loop.ranks)
+
+
+@contextlib.contextmanager
+def old_ways() -> Iterator[None]:
+    """The step as it was: each operation is torch's, the views are rendered by tensors, SGD is not fused."""
+    import torch
+
+    from pipeline.encoder import fused
+    from pipeline.encoder.colour import convert
+    from pipeline.encoder.preprocessing import half_scale
+    from pipeline.encoder.trunk import as_input
+    from pipeline.training import views
+
+    def render(full: torch.Tensor, half: torch.Tensor, draws: views.Draws) -> torch.Tensor:
+        crops = torch.cat((as_input(full), half_scale(as_input(half))))
+        flips = torch.from_numpy(draws.flips.reshape(-1))
+        crops = torch.where(flips.view(-1, 1, 1, 1), crops.flip(3), crops)
+        crops = convert(crops, torch.from_numpy(draws.spaces.reshape(-1)))
+        return crops.contiguous(memory_format=torch.channels_last)
+
+    fits, rendered = fused._fits, views.render
+    fused._fits, views.render = lambda x: False, lambda *a: _without_autocast(render, *a)
+    try:
+        yield
+    finally:
+        fused._fits, views.render = fits, rendered
+
+
+def _without_autocast(function: Callable[..., Any], *arguments: Any) -> Any:
+    import torch
+
+    with torch.autocast("cpu", enabled=False):
+        return function(*arguments)
+
+
+def steps_in_turn(steps: int) -> dict[str, float | str]:
+    """CPU seconds of whole steps, old and new in turn."""
+    import torch
+
+    torch.set_num_threads(1)
+    times: dict[str, list[float]] = {"old": [], "new": []}
+    with tempfile.TemporaryDirectory() as folder:
+        old, new = loop_of(released(), Path(folder) / "old"), loop_of(released(), Path(folder) / "new")
+        for group in old[0].optimiser.param_groups:
+            group["fused"] = False
+        for _ in range(steps + 3):
+            for name, (loop, batches) in (("old", old), ("new", new)):
+                batch = next(batches)
+                with old_ways() if name == "old" else contextlib.nullcontext():
+                    start = process_time()
+                    loop.step(batch)
+                    times[name].append(process_time() - start)
+    medians = {name: statistics.median(values[3:]) for name, values in times.items()}
+    print(f"step of {2 * released().batch} crops of 96, ResNet-18 of width 32, bf16, 1 thread: CPU ms")
+    for name, value in medians.items():
+        print(f"{name:<6} {1e3 * value:>8.1f}")
+    return {"step_ratio": medians["old"] / medians["new"], "crops_per_cpu_s": 2 * released().batch / medians["new"]}
+
+
+def ranks_in_turn(steps: int, turns: int = 8) -> dict[str, float | str]:
+    """Wall seconds of steps by one process and by two ranks, in turn."""
+    import torch.multiprocessing as multiprocessing
+
+    from pipeline.training.launch import launch
+
+    context = multiprocessing.get_context("spawn")
+    shape = (max(2, steps // turns), turns)
+    started = {name: context.Semaphore(0) for name in ("one", "two")}
+    times, exchange = context.Queue(), context.Queue()
+    one = context.Process(target=_one, args=(started["one"], times, shape), daemon=True)
+    two = threading.Thread(target=launch, args=(_two, 2, "cpu", started["two"], times, exchange, shape), daemon=True)
+    one.start()
+    two.start()
+    ready = {times.get() for _ in range(2)}
+    assert ready == {"one", "two"}, ready
+    figures: dict[str, float | str] = {}
+    print(f"{'':<24} {'one process, ms':>16} {'two ranks, ms':>14}")
+    for place in ("alone", "beside a busy neighbour"):
+        neighbour = context.Process(target=_busy, daemon=True)
+        if place != "alone":
+            neighbour.start()
+        found: dict[str, list[float]] = {"one": [], "two": []}
+        for _ in range(turns):
+            for name in found:
+                started[name].release()
+                found[name].append(times.get() / shape[0])
+        if neighbour.pid:
+            neighbour.kill()
+        medians = {name: statistics.median(values) for name, values in found.items()}
+        print(f"{place:<24} {1e3 * medians['one']:>16.0f} {1e3 * medians['two']:>14.0f}")
+        key = "rank_speedup" if place == "alone" else "rank_speedup_beside_neighbour"
+        figures[key] = medians["one"] / medians["two"]
+    two.join()
+    one.join()
+    names = ("gradients_shared_ms", "gradients_gloo_ms", "small_sums_ms")
+    return {**figures, **dict(zip(names, exchange.get(), strict=True))}
+
+
+def _one(turn: Any, times: Any, shape: tuple[int, int]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _take_turns("one", turn, times, shape)
+
+
+def _two(turn: Any, times: Any, exchange: Any, shape: tuple[int, int]) -> None:
+    import torch.distributed as dist
+
+    loop = _take_turns("two", turn, times, shape)
+    waits = [_exchange(loop, number) for number in range(3)]
+    if dist.get_rank() == 0:
+        exchange.put(waits)
+
+
+def _take_turns(name: str, turn: Any, times: Any, shape: tuple[int, int]) -> Any:
+    """Do a block of steps whenever it is this group's turn, and tell how long it took."""
+    import torch.distributed as dist
+
+    from pipeline.training.collectives import from_first, world
+
+    rank, ranks = world()
+    with tempfile.TemporaryDirectory() as folder:
+        loop, batches = loop_of(released(), Path(folder))
+        for _ in range(3):
+            loop.step(next(batches))
+        if rank == 0:
+            times.put(name)
+        for _ in range(2 * shape[1]):
+            if rank == 0:
+                turn.acquire()
+            from_first(None)
+            start = perf_counter()
+            for _ in range(shape[0]):
+                loop.step(next(batches))
+            if ranks > 1:
+                dist.barrier()
+            if rank == 0:
+                times.put(perf_counter() - start)
+    return loop
+
+
+def _exchange(loop: Any, number: int, repeats: int = 30) -> float:
+    """Milliseconds of one exchange of the ranks: gradients in shared memory, by gloo, 40 sums of 128 numbers."""
+    import torch
+    import torch.distributed as dist
+
+    from pipeline.training.collectives import GradientMean
+
+    parameters = list(loop.method.network.parameters())
+    gloo, small, times = GradientMean(parameters, same_machine=False), torch.zeros(128), []
+    for _ in range(repeats):
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        dist.barrier()
+        start = perf_counter()
+        if number == 0:
+            loop.average_gradients()
+        elif number == 1:
+            gloo()
+        else:
+            for _ in range(40):
+                dist.all_reduce(small)
+        times.append(1e3 * (perf_counter() - start))
+    return statistics.median(times)
+
+
+def _busy() -> None:
+    while True:
+        pass
+
+
+def losses(rows: int, repeats: int) -> dict[str, float | str]:
+    """Time and memory of the loss beside its peers."""
+    forms = [form for form in FORMS if form != "pml" or importlib.util.find_spec("pytorch_metric_learning")]
+    measured = {form: in_process(form, rows, repeats) for form in forms}
+    peer = "pml" if "pml" in measured else "mask"
+    print(f"loss, N = {rows}, K = 128, 126 classes, fp32, forward and backward, 1 thread")
+    print(f"{'form':<6} {'CPU ms':>8} {'memory MiB':>11} {'loss':>10}")
+    for form, row in measured.items():
+        print(f"{form:<6} {row['seconds'] * 1e3:>8.0f} {row['memory'] / 2**20:>11.0f} {row['loss']:>10.5f}")
+    ours = measured["ours"]
+    return {
+        "loss_peer": peer,
+        "loss_time_ratio": measured[peer]["seconds"] / ours["seconds"],
+        "loss_memory_ratio": measured[peer]["memory"] / ours["memory"],
+    }
 
 
 def in_process(form: str, rows: int, repeats: int) -> dict[str, float]:
@@ -86,8 +318,8 @@ def in_process(form: str, rows: int, repeats: int) -> dict[str, float]:
     options = ["--form", form, "--rows", str(rows), "--repeats", str(repeats)]
     command = [sys.executable, "-m", "benchmarks.trainer", *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return row
 
 
 def measure(form: str, rows: int, repeats: int) -> dict[str, float]:
@@ -190,9 +422,9 @@ def waiting(steps: int) -> dict[str, float]:
     """The share of waiting and crops/s of the small profile, without the cache: the worst an epoch can be."""
     from pipeline.params import load
 
-    data, small = Stand(), load(Path(__file__).parents[1] / "manifests/profiles/small.yaml").training
+    data, small = Stand(), load(Path(__file__).parents[1] / "params.yaml").training
     params = small.model_copy(update={"warmup": 0.0, "epochs": steps / (len(data) // small.batch)})
-    speed, share = trained(data, params, 3, threads=os.cpu_count(), cache="none")
+    speed, share = trained(data, params, 3, threads=1, cache="none")
     return {"data_wait_share": share, "crops_per_s": speed}
 
 

@@ -16,9 +16,10 @@ from pipeline.shards.decoded import Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.confusion import Logits, confusion, predicted_types
+from pipeline.training.launch import ranks_for
 from pipeline.training.loop import Run, train
 from pipeline.training.methods.classifier import Classifier, load_classifier
-from stages import DATA, LOCKS, METRICS, entry
+from stages import DATA, LOCKS, METRICS, entry, workers
 
 LOOKED_AT = 2  # held-out sources in a look while it trains
 
@@ -31,13 +32,13 @@ def run(params: Params, name: str) -> None:
     distorted = np.flatnonzero(held & (shards.labels > 0))
     few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
     device = resolve_device(params.run.device)
-    ranks = device.ranks if device.kind == "cuda" else 1
+    ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))
     training = Run(
         name=name,
         out=DATA / "models" / name,
         checkpoints=DATA / "checkpoints" / name,
         device=Device(device.kind, ranks),
-        threads=params.run.threads or cores(),
+        threads=params.run.threads or max(1, cores() // ranks),
         precision=resolve_precision(knobs.precision, device),
         ema=knobs.ema,
         provenance={"trained_on": set_name},

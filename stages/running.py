@@ -50,6 +50,11 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
+def workers(run: RunParams) -> int:
+    """How many processes of this machine work side by side: one where the engine is serial."""
+    return 1 if run.engine == "serial" else min(run.workers or cores(), cores())
+
+
 def engine(run: RunParams) -> Engine:
     """The engine that params.yaml asks for; RAY_ADDRESS, where set, names the cluster."""
     return Engine(run.engine, run.workers or cores(), os.environ.get("RAY_ADDRESS"), LOCKS)

@@ -14,12 +14,13 @@ from pipeline.params import Params, TrainingParams
 from pipeline.shards.decoded import LabelledImages, Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
+from pipeline.shards.streamed import StreamedImages
 from pipeline.training.authentic import Mixture
-from pipeline.training.launch import joined
+from pipeline.training.launch import joined, ranks_for
 from pipeline.training.loop import Run, train
 from pipeline.training.methods.contrastive import Contrastive
 from pipeline.training.probe import HeldOut
-from stages import DATA, LOCKS, entry
+from stages import DATA, LOCKS, entry, workers
 
 PROBED = 4  # sources
 
@@ -29,9 +30,14 @@ def run(params: Params, name: str) -> None:
     set_name, knobs = params.train[name].set, params.training_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)
+    images: LabelledImages | StreamedImages = _images(params, knobs, shards, held)
+    if url := params.train[name].stream:
+        per_class, buffer = knobs.images_per_class if knobs.class_balanced else 1, params.train[name].buffer
+        kept_out = frozenset(np.unique(shards.sources[held]).tolist())
+        images = StreamedImages(url, knobs.batch, params.seed, per_class, buffer, exclude=kept_out)
     probe = HeldOut.of(shards, params.probe).first(PROBED)
     device, local = resolve_device(params.run.device), os.environ.get("LOCAL_RANK")
-    ranks = device.ranks if device.kind == "cuda" else 1
+    ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))
     threads = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))
     training = Run(
         name=name,
@@ -41,11 +47,11 @@ def run(params: Params, name: str) -> None:
         threads=params.run.threads or threads,
         precision=resolve_precision(knobs.precision, device),
         ema=knobs.ema,
-        provenance={"trained_on": set_name, "authentic_set": knobs.authentic_set},
+        provenance={"trained_on": params.train[name].stream or set_name, "authentic_set": knobs.authentic_set},
     )
     method = partial(
         Contrastive,
-        images=_images(params, knobs, shards, held),
+        images=images,
         params=knobs,
         seed=params.seed,
         cache=params.run.cache,

@@ -197,6 +197,10 @@ class TrainRun(Overlay, TrainingParams):
     """One trained encoder: its set, and whatever differs from the section ``training``."""
 
     set: Name = Field(description="the set whose distorted images it is trained on")
+    stream: str | None = Field(
+        None, pattern="^(https?|file):", description="URL of a distorted set that is trained on instead, as it streams"
+    )
+    buffer: int = Field(2048, ge=64, description="encoded images of the stream that a rank draws its steps from")
 
 
 class ClassificationParams(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,20 +114,7 @@ class HostImages:
 
     def cut(self, samples: NDArray[np.int64], cuts: Sequence[tuple[NDArray[np.int64], int]]) -> list[Tensor]:
         """See :class:`Decoded`; in the host's memory."""
-        import torch
-
-        shapes = [(len(samples), side, side, 3) for _, side in cuts]
-        squares = [torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin) for shape in shapes]
-        arrays = [tensor.numpy() for tensor in squares]
-
-        def fill(row: int) -> None:
-            image = self._image(int(samples[row]))
-            for array, (corners, side) in zip(arrays, cuts, strict=True):
-                array[row] = square(image, int(corners[row, 0]), int(corners[row, 1]), side)
-
-        for _ in self._pool.map(fill, range(len(samples))) if self._pool else map(fill, range(len(samples))):
-            pass
-        return squares
+        return cut_images(lambda row: self._image(int(samples[row])), len(samples), cuts, self._pool, pin=self._pin)
 
     def close(self) -> None:
         """End the readers."""
@@ -141,6 +128,30 @@ class HostImages:
             if self._keep:
                 self._decoded[sample] = image
         return image
+
+
+def cut_images(
+    image: Callable[[int], NDArray[np.uint8]],
+    count: int,
+    cuts: Sequence[tuple[NDArray[np.int64], int]],
+    pool: ThreadPoolExecutor | None = None,
+    *,
+    pin: bool = False,
+) -> list[Tensor]:
+    """:meth:`Decoded.cut` of the images ``image(0)`` .. ``image(count - 1)``, each asked for once."""
+    import torch
+
+    squares = [torch.empty((count, side, side, 3), dtype=torch.uint8, pin_memory=pin) for _, side in cuts]
+    arrays = [tensor.numpy() for tensor in squares]
+
+    def fill(row: int) -> None:
+        pixels = image(row)
+        for array, (corners, side) in zip(arrays, cuts, strict=True):
+            array[row] = square(pixels, int(corners[row, 0]), int(corners[row, 1]), side)
+
+    for _ in (pool.map if pool else map)(fill, range(count)):
+        pass
+    return squares
 
 
 class DeviceImages:

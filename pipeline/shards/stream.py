@@ -104,6 +104,15 @@ class ShardStream:
             text = str(error.args[0] if error.args else error).removesuffix(f" @ {url}")
             raise ArtifactError(f"{url}: {text}") from None
 
+    def labels(self, index: int) -> list[tuple[int, int]]:
+        """(label, number of the source) of each sample of a shard of a distorted set, from its table alone."""
+        shard = self.shards[index]
+        name = f"{self.url}/{table_name(shard)}"
+        table = sample_table(fetch(name, TABLE_BYTES, self._timeout), shard, name)
+        if "label" not in table.column_names:
+            raise ArtifactError(f"{self.url}: a set of sources has no classes to train on")
+        return list(zip(table["label"].to_pylist(), table["source"].to_pylist(), strict=True))
+
     def epoch(
         self,
         seed: int,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,35 @@ from torch.multiprocessing.spawn import ProcessException, spawn
 
 from pipeline import Refusal
 
+FEWEST = 16  # images of a step that a rank computes its batch statistics on
+PATIENCE = timedelta(days=1)  # for another rank: a probe takes minutes. One that dies is noticed at once
+_places: list[Path] = []  # where this rank records what it does
+
 
 class RankRefused(Refusal, RuntimeError):
     """What a rank of ours refused, in its words."""
+
+
+class RankDied(Refusal, RuntimeError):
+    """A rank was ended from outside; the message names the signal and what it did."""
+
+
+def record(what: str) -> None:
+    """Remember what this rank does, for the message if it dies."""
+    for path in _places:
+        path.write_text(what)
+
+
+def launched() -> bool:
+    """Whether this process is a rank that :func:`launch` started: all ranks are on this machine."""
+    return bool(_places)
+
+
+def ranks_for(batch: int, most: int) -> int:
+    """How many ranks of one CPU core share ``batch`` images: as many as divide it, up to ``most``, and leave each at
+    least :data:`FEWEST`, because batch norms take their statistics from a rank's own images.
+    """
+    return max(n for n in range(1, max(most, 1) + 1) if n == 1 or (batch % n == 0 and batch // n >= FEWEST))
 
 
 @contextlib.contextmanager
@@ -33,7 +61,7 @@ def joined(device: str, local_rank: int | None) -> Iterator[int]:
     if device == "cuda":
         torch.cuda.set_device(local_rank)
     try:
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     except ValueError as error:  # a variable that is missing or no number
         text = " ".join(str(error).split())
         raise Refusal(f"LOCAL_RANK is {local_rank}, as under torchrun, and no group can be joined ({text})") from None
@@ -48,7 +76,8 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
     this machine.
 
     NCCL on GPUs, gloo on the CPU; they meet in a file, so no port is taken. A rank that fails stops the others, and its
-    error is raised here: a :class:`RankRefused` where the user can mend it. No rank outlives this call.
+    error is raised here: a :class:`RankRefused` where the user can mend it, a :class:`RankDied` where it was killed.
+    No rank outlives this call.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         handed = (ranks, device, folder, function, arguments)
@@ -58,9 +87,17 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
                 pass
         except ProcessException:
             refusals = sorted(Path(folder).glob("refused-*"))
-            if not refusals:
-                raise
-            raise RankRefused(refusals[0].read_text()) from None
+            if refusals:
+                raise RankRefused(refusals[0].read_text()) from None
+            killed = [n for n, process in enumerate(group.processes) if process.exitcode == -signal.SIGKILL]
+            if killed:  # the others lost a peer, or were stopped
+                doing = Path(folder) / f"doing-{killed[0]}"
+                what = doing.read_text() if doing.exists() else "its start"
+                raise RankDied(
+                    f"rank {killed[0]} of {ranks} was killed (SIGKILL) in {what}; the others were stopped. "
+                    "A rerun goes on from the last checkpoint"
+                ) from None
+            raise
         finally:
             for process in group.processes:  # those that are left after Ctrl-C, which may have reached this one alone
                 process.kill()
@@ -73,8 +110,9 @@ def _rank(
         torch.cuda.set_device(rank)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
-    backend = "nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
+    _places.append(Path(folder) / f"doing-{rank}")
+    backend, meeting = "nccl" if device == "cuda" else "gloo", f"file://{folder}/meeting"
+    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=ranks, timeout=PATIENCE)
     try:
         function(*arguments)
     except Refusal as error:  # told before the group goes, of which the other ranks would say that a peer is lost

@@ -17,7 +17,8 @@ What a method must keep to:
   is computed from the step.
 - ``loss`` is called under autocast. What needs float32 switches it off for itself, as the views and the losses do. Over
   ranks the loop takes the mean of the ranks' gradients and of their columns: a loss that is a mean over a rank's own
-  images is right as it is.
+  images is right as it is. On a CPU a rank's batch norms see its own images alone (docs/training.md says why); their
+  running statistics are averaged before anything is validated or kept.
 - Several parameter groups: ``optimiser`` makes them (encoder and head), ``rates`` gives the rate of each at each step.
   A group with rate 0 is frozen (but for batch norms' statistics: keep those modules in eval mode).
 - Validation: ``validate`` is called on rank 0 with the network that would be written, every ``validate_every`` steps
@@ -54,10 +55,10 @@ from pipeline.devices import Device
 from pipeline.encoder.network import channels_last
 from pipeline.shards.loader import Prefetch
 from pipeline.training import checkpoint
-from pipeline.training.collectives import average_gradients, from_first, mean_over_ranks, world
+from pipeline.training.collectives import GradientMean, average_statistics, from_first, mean_over_ranks, world
 from pipeline.training.ema import EMA
 from pipeline.training.history import History
-from pipeline.training.launch import launch
+from pipeline.training.launch import launch, launched, record
 
 FORMAT = 2  # raise it when the same parameters would train other weights, or a checkpoint holds something else
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
@@ -255,7 +256,8 @@ class Loop:
             method.network = nn.SyncBatchNorm.convert_sync_batchnorm(method.network)  # type: ignore[no-untyped-call]
         self.ema = EMA(method.network, run.ema) if run.ema else None
         self.optimiser = method.optimiser()
-        self.parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.requires_grad]
+        self.average_gradients = GradientMean(parameters, same_machine=launched())
         self.history = History(method.columns, run.name, method.steps, method.steps_in_epoch, quiet=self.rank > 0)
         self.first = self.done = self._restore()
         self._pending: deque[_Reading] = deque()
@@ -293,6 +295,7 @@ class Loop:
         are the seconds spent waiting for batches so far.
         """
         method, plateau = self.method, self.method.plateau
+        record(f"step {batch.step}")
         rates = [rate * plateau.scale for rate in method.rates(batch.step)] if plateau else method.rates(batch.step)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -300,7 +303,7 @@ class Loop:
             columns = method.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         columns["loss"].backward()  # type: ignore[no-untyped-call]
-        average_gradients(self.parameters)
+        self.average_gradients()
         self.optimiser.step()
         if self.ema:
             self.ema.update(method.network, batch.step)
@@ -344,6 +347,7 @@ class Loop:
 
     def _validate(self) -> None:
         self.settle(0)
+        self._average_statistics()
         figures: Mapping[str, float] = self.method.validate(self.network) if self.rank == 0 else {}
         if self.method.plateau:
             figures = from_first(figures)
@@ -359,6 +363,7 @@ class Loop:
     def _save(self, batch: Batch, rate: float) -> None:
         """The checkpoint, if all weights are numbers."""
         self.settle(0)
+        self._average_statistics()
         if not all(torch.isfinite(value).all() for value in self.method.network.state_dict().values()):
             self._stop("weights that are no numbers after", batch.step, batch.names, rate)
         if self.rank:
@@ -374,6 +379,11 @@ class Loop:
         if self.method.plateau:
             state["plateau"] = asdict(self.method.plateau)
         checkpoint.save(self.run.checkpoints, state, step=self.done, identity=self.identity)
+
+    def _average_statistics(self) -> None:
+        """What is validated, kept and written has the running statistics of all ranks' images; so has a resumed run."""
+        for network in (self.method.network, *([self.ema.network] if self.ema else [])):
+            average_statistics(network)
 
     def _restore(self) -> int:
         """Take up the checkpoint's state, if there is one of this run; returns how many steps are done."""
@@ -396,8 +406,9 @@ class Loop:
             peak = torch.cuda.max_memory_allocated(self.device)
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        of_each = f" in each of {self.ranks} ranks" if self.ranks > 1 else ""
         seconds = self.method.views / self.history.rows[-1]["crops_per_s"]
-        self.history.tell(f"first step {seconds:.2g} s, peak memory {peak / 2**30:.2f} GiB")
+        self.history.tell(f"first step {seconds:.2g} s, peak memory {peak / 2**30:.2f} GiB{of_each}")
 
 
 class _Reading:

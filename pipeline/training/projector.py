@@ -40,7 +40,7 @@ class ContrastiveNetwork(nn.Module):
         """
         patches = F.adaptive_avg_pool2d(self.trunk(crops), 2)
         rows = patches.permute(0, 2, 3, 1).reshape(-1, patches.shape[1])
-        embeddings: Tensor = self.projector(F.normalize(rows.float(), dim=1))
+        embeddings: Tensor = self.projector(F.normalize(rows if rows.dtype == torch.float64 else rows.float(), dim=1))
         return embeddings
 
 

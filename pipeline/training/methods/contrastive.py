@@ -29,8 +29,9 @@ from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.labels import CLASSES
 from pipeline.params import ParamsError, TrainingParams
 from pipeline.seeding import generator
-from pipeline.shards.decoded import MODES, Decoded, LabelledImages, Mode, open_images
+from pipeline.shards.decoded import MODES, Decoded, LabelledImages, Mode, cut_images, open_images
 from pipeline.shards.epochs import EpochError, Epochs, part
+from pipeline.shards.streamed import StreamedImages
 from pipeline.training import views
 from pipeline.training.authentic import Halves
 from pipeline.training.labels import AUTHENTIC, batch_labels, class_labels, positive_weights
@@ -70,7 +71,7 @@ class Contrastive(Method[Batch]):
         run: Run,
         device: torch.device,
         *,
-        images: LabelledImages,
+        images: LabelledImages | StreamedImages,
         params: TrainingParams,
         seed: int,
         cache: Mode = "host",
@@ -82,16 +83,15 @@ class Contrastive(Method[Batch]):
         self.run, self.device = run, device
         self.images, self.params, self.seed = images, params, seed
         self._cache, self._readers, self._probe = cache, readers, probe
-        self.labels = class_labels(images.labels, params.merge_identical_classes)
-        self.shapes = images.shapes
-        self.order = batch_order(self.labels, params, seed)
+        self.order = images if isinstance(images, StreamedImages) else batch_order(self._labels(images), params, seed)
         self.steps_in_epoch = self.order.in_epoch
         self.steps = max(1, round(params.epochs * self.steps_in_epoch))
         self.warmup = min(round(params.warmup * self.steps_in_epoch), self.steps - 1)
         self.views = 2 * params.batch
         self.validate_every = params.probe_every * self.steps_in_epoch if probe else 0
         self.network: ContrastiveNetwork = build(params, weight_generator(seed)).to(device)
-        self.classes = CLASSES + (params.batch if AUTHENTIC in self.labels else 0)
+        mixed = not isinstance(images, StreamedImages) and AUTHENTIC in images.labels
+        self.classes = CLASSES + (params.batch if mixed else 0)
         weights_of_positives = positive_weights(params.neighbour_weight, self.classes)
         self.positive_weights = None if weights_of_positives is None else weights_of_positives.to(device)
         self._decoded: Decoded | None = None
@@ -100,6 +100,8 @@ class Contrastive(Method[Batch]):
         """Open the images; half of the memory that is free is for them, of all ranks together."""
         if self.params.batch % ranks:
             raise ParamsError(f"training.batch: {self.params.batch} is not a multiple of the {ranks} ranks")
+        if isinstance(self.images, StreamedImages):
+            return f"{len(self.images):,} images from {self.images.url}, {self.images.room(ranks):,} in the buffer"
         on_gpu = self.device.type == "cuda"
         host = free_memory() // 2 // ranks
         device = torch.cuda.mem_get_info(self.device)[0] // 2 if on_gpu else host
@@ -112,16 +114,39 @@ class Contrastive(Method[Batch]):
         """Two squares of each image of a step, and the choices that make views of them. The choices of the whole step
         come from (seed, step).
         """
-        crop, keys = self.params.crop, self.images.keys
-        assert self._decoded is not None, "prepare() comes first"
+        if isinstance(self.images, StreamedImages):
+            yield from self._streamed(self.images, first, last, rank, ranks)
+            return
+        assert self._decoded is not None and not isinstance(self.order, StreamedImages), "prepare() comes first"
+        keys, shapes, classes = self.images.keys, self.images.shapes, self._labels(self.images)
         for step, samples in self.order.steps(first, last):
             mine = part(len(samples), rank, ranks)
-            random = generator(self.seed, "train/views", step)
-            draws = views.draw(random, len(samples), self.params.colour_spaces).part(mine)
-            full, half = views.corners(self.shapes[samples[mine]], crop, draws)
-            squares = self._decoded.cut(samples[mine], [(full, crop), (half, 2 * crop)])
-            labels = torch.from_numpy(batch_labels(self.labels[samples])[mine])
-            yield Batch(step, [keys[sample] for sample in samples], squares[0], squares[1], draws, labels)
+            draws, cuts = self._draw(step, mine, shapes[samples[mine]])
+            full, half = self._decoded.cut(samples[mine], cuts)
+            labels = torch.from_numpy(batch_labels(classes[samples])[mine])
+            yield Batch(step, [keys[sample] for sample in samples], full, half, draws, labels)
+
+    def _streamed(self, images: StreamedImages, first: int, last: int, rank: int, ranks: int) -> Iterator[Batch]:
+        for step, samples in images.steps(first, last, rank, ranks):
+            pictures = [sample.image() for sample in samples]
+            shapes = np.array([picture.shape[:2] for picture in pictures])
+            draws, cuts = self._draw(step, part(self.params.batch, rank, ranks), shapes)
+            full, half = cut_images(pictures.__getitem__, len(pictures), cuts)
+            given = np.array([sample.label for sample in samples], np.int16)
+            labels = torch.from_numpy(class_labels(given, self.params.merge_identical_classes))
+            yield Batch(step, [sample.key for sample in samples], full, half, draws, labels)
+
+    def _draw(
+        self, step: int, mine: slice, shapes: NDArray[np.integer]
+    ) -> tuple[views.Draws, list[tuple[NDArray[np.int64], int]]]:
+        """The choices of a rank's images, and where their squares lie."""
+        random, crop = generator(self.seed, "train/views", step), self.params.crop
+        draws = views.draw(random, self.params.batch, self.params.colour_spaces).part(mine)
+        full, half = views.corners(shapes, crop, draws)
+        return draws, [(full, crop), (half, 2 * crop)]
+
+    def _labels(self, images: LabelledImages) -> NDArray[np.int64]:
+        return class_labels(images.labels, self.params.merge_identical_classes)
 
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
         """Eq. (2) over the 4 patches of the 2 views of each image."""
@@ -172,10 +197,14 @@ class Contrastive(Method[Batch]):
 
     def fingerprint(self) -> Mapping[str, object]:
         """Keys, labels and bytes of the images, parameters and seed."""
-        pairs = zip(self.images.keys, self.images.labels, strict=True)
+        if isinstance(self.images, StreamedImages):
+            images = self.images.order_fingerprint
+        else:
+            pairs = zip(self.images.keys, self.images.labels, strict=True)
+            images = hashlib.sha256("\n".join(f"{key} {label}" for key, label in pairs).encode()).hexdigest()
         return {
             "data": getattr(self.images, "fingerprint", None),
-            "images": hashlib.sha256("\n".join(f"{key} {label}" for key, label in pairs).encode()).hexdigest(),
+            "images": images,
             "params": self.params.model_dump(),
             "seed": self.seed,
         }
