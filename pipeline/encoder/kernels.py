@@ -3,8 +3,8 @@
 Maps are flat arrays in channels-last order: float32, or uint16 with the bits of bfloat16, which numba does not have.
 Statistics, scales and sums are float32 arrays of about 1,024 elements, one number a channel and repeated, so that one
 loop runs over many pixels. Everything is read and written 16 elements at a time (the upper half of this file: LLVM
-instructions that numba does not expose). Written with scalars, the loops over bfloat16 are not vectorised and take 4 to
-12 times as long. Where a processor has narrower vectors, LLVM splits these. No index is checked.
+instructions that numba does not expose). Written with scalars, the loops over bfloat16 are not vectorised and took 3 to
+29 times as long. Where a processor has narrower vectors, LLVM splits these. No index is checked.
 """
 
 from __future__ import annotations

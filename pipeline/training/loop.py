@@ -17,7 +17,7 @@ What a method must keep to:
   is computed from the step.
 - ``loss`` is called under autocast. What needs float32 switches it off for itself, as the views and the losses do. Over
   ranks the loop takes the mean of the ranks' gradients and of their columns: a loss that is a mean over a rank's own
-  images is right as it is. On a CPU a rank's batch norms see its own images alone (docs/training.md says why); their
+  images is right as it is. On a CPU a rank's batch norms see its own images alone; their
   running statistics are averaged before anything is validated or kept.
 - Several parameter groups: ``optimiser`` makes them (encoder and head), ``rates`` gives the rate of each at each step.
   A group with rate 0 is frozen (but for batch norms' statistics: keep those modules in eval mode).
@@ -223,8 +223,8 @@ def _train(run: Run, make: Make) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed: a step's maps are freed and asked for again, and fresh pages from the system
-    cost 5 to 8 % of it. Other C libraries are left alone.
+    """Tell glibc to keep what is freed: a step's maps are freed and asked for again, and each fresh page from the
+    system is a fault. (Two pairs of runs on a busy machine: 2 and 20 % of a step.) Other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
