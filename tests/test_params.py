@@ -130,6 +130,12 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             {"sources__codec": "pngg"},
             "sources.codec = \"pngg\": input should be 'qoi', 'png', 'webp' or 'jxl'; did you mean png?",
         ),
+        ({"sources__shape": "disk"}, "sources.shape = \"disk\": input should be 'disc', 'ellipse' or 'polygon'"),
+        (
+            {"sources__shape": {"disk": 1}},
+            "sources.shape.disk = \"disk\": input should be 'disc', 'ellipse' or 'polygon'",
+        ),
+        ({"sources__shape": {"disc": 0}}, "sources.shape.disc = 0: input should be greater than 0"),
         ({"sources": [1]}, "sources = [1]: input should be an object"),
         ({"sources": None}, "sources = null: input should be an object"),
         ({"seed": -1}, "seed = -1: input should be greater than or equal to 0"),

@@ -121,7 +121,8 @@ def _without(content: Any, places: Iterable[tuple[int | str, ...]]) -> Any:
 
 
 def _place(detail: ErrorDetails) -> tuple[int | str, ...]:
-    return tuple(part for part in detail["loc"] if part != "[key]")
+    """Where in the page; without what pydantic adds in brackets: the key of a mapping, the tag of a union."""
+    return tuple(part for part in detail["loc"] if not str(part).startswith("["))
 
 
 def _described(detail: ErrorDetails) -> Mistake:

@@ -8,8 +8,10 @@ import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
     model_serializer,
     model_validator,
@@ -25,7 +27,11 @@ Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haa
 METRICS: tuple[str, ...] = get_args(Metric)
 """Full-reference metrics."""
 Shape = Literal["disc", "ellipse", "polygon"]
-PositiveShare = Annotated[float, Field(gt=0)]
+ShapeOrShares = Annotated[
+    Annotated[Shape, Tag("[shape]")] | Annotated[dict[Shape, Annotated[float, Field(gt=0)]], Tag("[shares]")],
+    Discriminator(lambda value: "[shares]" if isinstance(value, dict) else "[shape]"),
+]
+"""Which of the two a value is meant as decides its message; the loader leaves tags in brackets out of a key."""
 
 
 S = TypeVar("S", bound="Section")
@@ -121,7 +127,7 @@ class SourcesParams(Section):
     r_max: float | None = Field(None, gt=0, description="largest leaf radius, pixels; null: the image's side")
     exponent: float = Field(3.0, gt=1, description="the radius' density is r^-exponent")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the texture in a textured leaf")
-    shape: Shape | dict[Shape, PositiveShare] = Field(
+    shape: ShapeOrShares = Field(
         "disc", description="of the leaves (the paper: discs); or the share of each in a mixture"
     )
     supersample: int = Field(1, ge=1, le=8, description="draw that many times finer, then average")
