@@ -74,8 +74,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_every_stage_runs_and_leaves_what_it_promises(project: Project) -> None:
     assert {name.split("@")[0] for name in project.ran} == {  # type: ignore[attr-defined]
-        *("sources", "statistics", "distort", "train", "baselines", "random_init", "probe", "ingest", "features"),
-        *("evaluate", "compare", "regressor", "report"),
+        *("sources", "statistics", "distort", "train", "classify", "domains", "baselines", "random_init", "probe"),
+        *("ingest", "features", "evaluate", "compare", "regressor", "report"),
     }
     page = (project.folder / "report/index.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html") and 'src="http' not in page

@@ -7,6 +7,7 @@ to that of a stored number: where torch rounds the normalised map before it adds
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,12 @@ def _numbers(norm: nn.BatchNorm2d, x: Tensor) -> tuple[Any, ...]:
     return *arrays, norm.momentum, norm.eps
 
 
+def _keep_nan(y: Tensor, numbers: Any) -> None:
+    """Make ``y`` NaN where a batch statistic is: the kernels' maximum with 0 would hide it from the loss."""
+    if not all(np.isfinite(values).all() for values in numbers):
+        y.fill_(math.nan)
+
+
 class _NormReLU(torch.autograd.Function):
     """See :func:`norm_relu`."""
 
@@ -98,6 +105,7 @@ class _NormReLU(torch.autograd.Function):
             shortcut = shortcut.to(x.dtype).contiguous(memory_format=torch.channels_last)
         added = pixels[:0] if shortcut is None else _pixels(shortcut)
         ctx.numbers = kernels.norm_forward(pixels, *_numbers(norm, x), added, relu, _pixels(y))
+        _keep_nan(y, ctx.numbers)
         ctx.save_for_backward(x, weight, y if relu else None)
         ctx.relu, ctx.has_shortcut = relu, shortcut is not None
         return y
@@ -142,6 +150,7 @@ class _NormReLUPool(torch.autograd.Function):
         ctx.numbers = kernels.pool_forward(
             _pixels(x), ctx.shape, *_numbers(norm, x), _pixels(y), _pixels(largest), ctx.place
         )
+        _keep_nan(y, ctx.numbers)
         ctx.save_for_backward(x, weight, y, largest)
         return y
 

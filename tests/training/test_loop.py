@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,7 @@ class NoNumber(StandIn):
 
     def image(self, index: int) -> np.ndarray:
         if world()[0] == 1:
-            loop.math.isfinite = lambda value: False  # type: ignore[assignment]
+            loop.math = SimpleNamespace(isfinite=lambda value: False, inf=math.inf)  # type: ignore[assignment]
         return super().image(index)
 
 
