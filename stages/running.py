@@ -51,8 +51,8 @@ def _terminate(*_: object) -> None:
 
 
 def workers(run: RunParams) -> int:
-    """How many processes of this machine work side by side: one where the engine is serial."""
-    return 1 if run.engine == "serial" else min(run.workers or cores(), cores())
+    """How many ranks train on this machine's CPU: as many as `run.workers` asks for, else one."""
+    return 1 if run.engine == "serial" else min(run.workers or 1, cores())
 
 
 def engine(run: RunParams) -> Engine:
