@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import artifacts
-from pipeline.devices import Device, cores, resolve_device, resolve_precision
+from pipeline.devices import Device, resolve_device, resolve_precision
 from pipeline.folders import folder_lock
 from pipeline.params import Params
 from pipeline.shards.decoded import Subset
@@ -18,7 +18,7 @@ from pipeline.shards.reader import ShardSet
 from pipeline.training.confusion import Logits, confusion, predicted_types
 from pipeline.training.launch import ranks_for
 from pipeline.training.loop import Run, train
-from pipeline.training.methods.classifier import Classifier, load_classifier
+from pipeline.training.methods.classifier import Classifier, load_classifier, outputs_of
 from stages import DATA, LOCKS, METRICS, entry, workers
 
 LOOKED_AT = 2  # held-out sources in a look while it trains
@@ -38,7 +38,7 @@ def run(params: Params, name: str) -> None:
         out=DATA / "models" / name,
         checkpoints=DATA / "checkpoints" / name,
         device=Device(device.kind, ranks),
-        threads=params.run.threads or max(1, cores() // ranks),
+        threads=params.run.threads or 1,
         precision=resolve_precision(knobs.precision, device),
         ema=knobs.ema,
         provenance={"trained_on": set_name},
@@ -62,7 +62,7 @@ def run(params: Params, name: str) -> None:
 
 def _accuracy(shards: ShardSet, rows: NDArray[np.int64], logits: Logits) -> float:
     predicted = predicted_types(logits, shards, rows, "held-out sources")
-    return float(np.mean(predicted == (shards.labels[rows].astype(np.int64) - 1) // 5 + 1))
+    return float(np.mean(predicted == outputs_of(shards.labels[rows], pristine=True)))
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ def run(params: Params, name: str) -> None:
     probe = HeldOut.of(shards, params.probe).first(PROBED)
     device, local = resolve_device(params.run.device), os.environ.get("LOCAL_RANK")
     ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))
-    threads = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))
+    readers = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", ranks))) if device.kind == "cuda" else 1
     training = Run(
         name=name,
         out=DATA / "models" / name,
         checkpoints=DATA / "checkpoints" / name,
         device=Device(device.kind, ranks if local is None else 1),
-        threads=params.run.threads or threads,
+        threads=params.run.threads or 1,
         precision=resolve_precision(knobs.precision, device),
         ema=knobs.ema,
         provenance={"trained_on": params.train[name].stream or set_name, "authentic_set": knobs.authentic_set},
@@ -55,7 +55,7 @@ def run(params: Params, name: str) -> None:
         params=knobs,
         seed=params.seed,
         cache=params.run.cache,
-        readers=threads if device.kind == "cuda" else 1,
+        readers=readers,
         probe=probe,
     )
     with joined(device.kind, None if local is None else int(local)) as rank:

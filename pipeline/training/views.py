@@ -49,8 +49,8 @@ def corners(shapes: NDArray[np.integer], crop: int, draws: Draws) -> tuple[NDArr
     The second lies on even pixels, so that it halves to a crop of the halved image. A corner is negative where an image
     is smaller than its crop, which is then centred.
     """
-    full = _corners(shapes, crop, draws.places[0])
-    return full, 2 * _corners((shapes + 1) // 2, crop, draws.places[1])
+    full = crop_corners(shapes, crop, draws.places[0])
+    return full, 2 * crop_corners((shapes + 1) // 2, crop, draws.places[1])
 
 
 def render(full: Tensor, half: Tensor, draws: Draws) -> Tensor:
@@ -68,7 +68,9 @@ def render(full: Tensor, half: Tensor, draws: Draws) -> Tensor:
     return crops.contiguous(memory_format=torch.channels_last)
 
 
-def _corners(sizes: NDArray[np.integer], crop: int, places: NDArray[np.float64]) -> NDArray[np.int64]:
-    """[n, 2]: the corner of a crop; centred, and so negative, where an image is smaller."""
+def crop_corners(sizes: NDArray[np.integer], crop: int, places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """int64 [n, 2]: where crops begin, down and across, in images of ``sizes`` [n, 2], for ``places`` [n, 2] in [0, 1);
+    centred, and so negative, along a side that is smaller than the crop.
+    """
     room = sizes.astype(np.int64) - crop
     return np.where(room >= 0, (places * (room + 1)).astype(np.int64), -((-room) // 2))

@@ -21,11 +21,11 @@ from pipeline.training.methods.classifier import (
     HEAD,
     Classifier,
     build,
-    crop_corners,
     five_crops,
     load_classifier,
     outputs_of,
 )
+from pipeline.training.views import crop_corners
 
 TINY = ClassificationParams(width=8, crop=32, batch=8, epochs=2, learning_rate=3e-3, validate_every=1)
 

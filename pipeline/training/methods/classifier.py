@@ -35,6 +35,7 @@ from pipeline.shards.decoded import Decoded, LabelledImages, Mode, open_images, 
 from pipeline.shards.epochs import EpochError, Epochs, part
 from pipeline.training.loop import Method, Run
 from pipeline.training.optimisers import learning_rate
+from pipeline.training.views import crop_corners
 
 HEAD = "classifier.safetensors"  # beside the encoder that it stands on
 
@@ -242,14 +243,6 @@ def outputs_of(labels: NDArray[np.integer], pristine: bool) -> NDArray[np.int64]
     """
     types = np.where(labels == PRISTINE, 0, (np.asarray(labels, np.int64) - 1) // LEVELS + 1)
     return types if pristine else types - 1
-
-
-def crop_corners(shapes: NDArray[np.integer], crop: int, places: NDArray[np.float64]) -> NDArray[np.int64]:
-    """int64 [n, 2]: where crops begin, down and across, for ``places`` [n, 2] in [0, 1); centred, and so negative,
-    along a side that is smaller than the crop.
-    """
-    room = np.asarray(shapes, np.int64) - crop
-    return np.where(room >= 0, (places * (room + 1)).astype(np.int64), -((-room) // 2))
 
 
 def five_crops(image: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:
