@@ -365,7 +365,7 @@ class RunParams(Section):
     engine: Literal["serial", "processes", "ray"] = "ray"
     workers: int | None = Field(None, ge=1, description="null: as many as the process may use cores")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(None, ge=1, description="of torch on the CPU, in each process; null: one where it trains")
+    threads: int | None = Field(None, ge=1, description="torch threads a CPU process; null: one where it trains")
     memory: int = Field(2**31, ge=2**26, description="bytes of features that evaluate and compare may hold")
     cache: Literal["device", "host", "none"] = Field(
         "host", description="where decoded training images stay, if they fit"
