@@ -4,7 +4,7 @@ from what).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ def save_encoder(
     pool: Pool = Pool(),
     *,
     half: bool = False,
+    opinions: Sequence[Mapping[str, object]] = (),
 ) -> str:
     """Write a trunk (float32) under ``folder``; returns the sha256 of the weights file. Equal weights give equal bytes.
 
@@ -34,7 +35,9 @@ def save_encoder(
 
     encoder.json: kind "resnet", name, architecture, depth, width, dim (of a feature: 2 D), sha256, and ``provenance``
     (JSON-able: what it was trained on, with what), and ``preprocessing`` and ``pool`` where they are not ours and the
-    papers'. The card is written last: a folder with a card is whole.
+    papers'. ``opinions`` are the opinions that the weights have seen, an entry for each database and split:
+    ``{"database": "koniq10k", "split": 0, "images": [image ids]}`` (pipeline.evaluation.leaks.opinions); who learns
+    from opinions must list them. The card is written last: a folder with a card is whole.
     """
     from safetensors.torch import save as serialise
 
@@ -50,6 +53,8 @@ def save_encoder(
     shown: dict[str, object] = {} if preprocessing is None else {"preprocessing": asdict(preprocessing)}
     if pool != Pool():
         shown["pool"] = pool.as_card()
+    if opinions:
+        shown["opinions"] = [dict(entry) for entry in opinions]
     write_json(folder / CARD, {**origin, **card, **shown})
     return digest
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.devices import free_memory
 from pipeline.engine import progress
 
 if TYPE_CHECKING:
@@ -240,6 +241,17 @@ def open_images(
     if chosen == "device":
         return DeviceImages(images, device, readers=readers), text
     return HostImages(images, keep=chosen == "host", readers=readers, pin=device.type == "cuda"), text
+
+
+def keep_images(
+    images: Images, mode: Mode, device: torch.device, *, readers: int = 1, ranks: int = 1, share: float = 0.5
+) -> tuple[Decoded, str]:
+    """:func:`open_images` in at most ``share`` of the memory that is free, the host's for all ``ranks`` together."""
+    import torch
+
+    host = int(free_memory() * share) // ranks
+    on_device = int(torch.cuda.mem_get_info(device)[0] * share) if device.type == "cuda" else host
+    return open_images(images, mode, device, readers=readers, host_free=host, device_free=on_device)
 
 
 def fitting(wanted: Mode, needed: int, device_free: int, host_free: int) -> tuple[Mode, str]:

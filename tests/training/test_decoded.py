@@ -14,7 +14,6 @@ from pipeline.shards import decoded
 from pipeline.shards.decoded import DeviceImages, HostImages, Subset, decoded_bytes, fitting
 from pipeline.training import views
 from pipeline.training.loop import train
-from pipeline.training.methods import contrastive
 
 SIZES = [(48, 56), (80, 96), (41, 33), (48, 56), (20, 100), (64, 64), (65, 64), (31, 18), (80, 96)]
 
@@ -74,7 +73,7 @@ def test_a_run_that_finds_no_room_trains_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(*job(tmp_path / "roomy", StandIn()))
-    monkeypatch.setattr(contrastive, "free_memory", lambda: 2000)
+    monkeypatch.setattr(decoded, "free_memory", lambda: 2000)
     capsys.readouterr()
     images = StandIn()
     train(*job(tmp_path / "tight", images, cache="device"))

@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.artifacts import ArtifactError, write_bytes
-from pipeline.devices import free_memory
 from pipeline.encoder import weights
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
 from pipeline.encoder.trunk import as_input
 from pipeline.labels import LEVELS, PRISTINE, TYPES
 from pipeline.params import ClassificationParams, ParamsError
 from pipeline.seeding import generator
-from pipeline.shards.decoded import Decoded, LabelledImages, Mode, open_images, square
+from pipeline.shards.decoded import Decoded, LabelledImages, Mode, keep_images, square
 from pipeline.shards.epochs import EpochError, Epochs, part
 from pipeline.training.loop import Method, Run
 from pipeline.training.optimisers import learning_rate
@@ -113,11 +112,7 @@ class Classifier(Method[Batch]):
         """Open the images; half of the memory that is free is for them, of all ranks together."""
         if self.params.batch % ranks:
             raise ParamsError(f"classification.batch: {self.params.batch} is not a multiple of the {ranks} ranks")
-        host = free_memory() // 2 // ranks
-        device = torch.cuda.mem_get_info(self.device)[0] // 2 if self.device.type == "cuda" else host
-        self._decoded, kept = open_images(
-            self.images, self._cache, self.device, readers=self._readers, host_free=host, device_free=device
-        )
+        self._decoded, kept = keep_images(self.images, self._cache, self.device, readers=self._readers, ranks=ranks)
         return kept
 
     def batches(self, first: int, last: int, rank: int, ranks: int) -> Iterator[Batch]:

@@ -22,14 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.devices import free_memory
 from pipeline.encoder import Extractor, weights
 from pipeline.encoder.network import weight_generator
 from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.labels import CLASSES
 from pipeline.params import ParamsError, TrainingParams
 from pipeline.seeding import generator
-from pipeline.shards.decoded import MODES, Decoded, LabelledImages, Mode, cut_images, open_images
+from pipeline.shards.decoded import MODES, Decoded, LabelledImages, Mode, cut_images, keep_images
 from pipeline.shards.epochs import EpochError, Epochs, part
 from pipeline.shards.streamed import StreamedImages
 from pipeline.training import views
@@ -102,12 +101,7 @@ class Contrastive(Method[Batch]):
             raise ParamsError(f"training.batch: {self.params.batch} is not a multiple of the {ranks} ranks")
         if isinstance(self.images, StreamedImages):
             return f"{len(self.images):,} images from {self.images.url}, {self.images.room(ranks):,} in the buffer"
-        on_gpu = self.device.type == "cuda"
-        host = free_memory() // 2 // ranks
-        device = torch.cuda.mem_get_info(self.device)[0] // 2 if on_gpu else host
-        self._decoded, kept = open_images(
-            self.images, self._cache, self.device, readers=self._readers, host_free=host, device_free=device
-        )
+        self._decoded, kept = keep_images(self.images, self._cache, self.device, readers=self._readers, ranks=ranks)
         return kept
 
     def batches(self, first: int, last: int, rank: int, ranks: int) -> Iterator[Batch]:
