@@ -6,11 +6,13 @@ At width 64 the trunks have 11,176,512, 21,284,672 and 23,508,032 parameters, so
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.encoder import fused
 from pipeline.seeding import generator
@@ -146,6 +148,20 @@ def channels_last(network: Network) -> Network:
     return network
 
 
+def folded(trunk: ResNet) -> ResNet:
+    """A copy of a trunk that is not trained any more, each batch norm folded into the convolution before it: the same
+    maps to float32's rounding, without a pass over each map.
+    """
+    trunk = copy.deepcopy(trunk).eval()
+    pairs = [(module, f"conv{number}", f"bn{number}") for module in trunk.modules() for number in (1, 2, 3)]
+    pairs += [(module, "0", "1") for name, module in trunk.named_modules() if name.endswith("downsample")]
+    for module, conv, norm in pairs:
+        if hasattr(module, norm):
+            setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+            setattr(module, norm, nn.Identity())
+    return trunk
+
+
 def weight_generator(seed: int) -> torch.Generator:
     """The generator of a run's initial weights: a trained encoder and the untrained one of the same seed start as
     equals.
@@ -158,7 +174,7 @@ def _norm_relu(norm: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None = None) 
     if fused.fits(norm, x):
         return fused.norm_relu(norm, x, shortcut)
     y = norm(x)
-    return torch.relu_(y if shortcut is None else y + shortcut)
+    return torch.relu_(y if shortcut is None else y.add_(shortcut))
 
 
 def _shortcut_of(downsample: nn.Sequential | None, x: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -74,5 +73,8 @@ def pool_of(card: Mapping[str, Any]) -> Pool:
 
 
 def _deviation(features: Tensor) -> Tensor:
-    """The standard deviation over the places of each channel [n, channels, h, w]; 0 where there is one place."""
-    return torch.std(features, (2, 3), correction=0)
+    """The standard deviation over the places of each channel [n, channels, h, w]; 0 where there is one place.
+
+    Written out, because torch.std takes four times as long on maps that are channels last.
+    """
+    return (features - features.mean((2, 3), keepdim=True)).square_().mean((2, 3)).sqrt_()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.encoder.network import ResNet, channels_last
+from pipeline.encoder.network import ResNet, channels_last, folded
 from pipeline.encoder.pooling import Pool
 from pipeline.encoder.preprocessing import Preprocessing
 
@@ -43,6 +43,7 @@ class TrunkExtractor:
         self.name, self.sha256, self.dim = name, sha256, pool.dim(trunk)
         self._preprocessing, self._pool = preprocessing, pool
         self._device, self._precision = torch.device(device), precision
+        trunk = trunk if pool == Pool() else folded(trunk)  # the papers' feature keeps its bytes
         self._trunk = channels_last(trunk.to(self._device)).eval()
 
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

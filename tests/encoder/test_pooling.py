@@ -14,7 +14,7 @@ import stages.readout
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder import weights
 from pipeline.encoder.colour import SPACES
-from pipeline.encoder.network import ResNet, initialise, weight_generator
+from pipeline.encoder.network import ResNet, channels_last, folded, initialise, weight_generator
 from pipeline.encoder.pooling import Pool
 from pipeline.encoder.preprocessing import Preprocessing, half_scale
 from pipeline.encoder.trunk import TrunkExtractor
@@ -36,7 +36,7 @@ def image() -> np.ndarray:
 def trunk() -> ResNet:
     trunk = ResNet(18, 8)
     initialise(trunk, weight_generator(3))
-    return trunk.eval()
+    return channels_last(trunk).eval()  # as the extractor has it, to the bit
 
 
 @pytest.fixture
@@ -73,6 +73,21 @@ def test_the_default_is_the_papers_feature(trunk: ResNet, image: np.ndarray) -> 
         vectors = [trunk(scale).mean((2, 3)) for scale in (pixels, half_scale(pixels))]
     expected = torch.cat([F.normalize(vector, dim=1) for vector in vectors], 1).numpy()
     assert np.array_equal(TrunkExtractor(trunk, name="x", sha256="").extract([image]), expected)
+
+
+def test_batch_norms_are_folded_into_the_convolutions(trunk: ResNet) -> None:
+    images, drawn = torch.rand(2, 3, 70, 50), torch.Generator().manual_seed(4)
+    for depth in (18, 50):
+        net = ResNet(depth, 8).eval()
+        initialise(net, weight_generator(depth))
+        for norm in (module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+            norm.running_mean.normal_(generator=drawn)
+            norm.running_var.uniform_(0.5, 2, generator=drawn)
+        with torch.no_grad():
+            maps, fewer = net.maps(images, (2, 4)), folded(net).maps(images, (2, 4))
+        assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded(net).modules())
+        for layer, expected in maps.items():
+            torch.testing.assert_close(fewer[layer], expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
 
 
 def test_layers_behind_the_last_that_is_read_are_not_computed(trunk: ResNet) -> None:
