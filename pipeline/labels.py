@@ -1,4 +1,4 @@
-"""The 126 classes of a distorted set: label <-> (type, level)."""
+"""The 126 classes of a distorted set: label <-> (type, level). Composites have the labels from 126 on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ TYPES = 25  # in KADIS order, numbered from 1
 LEVELS = 5  # of each type, numbered from 1
 PRISTINE = 0  # the label of the undistorted image
 CLASSES = 1 + TYPES * LEVELS  # 126
+COMPOSITE = TYPES + 1  # the type of an image that several types distort in turn; its level is their number
 IDENTICAL_TO_PRISTINE = (1, 11, 36, 88)
 """Labels whose image equals the pristine one to one grey level: blur 0.1, motion 1, saturation x 1, mean shift 0."""
 

@@ -31,7 +31,7 @@ KEY = re.compile(r"(\d{6})(?:-(\d{3}))?")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes the images of a set: its sources and, if ``seed`` is given, their 126 classes."""
+    """What makes the images of a set: its sources and, if ``seed`` is given, their classes and composites."""
 
     folder: Path  # of the manifest
     set_name: str
@@ -41,6 +41,7 @@ class Recipe:
     seed: int | None
     pristine: str
     differs: tuple[str, ...]  # libraries that have another version here
+    composites: tuple[distortions.Recipe, ...] = ()
     palettes: Path | None = None
     textures: Path | None = None
 
@@ -67,6 +68,7 @@ def read(folder: Path, *, palettes: Path | None = None, textures: Path | None = 
         None if of_sources else int(manifest["seed"]),
         "" if of_sources else str(manifest["pristine"]),
         _differences(manifest.get("libraries", {})),
+        tuple(tuple((kind, level) for kind, level in recipe) for recipe in manifest.get("composites", ())),
         palettes,
         textures,
     )
@@ -78,9 +80,9 @@ def image(recipe: Recipe, key: str) -> np.ndarray:
     :class:`ArtifactError` for a key that the set cannot have, and for a source that cannot be drawn and is not there.
     """
     match = KEY.fullmatch(key)
-    label = int(match[2]) if match and match[2] else None
-    if not match or int(match[1]) >= recipe.count or (label or 0) >= CLASSES:
-        last = plan.sample_key(recipe.count - 1, CLASSES - 1)
+    label, classes = int(match[2]) if match and match[2] else None, CLASSES + len(recipe.composites)
+    if not match or int(match[1]) >= recipe.count or (label or 0) >= classes:
+        last = plan.sample_key(recipe.count - 1, classes - 1)
         raise ArtifactError(f"{recipe.folder}: no key {key}; there are 000000 to {last[:6]}, and 000000-000 to {last}")
     number = int(match[1])
     drawn = source(recipe, number)
@@ -90,7 +92,9 @@ def image(recipe: Recipe, key: str) -> np.ndarray:
         raise ArtifactError(f"{recipe.folder}: a set of sources has no classes; the distorted set has, or give a seed")
     if label == PRISTINE:
         return drawn if recipe.pristine == "raw" else distortions.pristine(drawn)
-    child = class_generator(recipe.seed, recipe.set_name, number).spawn(CLASSES)[label]
+    child = class_generator(recipe.seed, recipe.set_name, number).spawn(label + 1)[label]
+    if label >= CLASSES:
+        return distortions.compose(drawn, recipe.composites[label - CLASSES], child)[0]
     return distortions.distort(drawn, *type_and_level(label), child)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline import artifacts
 from pipeline.devices import Device, resolve_device, resolve_precision
 from pipeline.folders import folder_lock
+from pipeline.labels import CLASSES
 from pipeline.params import Params
 from pipeline.shards.decoded import Subset
 from pipeline.shards.plan import held_out
@@ -29,7 +30,7 @@ def run(params: Params, name: str) -> None:
     set_name, knobs = params.classify[name].set, params.classification_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)
-    distorted = np.flatnonzero(held & (shards.labels > 0))
+    distorted = np.flatnonzero(held & (shards.labels > 0) & (shards.labels < CLASSES))
     few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
     device = resolve_device(params.run.device)
     ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 from pipeline import artifacts
 from pipeline.databases import load_manifest
@@ -20,28 +22,35 @@ def run(params: Params, encoder: str, database: str) -> None:
 
     A metric needs none: a note says so.
     """
-    folder = DATA / "regressors" / encoder / database
     if params.is_metric(encoder):
-        artifacts.write_json(folder / "metric.json", {"encoder": encoder, "note": "a metric needs no regressor"})
+        note = {"encoder": encoder, "note": "a metric needs no regressor"}
+        artifacts.write_json(DATA / "regressors" / encoder / database / "metric.json", note)
         return
-    knobs, manifest = params.evaluate, load_manifest(database, params.database_folder(database))
-    weights, path = weights_sha256(DATA / "models" / encoder), DATA / "features" / encoder / f"{database}.parquet"
-    table = read_features(path, weights=weights)
-    seen = artifacts.read_json(DATA / "models" / encoder / "encoder.json").get("opinions")  # then a training figure
-    fits = stored_fits(table, knobs.lambdas, seed=params.seed, memory=params.run.memory)
+    manifest = load_manifest(database, params.database_folder(database))
     about = {
-        "kind": "ridge",
-        "encoder": encoder,
-        "weights_sha256": weights,
-        "dim": table.dim,
-        "standardise": bool(table.metadata.get("standardise", False)),
-        "database": database,
         "title": manifest.title,
         "citation": manifest.citation,
         "note": manifest.note,
         "higher_is_better": manifest.higher_is_better,
         "range": list(manifest.range),
         "short_side": manifest.short_side,
+    }
+    store(params, encoder, database, DATA / "features" / encoder / f"{database}.parquet", about)
+
+
+def store(params: Params, encoder: str, database: str, path: Path, about: Mapping[str, object]) -> None:
+    """Fit on the feature table at ``path``, and write the regressor ``database``; its card takes ``about`` too."""
+    weights = weights_sha256(DATA / "models" / encoder)
+    table = read_features(path, weights=weights)
+    seen = artifacts.read_json(DATA / "models" / encoder / "encoder.json").get("opinions")  # then a training figure
+    fits = stored_fits(table, params.evaluate.lambdas, seed=params.seed, memory=params.run.memory)
+    card = {
+        "kind": "ridge",
+        "encoder": encoder,
+        "weights_sha256": weights,
+        "dim": table.dim,
+        "standardise": bool(table.metadata.get("standardise", False)),
+        "database": database,
         "features_sha256": artifacts.sha256_file(path),
         "images": fits["nr"].images,
         "groups": fits["nr"].groups,
@@ -50,9 +59,10 @@ def run(params: Params, encoder: str, database: str) -> None:
             for mode, fit in fits.items()
         },
         "versions": {name: version(name) for name in LIBRARIES},
+        **about,
     }
     modes = {mode: Linear(fit.coef, fit.mean, fit.scale, fit.level) for mode, fit in fits.items()}
-    save_regressor(folder, modes, about)
+    save_regressor(DATA / "regressors" / encoder / database, modes, card)
 
 
 if __name__ == "__main__":

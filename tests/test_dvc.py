@@ -26,7 +26,12 @@ ELSEWHERE = {  # what changes nothing that is written: where work is done, who m
     "stages/running.py",
 }
 ASKED = {"sources", "distort"}  # shards: their fingerprints decide what is made again, so dvc may ask about everything
-TABLES = {"evaluate", "compare", "regressor"}  # no pixel gets there, though features know where theirs come from
+TABLES = {
+    "evaluate",
+    "compare",
+    "regressor",
+    "pooled",
+}  # no pixel gets there, though features know where theirs come from
 
 
 @cache

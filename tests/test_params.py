@@ -193,6 +193,9 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             {"evaluate__regressors": ["svr", "svr"]},
             'evaluate.regressors = ["svr", "svr"]: each regressor is ',
         ),
+        ({"quality__photoss": {}}, 'quality = "photoss": not one of sets: dead_leaves, photos; did you mean photos?'),
+        ({"quality__photos": {"metrics": ["psnr", "psnr"]}}, 'quality.photos.metrics = ["psnr", "psnr"]: each metric'),
+        ({"distort__composites": 513}, "distort.composites = 513: input should be less than or equal to 512"),
         (
             {"readouts__floor_lab": {"encoder": "floor", "pool": {"spaces": ["lab"]}}},
             'readouts.floor_lab.encoder = "floor": not one of dead_leaves, released, random_init',

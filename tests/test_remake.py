@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from pipeline import artifacts, distortions, images, remake, sources
 from pipeline.artifacts import ArtifactError
 from pipeline.cli import app
+from pipeline.distortions import Recipe
 from pipeline.labels import CLASSES
 from pipeline.params.sections import DistortParams, FolderParams, SourcesParams
 from pipeline.shards.distorted_shards import DistortJob, build_distorted, commit_distorted
@@ -31,20 +33,23 @@ def make_sources(data: Path, name: str, source_set: SourceSet) -> None:
     commit_sources(job, [build_sources(task) for task in job.tasks(2)])
 
 
-def make(data: Path, name: str, source_set: SourceSet, *, pristine: str = "stretched") -> None:
+def make(
+    data: Path, name: str, source_set: SourceSet, *, pristine: str = "stretched", recipes: tuple[Recipe, ...] = ()
+) -> None:
     """Both stages of a set; of the distorted one the first two sources."""
     make_sources(data, name, source_set)
     made = ShardSet(data / "sources" / name)
-    bank, parts = distortions.distort_all, distortions.fingerprint_parts()
+    bank, parts = partial(distortions.distort_all, recipes=recipes), distortions.fingerprint_parts()
     params = DistortParams(block=2, pristine=pristine)
-    job = DistortJob(name, 5, params, bank, parts, made.folder, made.fingerprint, data / "distorted" / name)
+    job = DistortJob(name, 5, params, bank, parts, made.folder, made.fingerprint, data / "distorted" / name, recipes)
     commit_distorted(job, [build_distorted(task) for task in job.tasks(made)[:1]], made)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    make(folder, SET, leaves(SET, count=3, size=(64, 80), alpha=0.7, shape="ellipse"))
+    drawn = leaves(SET, count=3, size=(64, 80), alpha=0.7, shape="ellipse")
+    make(folder, SET, drawn, recipes=distortions.recipes(5, 4))
     plain = leaves("dead_leaves", count=1, size=(64, 64))
     make(folder, "dead_leaves", plain, pristine="raw")
     photographs = folder / "photographs"
@@ -65,7 +70,7 @@ def samples(folder: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", [SET, "dead_leaves", "mine"])
 def test_every_sample_is_made_again_bit_by_bit(name: str, data: Path) -> None:
     recipe, stored = remake.read(data / "distorted" / name), samples(data / "distorted" / name)
-    assert len(stored) % CLASSES == 0 and recipe.differs == ()
+    assert len(stored) % (CLASSES + len(recipe.composites)) == 0 and recipe.differs == ()
     for key in sorted(stored)[:: 1 if name == SET else 9]:
         np.testing.assert_array_equal(remake.image(recipe, key), stored[key], err_msg=key)
 
@@ -98,11 +103,12 @@ def test_a_set_that_was_never_finished_is_replayed_by_its_seed(
     (tmp_path / "data" / "sources" / SET).mkdir(parents=True)
     shutil.copy(data / "sources" / SET / "manifest.json", tmp_path / "data" / "sources" / SET)
     monkeypatch.chdir(tmp_path)
-    words = ["remake", "--set", SET, "--key", "000000-061", "--out", "x.png"]
-    with pytest.raises(ArtifactError, match="manifest.json: missing"):
-        CliRunner().invoke(app, words, catch_exceptions=False)
-    CliRunner().invoke(app, [*words, "--seed", "5"], catch_exceptions=False)
-    np.testing.assert_array_equal(images.read(Path("x.png")), samples(data / "distorted" / SET)["000000-061"])
+    for key in ("000000-061", "000001-128"):  # a class and a composite
+        words = ["remake", "--set", SET, "--key", key, "--out", "x.png"]
+        with pytest.raises(ArtifactError, match="manifest.json: missing"):
+            CliRunner().invoke(app, words, catch_exceptions=False)
+        CliRunner().invoke(app, [*words, "--seed", "5"], catch_exceptions=False)
+        np.testing.assert_array_equal(images.read(Path("x.png")), samples(data / "distorted" / SET)[key])
 
 
 def test_sources_of_a_folder_are_read_and_missed_by_name(data: Path, tmp_path: Path) -> None:
@@ -146,9 +152,9 @@ class Swapped:
         return {"kind": "folder", "swapped": True}
 
 
-@pytest.mark.parametrize("key", ["000003", "000003-001", "000000-126", "1-2", "000000-1", "", "../x"])
+@pytest.mark.parametrize("key", ["000003", "000003-001", "000000-130", "1-2", "000000-1", "", "../x"])
 def test_a_key_that_the_set_cannot_have_is_refused(key: str, data: Path) -> None:
-    with pytest.raises(ArtifactError, match="there are 000000 to 000002, and 000000-000 to 000002-125"):
+    with pytest.raises(ArtifactError, match="there are 000000 to 000002, and 000000-000 to 000002-129"):
         remake.image(remake.read(data / "distorted" / SET), key)
 
 

@@ -16,7 +16,9 @@ LOSSLESS = (".png", ".webp", ".qoi", ".jxl")
 
 def remake(
     set_name: Annotated[str, typer.Option("--set", help="The set, such as textured_dead_leaves.")],
-    key: Annotated[str, typer.Option(help="000123-047: class 47 of source 123; 000123: the source.")],
+    key: Annotated[
+        str, typer.Option(help="000123-047: class 47 of source 123, from 126 on a composite; 000123: the source.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write it: .png, .webp, .qoi or .jxl.")],
     seed: Annotated[
         int | None, typer.Option(min=0, help="For a set whose distort stage did not finish: the seed of params.yaml.")
@@ -30,6 +32,8 @@ def remake(
     Sources that came from a folder are read from their shard, since they cannot be drawn.
     """
     from pipeline import artifacts, images
+    from pipeline.distortions import recipes
+    from pipeline.params.sections import MOST_COMPOSITES
     from pipeline.remake import image, read
 
     if out.suffix.lower() not in LOSSLESS:
@@ -37,7 +41,7 @@ def remake(
     kind = "distorted" if "-" in key and seed is None else "sources"
     recipe = read(data / kind / set_name, palettes=palettes, textures=textures)
     if seed is not None:
-        recipe = replace(recipe, seed=seed, pristine="stretched")
+        recipe = replace(recipe, seed=seed, pristine="stretched", composites=recipes(seed, MOST_COMPOSITES))
     for library in recipe.differs:
         print(f"synthetic-iqa: made with {library}: pixels may differ by a grey level", file=sys.stderr)
     pixels = image(recipe, key)

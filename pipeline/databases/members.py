@@ -17,6 +17,7 @@ from pipeline.databases.inspection import Inspected, Piece, inspect
 from pipeline.databases.manifest import Manifest
 from pipeline.databases.table import IngestError, database_table, refuse
 from pipeline.engine import Engine
+from pipeline.labels import CLASSES
 
 COLUMNS = ("key", "label", "source", "type", "level", "shard", "offset", "bytes", "sha256")
 
@@ -40,13 +41,14 @@ def ingest_members(
     """The database table of shard members in ``folder``.
 
     ``samples`` has one row an image (columns :data:`COLUMNS`; label 0 is its source's reference); ``names`` gives the
-    sources' names, else they are numbers. Raises :class:`IngestError` naming missing references, members whose bytes
-    differ from their sha256, undecodable ones, and classes without a published mean.
+    sources' names, else they are numbers. Composites have no published mean and are left out. Raises
+    :class:`IngestError` naming missing references, members whose bytes differ from their sha256, undecodable ones, and
+    classes without a published mean.
     """
     lacking = [column for column in COLUMNS if column not in samples.column_names]
     if lacking or not len(samples):
         raise IngestError(f"{manifest.name}: {len(samples)} samples, columns lacking: {', '.join(lacking) or 'none'}")
-    rows = samples.select(COLUMNS).to_pylist()
+    rows = [row for row in samples.select(COLUMNS).to_pylist() if row["label"] < CLASSES]
     refuse(manifest, {"keys that occur twice": sorted(k for k, n in Counter(r["key"] for r in rows).items() if n > 1)})
     pieces = [Piece(r["key"], str(Path(folder) / r["shard"]), r["offset"], r["bytes"]) for r in rows]
     inspected = inspect(pieces, engine or Engine(), max_pixels)

@@ -5,6 +5,7 @@ from pipeline.distortions.bank import (
     Sample,
     apply,
     compile_kernels,
+    compose,
     describe,
     distort,
     distort_all,
@@ -12,6 +13,7 @@ from pipeline.distortions.bank import (
     fingerprint_parts,
     pristine,
 )
+from pipeline.distortions.composites import Recipe, recipes
 from pipeline.distortions.dncnn import DnCNN
 from pipeline.distortions.manifest import TYPES, Type, type_of
 from pipeline.distortions.prepared import DistortionError, Prepared
@@ -22,15 +24,18 @@ __all__ = [
     "DistortionError",
     "DnCNN",
     "Prepared",
+    "Recipe",
     "Sample",
     "Type",
     "apply",
     "compile_kernels",
+    "compose",
     "describe",
     "distort",
     "distort_all",
     "draw",
     "fingerprint_parts",
     "pristine",
+    "recipes",
     "type_of",
 ]

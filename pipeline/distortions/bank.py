@@ -6,7 +6,7 @@ what several types share. ``distort`` and ``distort_all`` run the same code and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,11 +26,12 @@ from pipeline.distortions import (
     palette,
     spatial,
 )
+from pipeline.distortions.composites import Recipe
 from pipeline.distortions.denoise import Denoiser
 from pipeline.distortions.manifest import TYPES, type_of
 from pipeline.distortions.prepared import DistortionError, Prepared
 from pipeline.distortions.types import Bytes
-from pipeline.labels import CLASSES, PRISTINE, type_and_level
+from pipeline.labels import CLASSES, COMPOSITE, PRISTINE, type_and_level
 
 FORMAT = 1
 """Raise it when the pixels of a class change for the same source and draws; it is part of every fingerprint."""
@@ -172,15 +173,21 @@ def distort(
 
 
 def distort_all(
-    image: np.ndarray, generator: np.random.Generator, *, denoiser: Denoiser | None = None
+    image: np.ndarray,
+    generator: np.random.Generator,
+    *,
+    denoiser: Denoiser | None = None,
+    recipes: Sequence[Recipe] = (),
 ) -> Iterator[Sample]:
-    """The 126 classes of ``image`` in the order of their labels, beginning with the pristine one.
+    """The 126 classes of ``image`` in the order of their labels, beginning with the pristine one; then a composite for
+    each of ``recipes``, labels from 126 on.
 
-    Class ``label`` draws from ``generator.spawn(126)[label]``, so ``distort`` with that child gives equal bytes.
-    Pass a fresh generator: it spawns other children at each call, so a second call with it makes other samples.
+    Class ``label`` draws from ``generator.spawn(label + 1)[label]``, so ``distort`` or ``compose`` with that child
+    gives equal bytes. Pass a fresh generator: it spawns other children at each call, so a second call with it makes
+    other samples.
     """
     prepared = Prepared(image)
-    seeds = generator.bit_generator.seed_seq.spawn(CLASSES)  # type: ignore[attr-defined]
+    seeds = generator.bit_generator.seed_seq.spawn(CLASSES + len(recipes))  # type: ignore[attr-defined]
     yield Sample(PRISTINE, 0, 0, prepared.pristine.copy(), {"name": "pristine", "level": 0, "stand_in": False})
     for label in range(1, CLASSES):
         kind, level = type_and_level(label)
@@ -190,6 +197,26 @@ def distort_all(
             draws = draw(kind, child, prepared.shape, level)
         made = apply(prepared, kind, level, draws, denoiser=denoiser)
         yield Sample(label, kind, level, made, describe(prepared, kind, level, draws, denoiser=denoiser))
+    for label, recipe in enumerate(recipes, CLASSES):
+        child = np.random.Generator(type(generator.bit_generator)(seeds[label]))
+        made, steps = compose(image, recipe, child, denoiser=denoiser)
+        record = {"name": "composite", "steps": steps, "stand_in": any(step["stand_in"] for step in steps)}
+        yield Sample(label, COMPOSITE, len(recipe), made, record)
+
+
+def compose(
+    image: np.ndarray, recipe: Recipe, generator: np.random.Generator, *, denoiser: Denoiser | None = None
+) -> tuple[Bytes, list[dict[str, Any]]]:
+    """``image`` distorted by the classes of ``recipe``, one after the other, each on the bytes of the last; and the
+    record of each step, with its type. Step i draws from ``generator.spawn(len(recipe))[i]``.
+    """
+    steps = []
+    for (kind, level), child in zip(recipe, generator.spawn(len(recipe)), strict=True):
+        prepared = Prepared(image)
+        draws = draw(kind, child, prepared.shape, level)
+        image = apply(prepared, kind, level, draws, denoiser=denoiser)
+        steps.append({"type": kind, **describe(prepared, kind, level, draws, denoiser=denoiser)})
+    return image, steps
 
 
 def fingerprint_parts() -> dict[str, Any]:

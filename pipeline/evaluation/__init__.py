@@ -21,7 +21,7 @@ from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, se
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
 from pipeline.evaluation.protocol import Protocol, evaluate, splits_of, test_to_train
-from pipeline.evaluation.regressors import stored_fits
+from pipeline.evaluation.regressors import Opinions, pooled_features, scored_rows, stored_fits
 from pipeline.evaluation.results import FitFacts, metrics_of
 from pipeline.evaluation.splits import SplitError
 
@@ -32,6 +32,7 @@ __all__ = [
     "LeakError",
     "LogisticFit",
     "Measures",
+    "Opinions",
     "Part",
     "Protocol",
     "ScoredDatabase",
@@ -48,9 +49,11 @@ __all__ = [
     "measure",
     "metrics_of",
     "noise_ceiling",
+    "pooled_features",
     "predictions_table",
     "published_figures",
     "results_table",
+    "scored_rows",
     "seen_opinions",
     "splits_of",
     "stored_fits",

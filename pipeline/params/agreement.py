@@ -60,9 +60,21 @@ def _sets(params: Params) -> Iterator[Mistake]:
     for name, model in params.niqe.items():
         if model.set not in params.sets:
             yield _not_one_of(f"niqe.{name}.set", model.set, [*params.sets], "sets: ")
+    for name in params.quality:
+        if name not in params.sets:
+            yield _not_one_of("quality", name, [*params.sets], "sets: ")
 
 
 def _databases(params: Params) -> Iterator[Mistake]:
+    for name, given in params.pooled.items():
+        if name in params.databases:
+            yield Mistake(f"pooled.{name}: the name stands under `databases`; give another", (f"pooled.{name}",))
+        featured = [encoder for encoder in params.encoders if not params.is_metric(encoder)]
+        if given.encoder not in featured:
+            yield _not_one_of(f"pooled.{name}.encoder", given.encoder, featured, "encoders: ")
+        for database in given.databases:
+            if database not in params.databases:
+                yield _not_one_of(f"pooled.{name}.databases", database, [*params.databases], "databases: ")
     if (own := params.databases.get(EMBEDDED)) is None:
         return
     if own.folder != EMBEDDED_FOLDER:

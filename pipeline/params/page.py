@@ -18,7 +18,9 @@ from pipeline.params.sections import (
     IngestParams,
     Name,
     NiqeParams,
+    PooledParams,
     ProbeParams,
+    QualityParams,
     ReadoutParams,
     ReportParams,
     RunParams,
@@ -53,8 +55,10 @@ class Params(Section):
     train: dict[Name, TrainRun] = {}
     classify: dict[Name, ClassifyRun] = {}
     domains: dict[Name, DomainsParams] = {}
+    quality: dict[Name, QualityParams] = {}
     readouts: dict[Name, ReadoutParams] = {}
     niqe: dict[Name, NiqeParams] = {}
+    pooled: dict[Name, PooledParams] = {}
     encoders: list[Name] = Field(min_length=1)
     sources: SourcesParams = SourcesParams()
     statistics: StatisticsParams = StatisticsParams()

@@ -26,6 +26,7 @@ Space = Literal["rgb", "lab", "hsv", "grey", "ms"]
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi"]
 METRICS: tuple[str, ...] = get_args(Metric)
 """Full-reference metrics."""
+MOST_COMPOSITES = 512
 Shape = Literal["disc", "ellipse", "polygon"]
 ShapeOrShares = Annotated[
     Annotated[Shape, Tag("[shape]")] | Annotated[dict[Shape, Annotated[float, Field(gt=0)]], Tag("[shares]")],
@@ -150,13 +151,16 @@ class StatisticsParams(Section):
 
 
 class DistortParams(Section):
-    """How the 126 classes of each source go into shards."""
+    """What is made of each source, and how it goes into shards."""
 
     codec: Codec = "qoi"
     block: Count = Field(4, description="sources of one task; their 126 classes are shuffled together")
     shards_per_block: int = Field(1, ge=1, le=126, description="shards that a block is split into")
     pristine: Literal["stretched", "raw"] = Field("stretched", description="label 0: the bank's identity, or the file")
     max_failed_sources: int = Field(0, ge=0, description="sources that may be left out because a class of them fails")
+    composites: int = Field(
+        0, ge=0, le=MOST_COMPOSITES, description="images of each source beside its 126 classes, of 2 to 5 types in turn"
+    )
 
 
 class TrainingParams(Section):
@@ -253,6 +257,26 @@ class PoolParams(Section):
         if len(set(value)) < len(value):
             raise ValueError("each is named once")
         return value
+
+
+class QualityParams(Section):
+    """Pseudo-opinions of a distorted set: its samples against their pristine images, by full-reference metrics."""
+
+    metrics: tuple[Metric, ...] = Field(("psnr", "ssim", "ms_ssim", "gmsd", "haarpsi", "mdsi"), min_length=1)
+
+    @field_validator("metrics")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each metric is named once")
+        return value
+
+
+class PooledParams(Section):
+    """A regressor on several databases together."""
+
+    encoder: Name = Field(description="one of `encoders` that gives features")
+    databases: tuple[Name, ...] = Field(min_length=2, description="names under `databases`; each counts alike")
 
 
 class ReadoutParams(Section):

@@ -15,6 +15,7 @@ from pipeline.artifacts import ArtifactError, read_json, read_table
 from pipeline.databases import Manifest, load_manifest
 from pipeline.distortions import Sample
 from pipeline.evaluation.comparison.published import Published, published_figures
+from pipeline.labels import CLASSES
 from pipeline.params import Params
 from pipeline.report import sheets
 from pipeline.report.embedding import Embedding, embed
@@ -168,7 +169,8 @@ def _distortions(params: Params, data: Path) -> Sheet:
     name = "photos" if "photos" in params.sets else next(iter(params.sets))
     distorted, sources = ShardSet(data / "distorted" / name), ShardSet(data / "sources" / name)
     source = min(params.report.sheet_source, len(sources) - 1)
-    rows = {int(distorted.labels[row]): int(row) for row in np.flatnonzero(distorted.sources == source)}
+    of_source = np.flatnonzero((distorted.sources == source) & (distorted.labels < CLASSES))
+    rows = {int(distorted.labels[row]): int(row) for row in of_source}
     kinds, levels = distorted.table["type"].to_numpy(), distorted.table["level"].to_numpy()
 
     def samples() -> Iterator[Sample]:
@@ -203,7 +205,7 @@ def _probe(metrics: Path, encoder: str) -> dict[str, dict[str, float]]:
 def _regressors(params: Params, data: Path) -> Iterator[dict[str, Any]]:
     """The cards of the stored regressors of the listed encoders and databases."""
     for encoder in params.encoders:
-        for database in params.databases:
+        for database in (*params.databases, *params.pooled):
             card = _read_optional(data / "regressors" / encoder / database / "regressor.json")
             if card:
                 yield card

@@ -1,4 +1,4 @@
-"""Building the shards of a distorted set: one task a block of sources, each source in its 126 classes.
+"""Building the shards of a distorted set: one task a block of sources, each source in its 126 classes (and composites).
 
 The bank of distortions is passed in, so this package does not depend on it. A task is picklable, keeps shards that are
 already right, and writes the same bytes with any engine and any number of workers.
@@ -26,19 +26,19 @@ from pipeline.shards.source_shards import pixel_sha256
 
 
 class Distorted(Protocol):
-    """One of the 126 images that a bank makes of a source."""
+    """One of the images that a bank makes of a source."""
 
     @property
     def label(self) -> int:
-        """0..125."""
+        """0..125, from 126 on a composite."""
 
     @property
     def type(self) -> int:
-        """1..25, 0 for the pristine image."""
+        """1..25, 0 for the pristine image, 26 for a composite."""
 
     @property
     def level(self) -> int:
-        """1..5, 0 for the pristine image."""
+        """1..5, 0 for the pristine image; of a composite the number of its types."""
 
     @property
     def image(self) -> np.ndarray:
@@ -65,6 +65,12 @@ class DistortJob:
     sources: Path  # the folder of the source shards
     sources_sha256: str  # of its manifest: a worker opens each state of the folder once
     folder: Path  # where the shards are written
+    recipes: Sequence[Sequence[tuple[int, int]]] = ()  # of the composites that the bank makes after the 126 classes
+
+    @property
+    def classes(self) -> int:
+        """Images of a source."""
+        return CLASSES + len(self.recipes)
 
     def tasks(self, sources: ShardSet) -> list[DistortTask]:
         """One task for each ``params.block`` sources."""
@@ -94,7 +100,7 @@ def build_distorted(task: DistortTask) -> list[ShardMeta]:
     rerun tries its sources again.
     """
     shards = task.job.params.shards_per_block
-    parts = plan.layout(task.block, shards, task.job.seed)
+    parts = plan.layout(task.block, shards, task.job.seed, task.job.classes)
     first = task.block.index * shards
     paths = [task.job.folder / plan.shard_name("distorted", first + number) for number in range(shards)]
     fingerprints = [_fingerprint(task, part) for part in parts]
@@ -127,11 +133,12 @@ def commit_distorted(job: DistortJob, done: Iterable[Sequence[ShardMeta]], sourc
     about = {
         "set": job.set_name,
         "codec": job.params.codec,
-        "classes": CLASSES,
+        "classes": job.classes,
         "sources": {"count": len(sources), "recipe": sources.manifest.get("recipe")},
         "seed": job.seed,
         "pristine": job.params.pristine,
         "bank": job.bank_parts,
+        **_composites(job),
         **writer.versions(),
         failed_sources.MANIFEST_KEY: failed_sources.failed_sources(shards, job.params.max_failed_sources),
     }
@@ -140,7 +147,7 @@ def commit_distorted(job: DistortJob, done: Iterable[Sequence[ShardMeta]], sourc
 
 
 def class_generator(seed: int, set_name: str, source: int) -> np.random.Generator:
-    """The generator whose 126 children (``spawn(126)[label]``) draw the classes of one source."""
+    """The generator whose children draw the classes of one source: that of ``label`` is ``spawn(label + 1)[label]``."""
     return generator(seed, f"distort/{set_name}", source)
 
 
@@ -149,6 +156,7 @@ def _fingerprint(task: DistortTask, part: Sequence[tuple[int, int]]) -> str:
     return artifacts.fingerprint(
         {
             **job.bank_parts,
+            **_composites(job),
             **writer.versions(),
             "set": job.set_name,
             "seed": job.seed,
@@ -158,6 +166,11 @@ def _fingerprint(task: DistortTask, part: Sequence[tuple[int, int]]) -> str:
             "inputs": list(task.source_hashes),
         }
     )
+
+
+def _composites(job: DistortJob) -> dict[str, object]:
+    """What decides the composites; nothing where there are none, so that the shards of before stay current."""
+    return {"composites": [[list(step) for step in recipe] for recipe in job.recipes]} if job.recipes else {}
 
 
 def _samples(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample], dict[str, str]]:
@@ -189,7 +202,7 @@ def _samples(task: DistortTask) -> tuple[dict[tuple[int, int], writer.Sample], d
 def _classes(job: DistortJob, source: int, image: np.ndarray) -> Iterator[Distorted]:
     """The classes of a source; each is noted before it is made."""
     made = iter(job.bank(image, class_generator(job.seed, job.set_name, source)))
-    for label in range(CLASSES):
+    for label in range(job.classes):
         last_seen.note(failed_sources.sample_at_work(job.set_name, source, label, job.seed))
         yield next(made)
 

@@ -1,6 +1,6 @@
 """Sources that cannot be distorted: named, counted, and left out with all their classes where the run allows it.
 
-A source is in a distorted set with all its 126 classes or with none, so classes stay equally frequent, and a missing
+A source is in a distorted set with all its classes or with none, so classes stay equally frequent, and a missing
 key always means that its source was left out. The manifest records why.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.artifacts import ArtifactError, ShardMeta
-from pipeline.labels import type_and_level
+from pipeline.labels import CLASSES, type_and_level
 from pipeline.shards import plan
 
 MANIFEST_KEY = "poisoned"  # its first name, see pipeline.artifacts.files
@@ -18,17 +18,15 @@ MACHINE_ERRORS = (MemoryError, OSError, ArtifactError)  # not caused by the samp
 
 def sample_at_work(set_name: str, source: int, label: int, seed: int) -> str:
     """Names a sample and the command that makes it again: for the note of an error and for a worker's last item."""
-    kind, level = type_and_level(label)
     key = plan.sample_key(source, label)
     replay = f"synthetic-iqa remake --set {set_name} --key {key} --seed {seed} --out {key}.png"
-    where = f"set {set_name}, source {source}, type {kind}, level {level}, key {key}, seed {seed}"
+    where = f"set {set_name}, source {source}, {_class(label)}, key {key}, seed {seed}"
     return f"while distorting {where}; to replay it: {replay}"
 
 
 def reason(error: Exception, label: int) -> str:
     """Why a source is left out, in one line, for the records of its shards."""
-    kind, level = type_and_level(label)
-    return f"type {kind}, level {level}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{_class(label)}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def failed_sources(shards: Iterable[ShardMeta], allowed: int) -> dict[str, str]:
@@ -46,3 +44,7 @@ def failed_sources(shards: Iterable[ShardMeta], allowed: int) -> dict[str, str]:
         limit = f"distort.max_failed_sources: {allowed} allowed"
         raise ArtifactError(f"{limit}, {len(failed)} sources {what}: {named}{more}")
     return dict(sorted(failed.items()))
+
+
+def _class(label: int) -> str:
+    return "type {}, level {}".format(*type_and_level(label)) if label < CLASSES else f"composite {label}"

@@ -49,12 +49,12 @@ def sample_key(source: int, label: int) -> str:
     return f"{source:06d}-{label:03d}"
 
 
-def layout(block: Block, shards: int, seed: int) -> list[list[tuple[int, int]]]:
+def layout(block: Block, shards: int, seed: int, classes: int = CLASSES) -> list[list[tuple[int, int]]]:
     """(source, label) of every sample of the block, shuffled and cut into ``shards`` lists of nearly equal length.
 
     A client that streams shards in order therefore never gets one source's 126 classes in a row.
     """
-    samples = [(source, label) for source in block.sources for label in range(CLASSES)]
+    samples = [(source, label) for source in block.sources for label in range(classes)]
     order = generator(seed, "distort/layout", block.index).permutation(len(samples))
     return [[samples[i] for i in part] for part in np.array_split(order, shards)]
 

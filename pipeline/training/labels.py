@@ -20,11 +20,11 @@ def class_labels(labels: NDArray[np.int16], merge_identical: bool) -> NDArray[np
     return merged
 
 
-def batch_labels(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 [n]: the classes of a whole batch. An authentic image is a class of its own, 126 plus its place in the
-    batch (paper 2, eq. 3: only its own views and patches are its positives).
+def batch_labels(labels: NDArray[np.int64], classes: int = CLASSES) -> NDArray[np.int64]:
+    """int64 [n]: the classes of a whole batch, of which the set has ``classes``. An authentic image is a class of its
+    own, ``classes`` plus its place in the batch (paper 2, eq. 3: only its own views and patches are its positives).
     """
-    return np.where(labels == AUTHENTIC, CLASSES + np.arange(len(labels)), labels)
+    return np.where(labels == AUTHENTIC, classes + np.arange(len(labels)), labels)
 
 
 def positive_weights(neighbour_weight: float, classes: int = CLASSES) -> Tensor | None:

@@ -39,8 +39,8 @@ class HeldOut:
 
     @classmethod
     def of(cls, shards: ShardSet, params: ProbeParams) -> HeldOut:
-        """The last ``params.sources`` sources of a distorted set."""
-        rows = np.flatnonzero(held_out(shards.sources, params.sources))
+        """The last ``params.sources`` sources of a distorted set, without their composites."""
+        rows = np.flatnonzero(held_out(shards.sources, params.sources) & (shards.labels < CLASSES))
         return cls(shards, rows, shards.sources[rows], params.folds, params.ridge)
 
     def first(self, count: int) -> HeldOut:

@@ -10,6 +10,8 @@ from pipeline.databases import DATABASE
 from pipeline.domains import DOMAINS
 from pipeline.evaluation import PREDICTIONS, RESULTS
 from pipeline.features import feature_schema
+from pipeline.params.sections import QualityParams
+from pipeline.quality import quality_schema
 from pipeline.scoring import SCORES
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
@@ -63,6 +65,7 @@ def render() -> str:
             section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
             section("data/compare/table.parquet", RESULTS),
             section("data/domains/{name}.parquet", DOMAINS),
+            section("data/quality/{set}.parquet", quality_schema(QualityParams().metrics)),
             section("what `synthetic-iqa score --out` writes", SCORES),
         ]
     )

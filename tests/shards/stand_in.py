@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.engine import Engine
-from pipeline.labels import CLASSES, type_and_level
+from pipeline.labels import CLASSES, COMPOSITE, type_and_level
 from pipeline.params.sections import DistortParams
 from pipeline.seeding import generator
 from pipeline.shards.distorted_shards import Bank, DistortJob, DistortTask, build_distorted, commit_distorted
@@ -50,11 +51,14 @@ class Made:
     record: dict[str, Any]
 
 
-def bank(image: np.ndarray, random: np.random.Generator) -> Iterator[Made]:
-    """126 images, each a shift of the source by its own generator's draw."""
-    for label, child in enumerate(random.spawn(CLASSES)):
+def bank(
+    image: np.ndarray, random: np.random.Generator, recipes: Sequence[Sequence[tuple[int, int]]] = ()
+) -> Iterator[Made]:
+    """126 images and one for each of ``recipes``, each a shift of the source by its own generator's draw."""
+    for label, child in enumerate(random.spawn(CLASSES + len(recipes))):
         shift = int(child.integers(1, 255)) if label else 0
-        yield Made(label, *type_and_level(label), image + np.uint8(shift), {"parameter": shift})
+        place = type_and_level(label) if label < CLASSES else (COMPOSITE, len(recipes[label - CLASSES]))
+        yield Made(label, *place, image + np.uint8(shift), {"parameter": shift})
 
 
 def source_stage(folder: Path, engine: Engine = SERIAL, *, count: int = 5, size: int = 16, codec: str = "qoi") -> None:
@@ -64,12 +68,20 @@ def source_stage(folder: Path, engine: Engine = SERIAL, *, count: int = 5, size:
 
 
 def distort_job(
-    sources: Path, folder: Path, *, seed: int = 11, made_by: Bank | None = None, shards: int = 2, **knobs: Any
+    sources: Path,
+    folder: Path,
+    *,
+    seed: int = 11,
+    made_by: Bank | None = None,
+    shards: int = 2,
+    recipes: Sequence[Sequence[tuple[int, int]]] = (),
+    **knobs: Any,
 ) -> DistortJob:
     """As the distort stage makes it: two sources a block and two shards of it, unless ``knobs`` say otherwise."""
     params = DistortParams(**{"block": 2, "shards_per_block": shards, **knobs})
     sha256 = ShardSet(sources).fingerprint
-    return DistortJob("noise", seed, params, made_by or bank, {"bank": 1}, sources, sha256, folder)
+    made_by = made_by or partial(bank, recipes=recipes)
+    return DistortJob("noise", seed, params, made_by, {"bank": 1}, sources, sha256, folder, recipes)
 
 
 def distort_tasks(sources: Path, folder: Path, **knobs: Any) -> list[DistortTask]:

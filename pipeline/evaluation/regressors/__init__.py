@@ -2,6 +2,7 @@
 
 from pipeline.evaluation.regressors.fit_on_all import StoredFit, fit_on_all, stored_fits
 from pipeline.evaluation.regressors.gram import RegressionData, workers_within
+from pipeline.evaluation.regressors.pooled import Opinions, pooled_features
 from pipeline.evaluation.regressors.regressor import Fitted, Regressor, TooLarge
 from pipeline.evaluation.regressors.ridge import Ridge, RidgeModel, predict
 from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features, scored_rows
@@ -9,6 +10,7 @@ from pipeline.evaluation.regressors.svr import Svr
 
 __all__ = [
     "Fitted",
+    "Opinions",
     "RegressionData",
     "Regressor",
     "Ridge",
@@ -19,6 +21,7 @@ __all__ = [
     "TooLarge",
     "fit_on_all",
     "open_features",
+    "pooled_features",
     "predict",
     "scored_rows",
     "stored_fits",

@@ -27,7 +27,7 @@ from pipeline.artifacts import ArtifactError, write_bytes
 from pipeline.encoder import weights
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
 from pipeline.encoder.trunk import as_input
-from pipeline.labels import LEVELS, PRISTINE, TYPES
+from pipeline.labels import CLASSES, LEVELS, PRISTINE, TYPES
 from pipeline.params import ClassificationParams, ParamsError
 from pipeline.seeding import generator
 from pipeline.shards.decoded import Decoded, LabelledImages, Mode, keep_images, square
@@ -93,7 +93,7 @@ class Classifier(Method[Batch]):
         self.run, self.device = run, device
         self.images, self.params, self.seed = images, params, seed
         self._cache, self._readers, self._validation = cache, readers, validation
-        self.rows = np.flatnonzero((images.labels != PRISTINE) | params.pristine)
+        self.rows = np.flatnonzero(((images.labels != PRISTINE) | params.pristine) & (images.labels < CLASSES))
         self.types = outputs_of(images.labels, params.pristine)
         self.shapes = images.shapes
         try:

@@ -90,7 +90,8 @@ class Contrastive(Method[Batch]):
         self.validate_every = params.probe_every * self.steps_in_epoch if probe else 0
         self.network: ContrastiveNetwork = build(params, weight_generator(seed)).to(device)
         mixed = not isinstance(images, StreamedImages) and AUTHENTIC in images.labels
-        self.classes = CLASSES + (params.batch if mixed else 0)
+        self.set_classes = set_classes(images)
+        self.classes = self.set_classes + (params.batch if mixed else 0)
         weights_of_positives = positive_weights(params.neighbour_weight, self.classes)
         self.positive_weights = None if weights_of_positives is None else weights_of_positives.to(device)
         self._decoded: Decoded | None = None
@@ -117,7 +118,7 @@ class Contrastive(Method[Batch]):
             mine = part(len(samples), rank, ranks)
             draws, cuts = self._draw(step, mine, shapes[samples[mine]])
             full, half = self._decoded.cut(samples[mine], cuts)
-            labels = torch.from_numpy(batch_labels(classes[samples])[mine])
+            labels = torch.from_numpy(batch_labels(classes[samples], self.set_classes)[mine])
             yield Batch(step, [keys[sample] for sample in samples], full, half, draws, labels)
 
     def _streamed(self, images: StreamedImages, first: int, last: int, rank: int, ranks: int) -> Iterator[Batch]:
@@ -202,6 +203,13 @@ class Contrastive(Method[Batch]):
             "params": self.params.model_dump(),
             "seed": self.seed,
         }
+
+
+def set_classes(images: LabelledImages | StreamedImages) -> int:
+    """How many classes a distorted set has: 126, and one for each recipe of its composites."""
+    if isinstance(images, StreamedImages):
+        return int(images.stream.manifest.get("classes", CLASSES))
+    return max(CLASSES, int(images.labels.max()) + 1)
 
 
 def batch_order(labels: NDArray[np.int64], params: TrainingParams, seed: int) -> Epochs | Halves:

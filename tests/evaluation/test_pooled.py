@@ -1,0 +1,42 @@
+"""Several databases as one: opinions on one scale, each database of the same weight, and what is fitted on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from pipeline import artifacts
+from pipeline.evaluation import Opinions, pooled_features, stored_fits
+from pipeline.features import read_features
+from tests.evaluation.tables import write_features
+
+WEIGHTS = np.array([0.3, -0.2, 0.1])
+
+
+def test_opinions_share_a_scale_and_each_database_counts_alike(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    large, small = draw.normal(size=(40, 3)), draw.normal(size=(13, 3))
+    quality = [0.5 + each @ WEIGHTS for each in (large, small)]
+    first = write_features(tmp_path / "a.parquet", large, 100 * quality[0])
+    flags = [number == 0 for number in range(13)]  # a reference, which has no opinion
+    second = write_features(
+        tmp_path / "b.parquet", small, 5 - 4 * quality[1], falls=True, is_reference=flags,
+        references=[None, *["image00000"] * 12],
+    )  # fmt: skip
+    opinions = {"a": Opinions(first, (0.0, 100.0), True), "b": Opinions(second, (1.0, 5.0), False)}
+    table = pooled_features(opinions, encoder="toy", name="both")
+    assert len(table) == 40 + 3 * 12 and table["reference_id"].null_count == len(table)
+    assert set(table["group"].to_pylist()) == {f"{name}/group{number}" for name in "ab" for number in range(10)}
+    expected = np.concatenate([quality[0], *[quality[1][1:]] * 3])
+    np.testing.assert_allclose(table["mos"].to_numpy(), expected, atol=1e-12)
+    assert table["higher_is_better"].unique().to_pylist() == [True]
+
+    artifacts.write_table(tmp_path / "both.parquet", table)
+    fits = stored_fits(read_features(tmp_path / "both.parquet"), (0.5,), seed=1)
+    x = np.concatenate([large, small[1:]]).astype(np.float32).astype(np.float64)
+    weight = np.repeat([1.0, 3.0], [40, 12])
+    peer = Ridge(alpha=0.5).fit(x, np.concatenate([quality[0], quality[1][1:]]), sample_weight=weight)
+    assert set(fits) == {"nr"}
+    np.testing.assert_allclose(fits["nr"].coef, peer.coef_, rtol=1e-6)
