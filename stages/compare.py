@@ -11,7 +11,6 @@ import pyarrow as pa
 from pipeline import artifacts, engine, evaluation
 from pipeline.databases import Manifest, load_manifest
 from pipeline.evaluation import Protocol, ScoredDatabase
-from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
 from stages import DATA, METRICS, entry
 
@@ -42,21 +41,11 @@ def run(params: Params) -> None:
 def _cross(
     params: Params, encoder: str, manifests: Mapping[str, Manifest], tables: Mapping[str, pa.Table]
 ) -> Iterator[dict[str, Any]]:
-    knobs, model, bits = params.evaluate, DATA / "models" / encoder, params.evaluate.near_duplicate_bits
-    card, weights = artifacts.read_json(model / "encoder.json"), weights_sha256(model)
+    knobs, bits = params.evaluate, params.evaluate.near_duplicate_bits
 
     def load(name: str) -> ScoredDatabase | None:
-        manifest, file = manifests[name], f"{name}.parquet"
-        table = read_features(DATA / "features" / encoder / file, weights=weights, database=DATA / "databases" / file)
-        seen = evaluation.seen_opinions(
-            encoder, card, tables[name], name, tables.get, bits=bits, shares_groups=manifest.official_shares_groups
-        )
-        declared = (manifest.higher_is_better, manifest.range)
-        return (
-            None
-            if evaluation.is_metric(table)
-            else ScoredDatabase(table, tables[name], *declared, params.run.memory, seen)
-        )
+        memory = params.run.memory
+        return evaluation.open_scored(DATA, encoder, manifests[name], tables.get, memory=memory, bits=bits)
 
     pairs = evaluation.cross_pairs(list(manifests), load, knobs.lambdas, seed=params.seed, bits=bits)
     number = len(manifests) * (len(manifests) - 1)

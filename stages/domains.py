@@ -1,8 +1,11 @@
-"""domains@{name}: which of the 25 types a target's images resemble; no opinion of them is read (data/domains/)."""
+"""domains@{name}: which of the 25 types a target's images resemble; no opinion of them is read (data/domains/,
+metrics/domains/).
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -13,7 +16,7 @@ from pipeline.distortions import TYPES
 from pipeline.domains import domains_table, similarity, target_outputs
 from pipeline.params import Params
 from pipeline.training.methods.classifier import load_classifier
-from stages import DATA, entry, feature_engine
+from stages import DATA, METRICS, entry, feature_engine
 
 
 def run(params: Params, name: str) -> None:
@@ -26,8 +29,11 @@ def run(params: Params, name: str) -> None:
     for path, reason in failed.items():
         print(f"domains: {path}: {reason}; left out", file=sys.stderr)
     names = [type.name for type in TYPES]
-    table = domains_table(name, asked.classifier, similarity(outputs, seed=params.seed), names, len(outputs))
+    similarities = similarity(outputs, seed=params.seed)
+    table = domains_table(name, asked.classifier, similarities, names, len(outputs))
     artifacts.write_table(DATA / "domains" / f"{name}.parquet", table)
+    figures = {"target": name, "classifier": asked.classifier, "images": len(outputs)}
+    artifacts.write_json(METRICS / "domains" / f"{name}.json", figures | {"domains": [asdict(s) for s in similarities]})
 
 
 if __name__ == "__main__":

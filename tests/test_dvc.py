@@ -31,6 +31,7 @@ TABLES = {
     "compare",
     "regressor",
     "pooled",
+    "greedy",
 }  # no pixel gets there, though features know where theirs come from
 
 

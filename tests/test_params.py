@@ -316,6 +316,17 @@ def test_a_missing_key_is_named_and_sections_have_defaults(tmp_path: Path) -> No
     assert load(path).sources.count == 48
 
 
+def test_a_greedy_run_names_what_there_is(tmp_path: Path) -> None:
+    line = {"encoder": "psnr", "source": "photos", "target": "photos", "domains": "clive"}
+    with pytest.raises(ParamsError) as caught:
+        load(written(tmp_path, encoders=["dead_leaves", "psnr"], greedy={"mine": line}))
+    assert str(caught.value).splitlines()[1:] == [
+        '  greedy.mine.encoder = "psnr": not one of encoders (no metric): dead_leaves',
+        '  greedy.mine.domains = "clive": not one of domains: none',
+        '  greedy.mine.target = "photos": the database that is trained on, too',
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -37,7 +37,8 @@ def table(
         refuse(f"--date {date}: not a date such as 2026-01-31")
     results = markdown.read_results(metrics, encoder or (), database or ())
     if not files:
-        print(markdown.render(results, day.isoformat()), end="")
+        made = (render(results, day.isoformat()) for render in (markdown.render, markdown.render_selections))
+        print("\n".join(filter(None, made)), end="")
     for path in files or ():
         changed = markdown.refresh(path, results, day.isoformat())
         print(f"{path}: {'the table was replaced' if changed else 'the figures are the same'}")

@@ -154,6 +154,7 @@ class Manifest(_Part):
         None, description="pattern on the image's name: named groups type and, optionally, level"
     )
     types: dict[str, int] = Field({}, description="number of each type that type_level finds as a word")
+    bank_types: bool = Field(False, description="the types' numbers are the bank's (KADIS-700k's order), 1 to 25")
     short_side: int | None = Field(
         None, ge=32, le=8192, description="the protocol looks at images reduced or enlarged to this shorter side"
     )

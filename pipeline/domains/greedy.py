@@ -26,10 +26,20 @@ Vector = NDArray[np.float64]
 
 
 class DomainGrams:
-    """The sums of a ridge for each domain of a source database: features [n, dim], opinions [n], domains [n]."""
+    """The sums of a ridge for each domain of a source database: features [n, dim], opinions [n], domains [n].
 
-    def __init__(self, features: NDArray[np.floating], opinions: Vector, domains: NDArray[np.integer]) -> None:
-        self.shift = features.mean(axis=0, dtype=np.float64)
+    ``standardise``: the features' units differ, and a fit scales them by their deviation over its own rows.
+    """
+
+    def __init__(
+        self,
+        features: NDArray[np.floating],
+        opinions: Vector,
+        domains: NDArray[np.integer],
+        *,
+        standardise: bool = False,
+    ) -> None:
+        self.shift, self.standardise = features.mean(axis=0, dtype=np.float64), standardise
         self.grams: dict[int, Gram] = {}
         for domain in np.unique(domains):
             rows = np.flatnonzero(domains == domain)
@@ -42,7 +52,7 @@ class DomainGrams:
         total = Gram.zeros(len(self.shift))
         for domain in sorted(domains):
             total.add(self.grams[domain])
-        return fit_primal(total, np.array([penalty]), shift=self.shift, standardise=False)
+        return fit_primal(total, np.array([penalty]), shift=self.shift, standardise=self.standardise)
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,11 @@ class Step:
 
 @dataclass(frozen=True)
 class GreedyPath:
-    """``steps`` in order. The chosen domains are those of the best step; ``oracle`` says that the target's opinions
-    chose them.
-    """
+    """``steps`` in order; ``oracle``: the target's opinions chose them; ``stop``: why no further step follows."""
 
     steps: tuple[Step, ...]
     oracle: bool
+    stop: str
 
     @property
     def chosen(self) -> tuple[int, ...]:
@@ -117,7 +126,9 @@ def greedy_path(
         domains = tuple(path[: index + 1])
         interval = correlation_interval(judge.predict(domains), opinions, groups)
         steps.append(Step(domain, domains, interval, counts[index]))
-    return GreedyPath(tuple(steps), oracle=order is None)
+    ends = {len(grams.grams): "there is no further type", most: f"at most {most} types were asked for"}
+    rule = "no further type raises the SROCC" if order is None else "the order has no further type"
+    return GreedyPath(tuple(steps), order is None, ends.get(len(path), rule))
 
 
 def chosen_often(

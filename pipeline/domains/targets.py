@@ -119,6 +119,13 @@ def domains_table(
     return pa.Table.from_pylist(rows, schema=DOMAINS)
 
 
+def selected(table: pa.Table, rule: str) -> tuple[int, ...]:
+    """The types 1..25 that ``rule`` (one of :data:`RULES`) selects in a target's table, the most similar first."""
+    rows = table.filter(table[f"selected_{rule}"]).to_pylist()
+    measure = {"mean_prob": "mean_prob", "top4_vote": "top4_share"}[rule]
+    return tuple(row["domain"] for row in sorted(rows, key=lambda row: (-row[measure], row["domain"])))
+
+
 def in_words(similarities: Sequence[Similarity], names: Sequence[str], most: int = 5) -> str:
     """``most like motion_blur (0.21), jpeg2000 (0.13)``: at most ``most`` types above 1/25, the most similar first."""
     above = sorted((s for s in similarities if s.selected_mean_prob), key=lambda s: (-s.mean_prob, s.domain))

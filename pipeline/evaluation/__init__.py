@@ -13,8 +13,12 @@ from pipeline.evaluation.comparison import (
     ScoredDatabase,
     compare,
     cross_pairs,
+    open_scored,
+    pooled,
     published_figures,
+    rescaled,
     results_table,
+    unshared_rows,
     verdicts,
 )
 from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions
@@ -22,7 +26,7 @@ from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
 from pipeline.evaluation.protocol import Protocol, evaluate, splits_of, test_to_train
 from pipeline.evaluation.regressors import Opinions, pooled_features, scored_rows, stored_fits
-from pipeline.evaluation.results import FitFacts, metrics_of
+from pipeline.evaluation.results import FitFacts, metrics_of, results_of
 from pipeline.evaluation.splits import SplitError
 
 __all__ = [
@@ -50,13 +54,18 @@ __all__ = [
     "metrics_of",
     "noise_ceiling",
     "pooled_features",
+    "open_scored",
+    "pooled",
     "predictions_table",
     "published_figures",
+    "rescaled",
+    "results_of",
     "results_table",
     "scored_rows",
     "seen_opinions",
     "splits_of",
     "stored_fits",
     "test_to_train",
+    "unshared_rows",
     "verdicts",
 ]

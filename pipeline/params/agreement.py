@@ -150,6 +150,15 @@ def _classifiers(params: Params) -> Iterator[Mistake]:
     for name, target in params.domains.items():
         if target.classifier not in params.classify:
             yield _not_one_of(f"domains.{name}.classifier", target.classifier, [*params.classify], "classify: ")
+    for name, greedy in params.greedy.items():
+        featured = [encoder for encoder in params.encoders if not params.is_metric(encoder)]
+        known = {"encoder": (featured, "encoders (no metric): "), "domains": ([*params.domains], "domains: ")}
+        known |= dict.fromkeys(("source", "target"), ([*params.databases], "databases: "))
+        for knob, (names, what) in known.items():
+            if (value := getattr(greedy, knob)) not in names:
+                yield _not_one_of(f"greedy.{name}.{knob}", value, names, what)
+        if greedy.source == greedy.target:
+            yield mistake(f"greedy.{name}.target", greedy.target, "the database that is trained on, too")
 
 
 def _knobs(params: Params) -> Iterator[Mistake]:

@@ -15,6 +15,7 @@ from pipeline.params.sections import (
     DomainsParams,
     EvaluateParams,
     FeaturesParams,
+    GreedyParams,
     IngestParams,
     Name,
     NiqeParams,
@@ -45,7 +46,7 @@ BASELINES = ("floor", "brisque36", *METRICS)
 
 
 class Params(Section):
-    """The whole of params.yaml. Six mappings and a list name what runs; the other sections hold the stages' knobs, each
+    """The whole of params.yaml. Mappings and a list name what runs; the other sections hold the stages' knobs, each
     with a default: a page that lacks them is whole.
     """
 
@@ -56,6 +57,7 @@ class Params(Section):
     classify: dict[Name, ClassifyRun] = {}
     domains: dict[Name, DomainsParams] = {}
     quality: dict[Name, QualityParams] = {}
+    greedy: dict[Name, GreedyParams] = {}
     readouts: dict[Name, ReadoutParams] = {}
     niqe: dict[Name, NiqeParams] = {}
     pooled: dict[Name, PooledParams] = {}

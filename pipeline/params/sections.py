@@ -243,6 +243,22 @@ class DomainsParams(Section):
     folder: str = Field(min_length=1, description="images of the target, or shards; no opinions are read")
 
 
+class GreedyParams(Section):
+    """Which types of a labelled database to train on for another database (paper 4, section 4.5)."""
+
+    encoder: Name = Field(description="whose features are used, one of `encoders`")
+    source: Name = Field(description="the database that is trained on; its types are the bank's")
+    target: Name = Field(description="the database that is judged on")
+    domains: Name = Field(description="a name under `domains`: which types the target's images resemble")
+    oracle: bool = Field(
+        True, description="whether the target's opinions choose the types (an upper bound); false: the similarity does"
+    )
+    types: tuple[Annotated[int, Field(ge=1, le=25)], ...] = Field((), description="a list of yours, judged as well")
+    most: int = Field(25, ge=1, le=25, description="types that are chosen at most")
+    draws: int = Field(20, ge=0, le=1000, description="random subsets of types, of each size that was selected")
+    resamples: int = Field(100, ge=0, le=10000, description="of the target's groups, to see how stable the choice is")
+
+
 class PoolParams(Section):
     """What is read out of an encoder: a block of numbers for each space, scale, layer and statistic, in this order."""
 

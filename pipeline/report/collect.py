@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -68,7 +68,11 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Content:
-    """All that the page is made from."""
+    """All that the page is made from.
+
+    ``classifiers``: run -> set -> confusions on held-out sources. ``similarities``: target -> its types
+    (metrics/domains), ``selections``: run -> what was judged (metrics/greedy).
+    """
 
     params: Params
     versions: Mapping[str, str]
@@ -83,6 +87,9 @@ class Content:
     published: tuple[Published, ...]
     statistics: Mapping[str, Mapping[str, Any]]
     statistics_figure: str
+    classifiers: Mapping[str, Mapping[str, Any]]
+    similarities: Mapping[str, Mapping[str, Any]]
+    selections: Mapping[str, Mapping[str, Any]]
 
     @property
     def trained(self) -> list[str]:
@@ -116,6 +123,9 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         published=tuple(published_figures()),
         statistics=read_json(metrics / "statistics.json"),
         statistics_figure=_figure(data / "statistics.svg"),
+        classifiers={name: run["sets"] for name, run in _written(metrics / "classify", params.classify).items()},
+        similarities=_written(metrics / "domains", params.domains),
+        selections=_written(metrics / "greedy", params.greedy),
     )
 
 
@@ -209,6 +219,11 @@ def _regressors(params: Params, data: Path) -> Iterator[dict[str, Any]]:
             card = _read_optional(data / "regressors" / encoder / database / "regressor.json")
             if card:
                 yield card
+
+
+def _written(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """name -> its metrics, of those that there are."""
+    return {name: metrics for name in names if (metrics := _read_optional(folder / f"{name}.json"))}
 
 
 def _read_optional(path: Path) -> dict[str, Any]:

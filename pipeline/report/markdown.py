@@ -16,8 +16,14 @@ from pipeline import Refusal, artifacts
 from pipeline.evaluation.comparison.published import in_papers_order, published_figures
 from pipeline.report.evaluations import MODES, Evaluation
 from pipeline.report.published_tables import by_method
+from pipeline.report.selection_tables import Selections, contradictions, paper_tables, read_selections, selections
+from pipeline.report.tables import Cell
 
 BEGIN, END = "<!-- results: written by `synthetic-iqa table` -->", "<!-- end of results -->"
+SELECTION_BEGIN, SELECTION_END = (
+    "<!-- selections: written by `synthetic-iqa table` -->",
+    "<!-- end of selections -->",
+)
 SHORT_BEGIN, SHORT_END = "<!-- short results: written by `synthetic-iqa table` -->", "<!-- end of short results -->"
 _SHORT = (("released", "ridge"), ("random_init", "ridge"), ("floor", "ridge"), ("brisque36", "svr"), ("niqe", "none"))
 _BASELINES = ("random_init", "floor", "brisque36", "niqe")  # below the encoders, above the full-reference metrics
@@ -25,6 +31,13 @@ _DATABASES = ("biq2021", "tid2013_kodak", "photos")  # first, in this order
 _PUBLISHED = (
     "Dead Leaves", "Textured Dead Leaves", "Danbooru", "CONTRIQUE", "BRISQUE", "NIQE", "PSNR", "SSIM", "FSIM", "VSI",
 )  # fmt: skip
+_PROTOCOL_OF_SELECTIONS = (
+    "Ours: a ridge on frozen features of the encoder, trained on types of the synthetic database (five splits by "
+    "reference) and judged on every image of the target. Figures are medians over the splits, with the gain over all "
+    "types in brackets; pooled is of each image's mean prediction, with intervals over the target's groups. Where the "
+    "target's opinions choose the types (greedy) the figure is an upper bound. "
+    "The paper trains networks that start from ImageNet weights on KADID-10k."
+)
 Metrics = Mapping[str, Any]
 _NOTHING: Metrics = {}
 
@@ -39,6 +52,7 @@ class Results:
 
     evaluations: Sequence[Evaluation]
     intervals: Mapping[tuple[str, str, str, str], Metrics]
+    selections: Selections
 
     @property
     def databases(self) -> list[str]:
@@ -47,23 +61,31 @@ class Results:
 
 
 def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequence[str] = ()) -> Results:
-    """What evaluate and compare wrote below ``metrics``; ``encoders`` (in this order) and ``databases`` choose."""
+    """What evaluate, compare, domains and greedy wrote below ``metrics``; ``encoders`` (in this order) and
+    ``databases`` choose among evaluate's.
+    """
     evaluations = []
     for path in sorted((metrics / "evaluate").glob("*/*.json")):
         encoder, database = path.parent.name, path.stem
         if (not encoders or encoder in encoders) and (not databases or database in databases):
             evaluations.append(Evaluation(encoder, database, artifacts.read_json(path)))
-    if not evaluations:
+    selected = read_selections(metrics)
+    if not evaluations and not selected.similar:
         raise TableError(f"{metrics / 'evaluate'}: no metrics here; `dvc repro evaluate` writes them")
     order = _order(encoders, {e.encoder for e in evaluations})
     evaluations.sort(key=lambda e: (order.index(e.encoder), _rank(e.database)))
     compared = metrics / "compare.json"
     methods = artifacts.read_json(compared).get("methods", []) if compared.is_file() else []
-    return Results(evaluations, {(m["encoder"], m["database"], m["regressor"], m["mode"]): m for m in methods})
+    intervals = {(m["encoder"], m["database"], m["regressor"], m["mode"]): m for m in methods}
+    return Results(evaluations, intervals, selected)
 
 
 def render(results: Results, date: str) -> str:
-    """The block without its marks: date, protocol, a table for each mode, and published figures of other databases."""
+    """The block without its marks: date, protocol, a table for each mode, and published figures of other databases.
+    Empty where evaluate has not run.
+    """
+    if not results.evaluations:
+        return ""
     parts = [f"Measured {date}. {_protocol(results, results.databases)}\n"]
     for mode, words in MODES.items():
         lines = _mode(results, mode)
@@ -80,7 +102,11 @@ def render(results: Results, date: str) -> str:
 
 
 def render_short(results: Results, date: str) -> str:
-    """The block of a README without its marks: no reference, SROCC and PLCC of at most three databases."""
+    """The block of a README without its marks: no reference, SROCC and PLCC of at most three databases. Empty where
+    evaluate has not run.
+    """
+    if not results.evaluations:
+        return ""
     databases = [d for d in results.databases if any(e.database == d and "nr" in e.modes for e in results.evaluations)]
     databases = databases[:3]
     medians = {
@@ -98,9 +124,24 @@ def render_short(results: Results, date: str) -> str:
     return "\n".join([*lines, "", *textwrap.wrap(note, 118)]) + "\n"
 
 
+def render_selections(results: Results, date: str) -> str:
+    """The block of paper 4's tables without its marks; empty where the stage domains has not run."""
+    found = results.selections
+    tables = [*(selections(*item) for item in found.judged.items()), *paper_tables(found)]
+    if not tables:
+        return ""
+    parts = [f"Measured {date}."]
+    for table in tables:
+        lines = [_row(line.head, (c.text if isinstance(c, Cell) else c for c in line.cells)) for line in table.lines]
+        parts += [f"\n**{table.caption}**\n", *_head(table.columns), *lines]
+    notes = [_PROTOCOL_OF_SELECTIONS, *contradictions()]
+    return "\n".join([*parts, "", *(line for note in notes for line in textwrap.wrap(note, 118))]) + "\n"
+
+
 BLOCKS: Mapping[tuple[str, str], Callable[[Results, str], str]] = {
     (BEGIN, END): render,
     (SHORT_BEGIN, SHORT_END): render_short,
+    (SELECTION_BEGIN, SELECTION_END): render_selections,
 }
 
 
@@ -122,7 +163,8 @@ def refresh(path: Path, results: Results, date: str) -> bool:
             raise TableError(f"{path}: needs one line {begin} and below it one line {end}; the table goes between them")
         before, rest = changed.split(begin)
         old, after = rest.split(end)
-        new = f"\n{made(results, date)}"
+        block = made(results, date)
+        new = f"\n{block}" if block else old  # where nothing was measured, what stands there stays
         changed = f"{before}{begin}{old if _undated(old) == _undated(new) else new}{end}{after}"
     if changed == text:
         return False

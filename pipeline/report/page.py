@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.report import comparisons, embedding, opinions, published_tables, results, tables
+from pipeline.report import (
+    comparisons,
+    domains,
+    embedding,
+    opinions,
+    published_tables,
+    results,
+    selection_tables,
+    tables,
+)
 from pipeline.report.collect import Content
 
 QUALITY = 80  # of the thumbnails' WebP: some 7 kB at 216 x 144
@@ -43,10 +52,12 @@ def build(content: Content) -> str:
     return environment.get_template("page.html.j2").render(
         content=content,
         comparisons=comparisons,
+        domains=domains,
         embedding=embedding,
         opinions=opinions,
         published=published_tables,
         results=results,
+        selection_tables=selection_tables,
     )
 
 

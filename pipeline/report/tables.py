@@ -10,11 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell with a smaller second line ``below``, or with the CSS classes ``kind``."""
+    """A cell with a smaller second line ``below``, the CSS classes ``kind``, or a ``shade`` of a heat map, 0 to 100."""
 
     text: str
     below: str = ""
     kind: str = ""
+    shade: int = 0
 
 
 @dataclass(frozen=True)

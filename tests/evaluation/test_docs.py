@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.databases import DATABASE
-from pipeline.domains import DOMAINS
+from pipeline.domains import DOMAINS, PATH
 from pipeline.evaluation import PREDICTIONS, RESULTS
 from pipeline.features import feature_schema
 from pipeline.params.sections import QualityParams
@@ -66,6 +66,7 @@ def render() -> str:
             section("data/compare/table.parquet", RESULTS),
             section("data/domains/{name}.parquet", DOMAINS),
             section("data/quality/{set}.parquet", quality_schema(QualityParams().metrics)),
+            section("data/domains/greedy/{name}.parquet", PATH),
             section("what `synthetic-iqa score --out` writes", SCORES),
         ]
     )

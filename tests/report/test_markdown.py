@@ -1,5 +1,6 @@
 """The table of a README: the metrics' figures, between the marks, as often as one likes."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pipeline import artifacts
 from pipeline.report import markdown
 from pipeline.report.markdown import BEGIN, END, SHORT_BEGIN, SHORT_END, TableError
+from tests.report import made
 
 MEDIANS = {"srocc": 0.5123, "plcc": -0.4, "srocc_within": 0.3}
 
@@ -128,6 +130,55 @@ def test_a_file_without_its_marks_is_refused_and_left(metrics: Path, tmp_path: P
     with pytest.raises(TableError, match=r"README.md: needs one line <!-- (short )?results"):
         markdown.refresh(path, markdown.read_results(metrics), "2026-01-31")
     assert path.read_text() == text
+
+
+def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path) -> None:
+    made.types(metrics, "clive", "run", "clive", encoder="released")
+    cross = {"encoder": "released", "train": "koniq10k", "database": "clive", "mode": "nr", "srocc": 0.777, "plcc": 0.7}
+    artifacts.write_json(metrics / "compare.json", {"methods": [], "cross": [cross]})
+    text = markdown.render_selections(markdown.read_results(metrics), "2026-01-31")
+    second = rows(text, "Table 2: types that each target resembles")
+    assert second[0][1:] == [
+        *(f"#{n}" for n in (1, 2, 3, 4, 7, 9, 10, 11, 12, 16, 17, 18, 19, 21, 22, 23, 25)),
+        "N.o.S.",
+    ]
+    by_name = {row[0]: row[1:] for row in second}
+    assert [by_name["clive, mean_prob"][2], by_name["clive, mean_prob"][-1], by_name["clive, top4_vote"][-1]] == [
+        "✓",
+        "2",
+        "1",
+    ]
+    assert [row[-1] for name, *row in second if name.endswith(", DGQA")] == [
+        "6",
+        "6",
+        "6",
+        "7",
+        "6",
+        "7",
+        "9",
+        "5",
+        "14",
+        "",
+    ]
+    printed = "9 5 9 1 1 6 3 1 1 3 7 6 2 2 1 2 7".split()  # N.o.T. of the paper
+    assert by_name["N.o.T., DGQA"][:-1] == printed
+    third = {row[0]: row[1:] for row in rows(text, "Table 3: trained on the selected types of a synthetic database")}
+    assert third[""][:4] == ["KonIQ SROCC", "KonIQ PLCC", "CLIVE SROCC", "CLIVE PLCC"]
+    assert third["released, photos"][:4] == ["–", "–", "0.500", "0.550"] and third["DGQA (DGQA)"][2] == "0.696"
+    fifth = {row[0]: row[1:] for row in rows(text, "Table 5: all types against the selected ones")}
+    assert fifth["released, photos: top4_vote"][2] == "0.600 (+0.200)" and fifth["HyperIQA DGDS (DGQA)"][0] == "0.685"
+    sixth = {row[0]: row[1:] for row in rows(text, "Table 6: selected, greedy, and trained on another database")}
+    assert sixth["released, all of koniq10k"][2] == "0.777" and sixth["KADID GDS (greedy) (DGQA)"][2] == "0.713"
+    assert (
+        "GDS types for KonIQ contradict each other" in text
+        and "has #9" in text
+        and "has #10" in text.replace("\n", " ")
+    )
+    path = tmp_path / "domains.md"
+    path.write_text(f"{markdown.SELECTION_BEGIN}\n{markdown.SELECTION_END}\n{BEGIN}\nof another run\n{END}\n")
+    shutil.rmtree(metrics / "evaluate")
+    assert markdown.refresh(path, markdown.read_results(metrics), "2026-01-31")
+    assert text in path.read_text() and "of another run" in path.read_text()  # what was not measured stays
 
 
 def test_no_metrics_are_refused(tmp_path: Path) -> None:

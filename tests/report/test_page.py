@@ -112,7 +112,7 @@ def test_what_did_not_run_is_said_and_what_must_be_there_is_named(run, tmp_path)
     html = page.build(collect.collect(params, data, metrics))
     for said in (
         "No encoder was probed", "No encoder was evaluated", "The stage compare has not run", "No regressor was stored",
-        "the stage features has not run",
+        "the stage features has not run", "No classifier of the types was trained",
     ):  # fmt: skip
         assert said in html, said
     (data / "models").unlink()
@@ -127,6 +127,43 @@ def test_comparisons_regressors_and_types_are_on_the_page(html):
         "floor + svr", "0.456", "0.654", "type 7", "level 2", "higher is better, 1 to 5",
     ):  # fmt: skip
         assert said in html, said
+
+
+def test_classifiers_similarities_and_selections_are_on_the_page(run, html):
+    def table(title: str) -> list[list[list[str]]]:
+        """The words of each cell of each row."""
+        begin = html.index(f'aria-label="{title}', html.index('id="types"'))
+        rows = re.findall(r"<tr.*?</tr>", html[begin : html.index("</table>", begin)], re.DOTALL)
+        cells = [re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.DOTALL) for row in rows]
+        return [[re.sub(r"<[^>]+>", " ", cell).split() for cell in row] for row in cells]
+
+    (_, classified) = table("Accuracy of the type")
+    assert classified[0][0] == "types" and classified[1] == ["0.980"] and classified[-2] == ["3.2%"]
+    assert "gaussian blur as lens blur 50%" in " ".join(classified[-1])
+    matrix = table("types on dead leaves: percent")
+    assert len(matrix) == 26 and all(len(row) == 27 for row in matrix)
+    assert matrix[1][1:5] == [["0.500"], ["50"], ["50"], []] and matrix[3][4] == ["100"]
+    similar = table("Similarity of each target")
+    assert similar[3] == [
+        ["3", "motion", "blur"],
+        ["0.432", "✓", "0.216", "to", "0.864"],
+        ["0.020", "0.010", "to", "0.020"],
+    ]
+    assert similar[9][2][:2] == ["0.123", "✓"]
+    assert 'class="shaded" style="--v:100">0.432' in html and 'style="--v:74">0.321' in html
+    selected = table("path: trained on types of photos")
+    assert selected[2][2:] == [
+        ["0.500"],
+        ["0.550"],
+        ["0.500", "(−0.050", "to", "0.654)"],
+        ["+0.100", "(−0.050", "to", "0.654)"],
+    ]
+    assert selected[-1][:3] == [
+        ["random", "2"],
+        ["3", "draws,", "median", "(range)"],
+        ["0.310", "(0.300", "to", "0.320)"],
+    ]
+    assert table("path: the path that")[1][1:5] == [["#3"], ["0.650"], ["0.600", "to", "0.690"], ["87%"]]
 
 
 def test_our_cross_database_figure_stands_in_the_papers_table(html):
@@ -192,7 +229,7 @@ def test_stage_writes_the_page(run, html, monkeypatch, tmp_path):
     folder, params = run
     (tmp_path / "data").symlink_to(folder / "data")
     (tmp_path / "metrics").symlink_to(folder / "metrics")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False))
     monkeypatch.chdir(tmp_path)
     from pipeline.params import load
     from stages import report

@@ -1,7 +1,13 @@
 """Methods beside one another, across databases and beside published figures."""
 
-from pipeline.evaluation.comparison.compare import CompareError, compare
-from pipeline.evaluation.comparison.cross_database import ScoredDatabase, cross_pairs
+from pipeline.evaluation.comparison.compare import CompareError, compare, pooled
+from pipeline.evaluation.comparison.cross_database import (
+    ScoredDatabase,
+    cross_pairs,
+    open_scored,
+    rescaled,
+    unshared_rows,
+)
 from pipeline.evaluation.comparison.published import published_figures, verdicts
 from pipeline.evaluation.comparison.results_table import RESULTS, results_table
 
@@ -11,7 +17,11 @@ __all__ = [
     "ScoredDatabase",
     "compare",
     "cross_pairs",
-    "results_table",
+    "open_scored",
+    "pooled",
     "published_figures",
+    "rescaled",
+    "results_table",
+    "unshared_rows",
     "verdicts",
 ]

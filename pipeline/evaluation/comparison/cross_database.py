@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline import artifacts
+from pipeline.databases import Manifest
 from pipeline.evaluation.agreement import correlation_interval, measure
 from pipeline.evaluation.comparison.compare import CompareError, srocc_fields
-from pipeline.evaluation.leaks import LeakError, SeenOpinions, groups_in_common
+from pipeline.evaluation.leaks import LeakError, SeenOpinions, groups_in_common, seen_opinions
+from pipeline.evaluation.metric import is_metric
 from pipeline.evaluation.predictions import only_value
 from pipeline.evaluation.regressors import (
     RegressionData,
@@ -29,7 +33,7 @@ from pipeline.evaluation.regressors import (
     predict,
     workers_within,
 )
-from pipeline.features import FeatureTable
+from pipeline.features import FeatureTable, read_features, weights_sha256
 
 FOLDS = 10  # of groups, to choose lambda by; fewer groups are left out one by one
 
@@ -93,6 +97,37 @@ class ScoredDatabase:
         return self.models[key]
 
 
+def open_scored(
+    data: Path, encoder: str, manifest: Manifest, tables: Callable[[str], pa.Table | None], *, memory: int, bits: int
+) -> ScoredDatabase | None:
+    """``encoder``'s features of a database, from the stages' folder ``data``; None for a metric, which gives none.
+
+    ``tables(name)`` gives the table of a database, or None where it is not here. ``bits``: as for :func:`cross`.
+    """
+    file, model = f"{manifest.name}.parquet", data / "models" / encoder
+    images = tables(manifest.name)
+    if images is None:
+        raise CompareError(f"{data / 'databases' / file}: missing; `dvc repro ingest@{manifest.name}` writes it")
+    path = data / "features" / encoder / file
+    table = read_features(path, weights=weights_sha256(model), database=data / "databases" / file)
+    if is_metric(table):
+        return None
+    card, shares = artifacts.read_json(model / "encoder.json"), manifest.official_shares_groups
+    seen = seen_opinions(encoder, card, images, manifest.name, tables, bits=bits, shares_groups=shares)
+    return ScoredDatabase(table, images, manifest.higher_is_better, manifest.range, memory, seen)
+
+
+def unshared_rows(train: ScoredDatabase, test: ScoredDatabase, bits: int) -> tuple[np.ndarray, int]:
+    """Positions of the scored images of ``train`` whose group shares no picture with ``test``, ascending; and how many
+    groups are left out. :class:`LeakError` if none is left.
+    """
+    shared = groups_in_common(train.images, test.images, bits)
+    kept = np.flatnonzero(~np.isin(train.groups, sorted(shared)))
+    if not len(kept):
+        raise LeakError(f"{train.name} to {test.name}: every group of {train.name} shares a picture with {test.name}")
+    return kept, len(shared & set(train.groups))
+
+
 def cross(
     train: ScoredDatabase, test: ScoredDatabase, lambdas: Sequence[float] | np.ndarray, *, seed: int, bits: int
 ) -> list[dict[str, Any]]:
@@ -103,10 +138,7 @@ def cross(
 
     :class:`LeakError` if every group of ``train`` shares a picture with ``test``.
     """
-    shared = groups_in_common(train.images, test.images, bits)
-    kept = np.flatnonzero(~np.isin(train.groups, sorted(shared)))
-    if not len(kept):
-        raise LeakError(f"{train.name} to {test.name}: every group of {train.name} shares a picture with {test.name}")
+    kept, left_out = unshared_rows(train, test, bits)
     rows = np.flatnonzero(test.seen.judged(test.scored["image_id"].to_pylist()))
     if not len(rows):
         return []
@@ -119,7 +151,7 @@ def cross(
         prediction = rescaled(predict(test.features[mode], rows, model)[:, 0], train, test)
         entry: dict[str, Any] = {"encoder": only_value(test.scored, "encoder"), "train": train.name}
         entry |= {"database": test.name, "mode": mode, "regressor": "ridge", "trained_images": len(kept)}
-        entry |= {"left_out": len(shared & set(train.groups)), "lambda": float(model.lambdas[0])}
+        entry |= {"left_out": left_out, "lambda": float(model.lambdas[0])}
         entry |= {} if len(rows) == len(test.mos) else {"seen_images": len(test.mos) - len(rows)}
         entry |= measure(prediction, mos, strata).as_dict()
         entries.append(entry | srocc_fields(correlation_interval(prediction, mos, groups)))

@@ -32,7 +32,18 @@ METHODS = {  # (encoder, regressor) -> the papers' name; BRISQUE is an SVR there
     ("haarpsi", "none"): "HaarPSI",
     ("mdsi", "none"): "MDSI",
 }
-_DATABASES = ("LIVE", "CSIQ", "TID2013", "KADID", "KonIQ", "CLIVE", "FLIVE", "SPAQ")  # in the papers' usual order
+_DATABASES = (
+    "LIVE",
+    "CSIQ",
+    "TID2013",
+    "KADID",
+    "KonIQ",
+    "CLIVE",
+    "BID",
+    "FLIVE",
+    "SPAQ",
+    "Average",
+)  # in the papers' usual order
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,23 @@ def published_figures() -> list[Published]:
             except (TypeError, ValueError):
                 raise ValueError(f"published.csv, line {line}: {row} is not a figure") from None
     return figures
+
+
+@dataclass(frozen=True)
+class PublishedDomains:
+    """One type that paper 4 (its table 2 and section 4.5), or the README of its code, selects for a target."""
+
+    source: str
+    rule: str
+    target: str
+    domain: int
+
+
+def published_domains() -> list[PublishedDomains]:
+    """All rows of manifests/published_domains.csv, in its order."""
+    with (files("manifests") / "published_domains.csv").open(encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return [PublishedDomains(row["source"], row["rule"], row["target"], int(row["domain"])) for row in rows]
 
 
 def known_as(database: str) -> str:

@@ -1,0 +1,186 @@
+"""Tables 2, 3, 5 and 6 of paper 4 (DGQA) from the metrics of a run, with the paper's own rows below ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import artifacts
+from pipeline.evaluation.comparison.published import (
+    in_papers_order,
+    known_as,
+    published_domains,
+    published_figures,
+)
+from pipeline.labels import TYPES
+from pipeline.report.tables import Cell, Line, Table, enumeration, figure, interval, readable, signed
+
+PAPER = "DGQA"
+RULES = ("mean_prob", "top4_vote")
+SELECTIONS = ("all", *RULES, "greedy", "types")
+Metrics = Mapping[str, Any]
+Rows = dict[str, dict[str, str]]  # method -> column -> cell
+
+
+@dataclass(frozen=True)
+class Selections:
+    """``similar``: target -> metrics/domains/TARGET.json; ``judged``: run -> metrics/greedy/RUN.json; ``cross``:
+    compare's figures of a ridge on all of one database, judged on another.
+    """
+
+    similar: Mapping[str, Metrics]
+    judged: Mapping[str, Metrics]
+    cross: Sequence[Metrics] = ()
+
+
+def read_selections(metrics: Path) -> Selections:
+    """What the stages domains, greedy and compare wrote below ``metrics``; empty where they have not run."""
+    similar, judged = (
+        {path.stem: artifacts.read_json(path) for path in sorted((metrics / stage).glob("*.json"))}
+        for stage in ("domains", "greedy")
+    )
+    compared = metrics / "compare.json"
+    cross = artifacts.read_json(compared).get("cross", ()) if compared.is_file() else ()
+    return Selections(similar, judged, cross)
+
+
+def selections(run: str, metrics: Metrics) -> Table:
+    """A ridge on each selection of types: medians over the splits, and of the images' mean predictions the SROCC and
+    its difference to all types' with intervals. Below a selection, random ones of the same size.
+    """
+    lines = []
+    for name in SELECTIONS:
+        figures = metrics["nr"].get(f"ridge_{name}")
+        if figures is None:
+            continue
+        pooled, minus = figures["pooled"], figures["minus_all"]
+        cells: list[str | Cell] = [
+            Cell(_numbers(figures["domains"]) if len(figures["domains"]) < TYPES else "all", kind="text"),
+            *(figure(figures[key]) for key in ("srocc", "plcc")),
+            f"{figure(pooled['value'])} ({interval(pooled['low'], pooled['high'])})",
+            "–" if name == "all" else f"{signed(minus['value'])} ({interval(minus['low'], minus['high'])})",
+        ]
+        lines.append(Line(readable(name), cells))
+    for size, draws in sorted(metrics["random"].items(), key=lambda item: int(item[0])):
+        spread = [_spread([draw[key] for draw in draws]) for key in ("srocc", "plcc")]
+        lines.append(Line(f"random {size}", [f"{len(draws)} draws, median (range)", *spread, "–", "–"], "baseline"))
+    title = f"{run}: trained on types of {metrics['source']}, judged on {metrics['database']}, by {metrics['encoder']}"
+    columns = ("types", "SROCC", "PLCC", "pooled SROCC (95 %)", "minus all (95 %)")
+    return Table(title, columns, lines, corner="selection")
+
+
+def path(run: str, metrics: Metrics) -> Table:
+    """The steps of a greedy path, and how often resamples of the target's groups choose each type."""
+    shares, lines = metrics["chosen_share"], []
+    for number, step in enumerate(metrics["path"], 1):
+        share = shares.get(str(step["domain"]))
+        cells = [f"#{step['domain']}", figure(step["value"]), interval(step["low"], step["high"])]
+        lines.append(Line(str(number), [*cells, "–" if share is None else f"{share:.0%}", str(step["candidates"])]))
+    who = "the target's opinions" if metrics["oracle"] else "the similarity"
+    title = f"{run}: the path that {who} chose; it ends because {metrics['stop']}"
+    columns = ("type", "SROCC", "95 %", "chosen by resamples", "sets tried")
+    return Table(title, columns, lines, corner="step")
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{figure(float(np.median(values)))} ({interval(min(values), max(values))})"
+
+
+def paper_tables(found: Selections) -> list[Table]:
+    """The paper's tables 2, 3, 5 and 6 that ``found`` has rows for."""
+    return [*([_selected(found)] if found.similar else ()), *(_judged(found) if found.judged else ())]
+
+
+def contradictions() -> list[str]:
+    """Selections that the paper and its code print differently, a sentence each."""
+    sets: dict[tuple[str, str], dict[str, set[int]]] = {}
+    for row in published_domains():
+        sets.setdefault((row.rule, row.target), {}).setdefault(row.source, set()).add(row.domain)
+    sentences = []
+    for (rule, target), by_source in sets.items():
+        shared = set.intersection(*by_source.values())
+        apart = {source: _numbers(types - shared) for source, types in by_source.items() if types - shared}
+        if apart:
+            told = "; ".join(f"{source} has {types}" for source, types in apart.items())
+            sentences.append(f"The published {rule} types for {target} contradict each other: {told}.")
+    return sentences
+
+
+def _selected(found: Selections) -> Table:
+    """Table 2: the types that each target selects, how many there are (N.o.S.) and how often each is (N.o.T.)."""
+    rows: dict[str, set[int]] = {}
+    for target, metrics in found.similar.items():
+        for rule in RULES:
+            rows[f"{target}, {rule}"] = {d["domain"] for d in metrics["domains"] if d[f"selected_{rule}"]}
+    printed: dict[str, set[int]] = {}
+    for row in published_domains():
+        if row.rule == "DGDS":
+            printed.setdefault(f"{row.target}, {PAPER}", set()).add(row.domain)
+    types = sorted(set.union(*rows.values(), *printed.values()))
+    columns = [*(f"#{number}" for number in types), "N.o.S."]
+    lines = []
+    for of in (rows, printed):
+        lines += [Line(name, [*("✓" if t in mine else "" for t in types), str(len(mine))]) for name, mine in of.items()]
+        counts = [sum(t in mine for mine in of.values()) for t in types]
+        whose = "N.o.T., ours" if of is rows else f"N.o.T., {PAPER}"
+        lines.append(Line(whose, [*map(str, counts), ""]))
+    return Table("Table 2: types that each target resembles", columns, lines, corner="target")
+
+
+def _judged(found: Selections) -> list[Table]:
+    """Tables 3, 5 and 6: SROCC and PLCC on each target."""
+    third, fifth, sixth = Rows(), Rows(), Rows()
+    for metrics in found.judged.values():
+        target, nr = known_as(metrics["database"]), metrics["nr"]
+        who, every = f"{metrics['encoder']}, {metrics['source']}", nr["ridge_all"]
+
+        def put(table: Rows, method: str, figures: Metrics, base: Metrics | None = None, target: str = target) -> None:
+            for key in ("srocc", "plcc"):
+                gain = f" ({signed(figures[key] - base[key])})" if base else ""
+                table.setdefault(method, {})[f"{target} {key.upper()}"] = figure(figures[key]) + gain
+
+        put(fifth, f"{who}: all", every)
+        for rule in RULES:
+            if (selected := nr.get(f"ridge_{rule}")) is not None:
+                put(fifth, f"{who}: {rule}", selected, every)
+                put(sixth, f"{who}: {rule}", selected)
+        if "ridge_mean_prob" in nr:
+            put(third, who, nr["ridge_mean_prob"])
+        if metrics["oracle"]:
+            put(sixth, f"{who}: greedy (the target's opinions choose)", nr["ridge_greedy"])
+        for row in found.cross:
+            mine = (row["encoder"], row["database"], row["mode"]) == (metrics["encoder"], metrics["database"], "nr")
+            if mine and row["train"] != metrics["source"]:
+                put(sixth, f"{metrics['encoder']}, all of {row['train']}", row)
+    titles = {
+        "T3": "Table 3: trained on the selected types of a synthetic database",
+        "T5": "Table 5: all types against the selected ones",
+        "T6": "Table 6: selected, greedy, and trained on another database",
+    }
+    return [
+        _with_published(key, title, ours)
+        for (key, title), ours in zip(titles.items(), (third, fifth, sixth), strict=True)
+    ]
+
+
+def _with_published(table: str, title: str, ours: Rows) -> Table:
+    theirs = Rows()
+    for row in published_figures():
+        if PAPER in row.source and row.table == table:
+            theirs.setdefault(f"{row.method} ({PAPER})", {})[f"{row.database} {row.metric}"] = figure(row.value)
+    names = (column.split(" ")[0] for rows in (ours, theirs) for row in rows.values() for column in row)
+    columns = [f"{name} {key}" for name in in_papers_order(names) for key in ("SROCC", "PLCC")]
+    lines = [
+        Line(name, [row.get(column, "–") for column in columns])
+        for rows in (ours, theirs)
+        for name, row in rows.items()
+    ]
+    return Table(title, columns, lines, corner="method")
+
+
+def _numbers(types: Iterable[int]) -> str:
+    return enumeration([f"#{number}" for number in sorted(types)])
