@@ -18,6 +18,11 @@ def square(number: int) -> int:
     return number * number
 
 
+def square_and_niceness(number: int) -> tuple[int, int]:
+    """The square, and the priority of the worker's process."""
+    return number * number, os.nice(0)
+
+
 class Unlucky(ValueError):
     """An error of the tests' own, so that nothing else can be mistaken for it."""
 

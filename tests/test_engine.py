@@ -27,9 +27,9 @@ def test_results_come_in_the_order_of_the_tasks(name: str, workers: int) -> None
     assert Engine(name, workers).map(engine_tasks.square, tasks, describe="square") == [n * n for n in tasks]
 
 
-def test_ray_on_its_own_gives_the_same_results() -> None:
-    tasks = list(range(17))
-    assert Engine("ray", 2).map(engine_tasks.square, tasks, describe="square") == [n * n for n in tasks]
+def test_ray_on_its_own_gives_the_same_results_at_the_priority_of_the_stage() -> None:
+    results = Engine("ray", 2).map(engine_tasks.square_and_niceness, list(range(17)), describe="square")
+    assert results == [(n * n, os.nice(0)) for n in range(17)]
 
 
 def test_ray_on_a_cluster_gives_the_same_results(ray_cluster: str) -> None:

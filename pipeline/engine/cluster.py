@@ -66,6 +66,7 @@ def start(workers: int, address: str | None) -> Any:
     if not address:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray stores one in the home folder
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves its workers beside any other process
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's warning about zero GPUs asks for it
     import ray
 
