@@ -12,10 +12,10 @@ repro: .venv/installed
 	dvc repro
 
 test: .venv/installed
-	pytest -n 2 --dist loadfile -m "not faults"
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults"
 
 test-faults: .venv/installed
-	pytest -n 2 --dist loadfile -m faults
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m faults
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do echo "== $$script"; python -m benchmarks.$$(basename $$script .py) || exit 1; done

@@ -15,6 +15,7 @@ import pytest
 from pipeline import artifacts, images
 from tests import profile
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 RUN = "textured_dead_leaves"
 OWN_DATABASE = """
