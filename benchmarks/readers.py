@@ -84,6 +84,11 @@ class Forms:
         data = BatchReader(self.shards, 1, self.crop)
         return sum(data[part]["image"].shape == (1, CROP, CROP, 3) for part in self.epochs.steps(0, len(self.shards)))
 
+    def stream_crop(self) -> int:
+        """Our stream of a file: URL, decoded and cut."""
+        samples = ShardStream(self.shards.folder.resolve().as_uri()).epoch(1, 0)
+        return sum(self.crop(sample.image(), self.random).shape == (CROP, CROP, 3) for sample in samples)
+
     def webdataset_crop(self) -> int:
         """Decoded and cut."""
         cut = (self.crop(images.decode(sample["qoi"]), self.random) for sample in self.samples())
@@ -120,7 +125,7 @@ def measure(sources: int = 6, repeats: int = 7) -> dict[str, float]:
         shards = make_shards(Path(scratch), sources)
         forms = Forms(shards)
         bytes_only = [forms.ours_bytes, forms.ours_views, forms.webdataset_bytes, forms.stream_bytes]
-        all_forms = [*bytes_only, forms.ours_crop, forms.webdataset_crop]
+        all_forms = [*bytes_only, forms.ours_crop, forms.stream_crop, forms.webdataset_crop]
         times: dict[str, list[tuple[float, float]]] = {form.__name__: [] for form in all_forms}
         for repeat in range(repeats + 1):
             some = repeat % 2 and repeat < repeats  # decoding takes ten times as long: every second time is enough
@@ -154,6 +159,7 @@ def ratios(medians: dict[str, list[float]]) -> dict[str, float]:
         "view_over_webdataset": ratio("ours_views", "webdataset_bytes"),
         "stream_over_webdataset": ratio("stream_bytes", "webdataset_bytes"),
         "reader_over_webdataset_decoded": ratio("ours_crop", "webdataset_crop"),
+        "stream_over_local_decoded_wall": ratio("stream_crop", "ours_crop", 1),
     }
 
 

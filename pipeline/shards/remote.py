@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -16,7 +16,8 @@ from pipeline.artifacts import ArtifactError, ShardMeta
 SCHEMES = ("http", "https", "file")
 TRIES = 3  # of going on where a connection broke
 PAUSE = 0.5  # seconds before each
-SLACK = 2**21  # bytes that may be read ahead of a sample: the buffer's 2**20 and headers
+PIECE = 2**20  # bytes that are asked for at once
+SLACK = 2 * PIECE  # bytes that may be read ahead of a sample: a piece and headers
 
 
 def fetch(url: str, limit: int, timeout: float) -> bytes:
@@ -53,53 +54,56 @@ def open_url(url: str, timeout: float, start: int = 0) -> BinaryIO:
     return cast(BinaryIO, response)
 
 
-class Whole(io.RawIOBase):
+class Whole:
     """A shard from a URL: exactly the bytes of its record, or an :class:`ArtifactError`.
 
     A broken connection is taken up again where it broke. :attr:`allowed` is how many bytes may be read as yet: a
-    member that is longer than its table says is refused before it fills the memory.
+    member that is longer than its table says is refused before it fills the memory. The sha256 is taken in a thread of
+    its own: it is 0.4 of a stream's time.
     """
 
     def __init__(self, file: BinaryIO, url: str, shard: ShardMeta, timeout: float) -> None:
         self.allowed = SLACK
         self._file, self._url, self._shard, self._timeout = file, url, shard, timeout
         self._place, self._tries = 0, TRIES
-        self._sha256 = hashlib.sha256()
+        self._sha256, self._hashing = hashlib.sha256(), ThreadPoolExecutor(1)
+        self._hashed: Future[None] | None = None  # of the last bytes that were read
 
     def __str__(self) -> str:
         return self._url
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
+    def __enter__(self) -> Whole:
+        return self
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __exit__(self, *_: object) -> None:
+        self._hashing.shutdown()
         self._file.close()
-        super().close()
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """As of any raw stream."""
-        left = min(len(buffer), self._shard.bytes - self._place)
+    def piece(self) -> bytes:
+        """The next bytes, at most :data:`PIECE`; none at the end."""
+        left = min(PIECE, self._shard.bytes - self._place)
         if not left:
-            return 0
+            return b""
         if self._place >= self.allowed:
             raise ArtifactError(f"a member before byte {self._place} is longer than its table says")
         data = self._some(left)
         if not self._place and not data[:1].isdigit():  # keys do; gzip, bzip2, xz, ... don't, and tarfile unpacks them
             raise ArtifactError("not a plain tar that begins with a sample")
-        self._sha256.update(data)
+        if self._hashed:
+            self._hashed.result()  # one piece waits at most
+        self._hashed = self._hashing.submit(self._sha256.update, data)
         self._place += len(data)
-        buffer[: len(data)] = data
-        return len(data)
+        return data
 
     def finish(self) -> None:
         """Read what is left, and compare length and sha256 with the record."""
         self.allowed = self._shard.bytes
-        while self.readinto(memoryview(bytearray(2**20))):
+        while self.piece():
             pass
         if self._file.read(1):
             raise ArtifactError(f"more than the {self._shard.bytes} bytes in the manifest")
+        if self._hashed:
+            self._hashed.result()
         if self._sha256.hexdigest() != self._shard.sha256:
             raise ArtifactError("damaged (its sha256 is not the manifest's)")
 

@@ -6,7 +6,6 @@ Here it only takes the tar apart; names, lengths, sums and pixels are checked by
 
 from __future__ import annotations
 
-import io
 import re
 import tarfile
 from collections import deque
@@ -222,21 +221,25 @@ class _Guard:
 
 
 class _Named:
-    """What the library reads from: a buffer of 1 MiB, with the URL as its name for messages.
+    """What the library reads from: a shard's pieces, with the URL as its name for messages.
 
     ``headers``: what lies where the table says that headers lie, by where the member's data starts.
     """
 
     def __init__(self, whole: Whole, due: list[_Member]) -> None:
-        self._read, self._name, self._place = io.BufferedReader(whole, 2**20).read, str(whole), 0
+        self._whole, self._piece, self._used, self._place = whole, b"", 0, 0
         self._starts, self.headers = deque(member.start for member in due), dict[int, bytes]()
 
     def __str__(self) -> str:
-        return self._name
+        return str(self._whole)
 
     def read(self, size: int) -> bytes:
         """The next ``size`` bytes, fewer at the end. tarfile asks for whole records of 20 blocks."""
-        data = self._read(size)
+        data = self._piece[self._used : self._used + size]
+        self._used += len(data)
+        while len(data) < size and (piece := self._whole.piece()):
+            self._piece, self._used = piece, size - len(data)
+            data += piece[: self._used]
         while self._starts and self._starts[0] <= self._place + len(data):
             start = self._starts.popleft()
             self.headers[start] = data[start - tarfile.BLOCKSIZE - self._place : start - self._place]
