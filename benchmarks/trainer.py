@@ -1,6 +1,6 @@
 """The trainer: its step beside the old one, ranks beside one process, the loss beside its peers, waiting, the trunk.
 
-    python -m benchmarks.trainer [--json] [--only step,ranks,loss,waiting,features] [--steps 20] [--gpu]
+    python -m benchmarks.trainer [--json] [--only step,ranks,loss,waiting,memory,features] [--steps 20] [--gpu]
 
 - step: the released recipe (ResNet-18 of width 32, 64 images, crops of 96, bf16), one thread, whole steps of the loop
   with views, loss, update and moving average; the old step (torch's own operations, one after the other) and the new
@@ -13,6 +13,8 @@
   what the imports take. The peers are pytorch-metric-learning's SupConLoss, if it is installed (it is no dependency),
   and the plain way with an N x N mask of positives.
 - waiting: the share of a step that waits for data, of the small profile's shapes, every image decoded each time.
+- memory: the peak of a step of paper 3 (two crops of 224 of each image, 32 labelled ones, ResNet-18 of width 16, fp32)
+  above what the imports take: 125 images in one pass beside 1,000 with `accumulate: cached`, 125 at a time.
 - features: a ResNet-50 with random weights beside transformers' ResNetModel, if that is installed.
 
 ``--gpu`` measures nothing but the trainer on a GPU beside the bare step (forward, backward and update on data that lies
@@ -53,13 +55,17 @@ FORMS = ("ours", "mask", "pml")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--only", default="step,ranks,loss,waiting,features", help="parts, separated by commas")
+    parser.add_argument("--only", default="step,ranks,loss,waiting,memory,features", help="parts, separated by commas")
     parser.add_argument("--rows", type=int, default=4096, help="of the loss")
     parser.add_argument("--repeats", type=int, default=5, help="of the loss")
     parser.add_argument("--steps", type=int, default=20, help="of each other figure")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--form", choices=FORMS, help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.images:
+        print(json.dumps(joint_step(options.images)))
+        return
     if options.form:
         print(json.dumps(measure(options.form, options.rows, options.repeats)))
         return
@@ -81,6 +87,8 @@ def on_cpu(parts: list[str], options: argparse.Namespace) -> dict[str, float | s
         figures |= losses(options.rows, options.repeats)
     if "waiting" in parts:
         figures |= waiting(options.steps)
+    if "memory" in parts:
+        figures |= memory()
     if "features" in parts and importlib.util.find_spec("transformers"):
         figures["features_difference"] = features_difference()
     elif "features" in parts:
@@ -315,11 +323,50 @@ def losses(rows: int, repeats: int) -> dict[str, float | str]:
 
 def in_process(form: str, rows: int, repeats: int) -> dict[str, float]:
     """``measure`` in a process of its own, so that one form's memory is not another's."""
-    options = ["--form", form, "--rows", str(rows), "--repeats", str(repeats)]
+    return _by_itself("--form", form, "--rows", str(rows), "--repeats", str(repeats))
+
+
+def _by_itself(*options: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.trainer", *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return row
+
+
+def memory() -> dict[str, float | str]:
+    """Peak memory and CPU seconds of a step of paper 3's method, of few images and of many."""
+    few, many = (_by_itself("--images", str(images)) for images in (125, 1000))
+    print("step of paper 3, two crops of 224 an image, ResNet-18 of width 16, fp32, 1 thread")
+    print(f"{'images':<20} {'peak MiB':>9} {'CPU s':>7}")
+    for name, row in (("125, one pass", few), ("1,000, 125 at a time", many)):
+        print(f"{name:<20} {row['memory'] / 2**20:>9.0f} {row['seconds']:>7.1f}")
+    return {"cached_memory_ratio": many["memory"] / few["memory"]}
+
+
+def joint_step(images: int) -> dict[str, float]:
+    """One step of ``images`` distorted images, ``accumulate: cached`` if they are more than a chunk of 125."""
+    import torch
+
+    from pipeline.params import JointParams
+    from pipeline.training.loop import Loop, Run
+    from pipeline.training.methods.joint import Data, Joint
+
+    torch.set_num_threads(1)
+    stand = Stand()
+    data = Data(stand, stand, np.linspace(1, 10, len(stand), dtype=np.float32))
+    peaks, start = [], 0.0
+    for batch in (8, images):  # what is loaded and allocated at the first step is no batch's memory
+        params = JointParams(depth=18, width=16, batch=batch, accumulate="cached" if batch > 125 else "none")
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(name="benchmark", out=Path(folder), checkpoints=Path(folder), threads=1, checkpoint_every=10**9)
+            make = partial(Joint, training=data, validation=data, params=params, seed=0, cache="none")
+            loop = Loop(run, make)
+            loop.method.validate_every, loop.history._quiet = 0, True
+            loop.method.prepare(1)
+            start = process_time()
+            loop.step(next(loop.method.batches(0, 1, 0, 1)))
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return {"memory": peaks[1] - peaks[0], "seconds": process_time() - start}
 
 
 def measure(form: str, rows: int, repeats: int) -> dict[str, float]:

@@ -24,7 +24,7 @@ from pipeline.evaluation.comparison import (
 from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
-from pipeline.evaluation.protocol import Protocol, evaluate, splits_of, test_to_train
+from pipeline.evaluation.protocol import Protocol, evaluate, labelled_split, splits_of, test_to_train
 from pipeline.evaluation.regressors import Opinions, pooled_features, scored_rows, stored_fits
 from pipeline.evaluation.results import FitFacts, metrics_of, results_of
 from pipeline.evaluation.splits import SplitError
@@ -50,6 +50,7 @@ __all__ = [
     "evaluate",
     "evaluate_metric",
     "is_metric",
+    "labelled_split",
     "measure",
     "metrics_of",
     "noise_ceiling",

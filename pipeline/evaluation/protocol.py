@@ -29,11 +29,13 @@ from pipeline.evaluation.regressors import (
 from pipeline.evaluation.results import FitFacts, metrics_of
 from pipeline.evaluation.splits import (
     Split,
+    SplitError,
     leave_one_group_out,
     official_split,
     random_splits,
     read_splits,
     shared_groups,
+    with_validation,
 )
 from pipeline.features import FeatureTable
 from pipeline.params import EvaluateParams, SvrParams
@@ -170,11 +172,27 @@ def splits_of(
     return splits
 
 
+def labelled_split(images: pa.Table, protocol: Protocol, database: str, number: int) -> tuple[pa.Table, Split]:
+    """The scored images of a database (its table), and the split that ``evaluate`` has under this number, with a
+    validation part. :class:`SplitError` where there are fewer.
+    """
+    scored = _scored(images)
+    sha256 = dict(zip(scored["image_id"].to_pylist(), scored["sha256"].to_pylist(), strict=True))
+    splits = splits_of(scored, protocol, database, sha256=sha256)
+    if number >= len(splits):
+        raise SplitError(f"split {number}: {database} has {len(splits)} splits under its protocol, from 0")
+    groups = scored["group"].to_pylist()
+    return scored, with_validation(splits[number], groups, seed=protocol.seed, database=database)
+
+
 def test_to_train(images: pa.Table, protocol: Protocol, database: str) -> float:
     """Test to training images over all splits of a database (its table): 2/7 for parts of 70 / 10 / 20 %."""
-    scored = images.filter(pc.and_(pc.invert(images["is_reference"]), images["mos"].is_valid()))
-    splits = splits_of(scored, protocol, database)
+    splits = splits_of(_scored(images), protocol, database)
     return sum(len(split.test) for split in splits) / max(1, sum(len(split.train) for split in splits))
+
+
+def _scored(images: pa.Table) -> pa.Table:
+    return images.filter(pc.and_(pc.invert(images["is_reference"]), images["mos"].is_valid()))
 
 
 def facts_of(table: FeatureTable, scored: pa.Table, protocol: str, **left_out: Mapping[str, str]) -> dict[str, object]:

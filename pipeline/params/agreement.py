@@ -39,6 +39,7 @@ def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
         _databases(params),
         _encoders(params, imported),
         _runs(params),
+        _joint_runs(params),
         _classifiers(params),
         _knobs(params),
     )
@@ -86,17 +87,18 @@ def _databases(params: Params) -> Iterator[Mistake]:
 def _encoders(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
     fixed = {RELEASED: "is the released encoder", RANDOM_INIT: "is the network before training"}
     taken = {**fixed, **dict.fromkeys(BASELINES, "is a baseline")}
-    for section in ("train", "classify", "readouts", "niqe"):
+    for section in ("train", "joint", "classify", "readouts", "niqe"):
         for name in getattr(params, section):
             if name in taken:
                 yield Mistake(f"{section}.{name}: the name {taken[name]}; give another", (f"{section}.{name}",))
             taken[name] = f"stands under `{section}`"
-    networks = [*params.train, *params.classify, RELEASED, RANDOM_INIT, *imported]
+    networks = [*params.train, *params.joint, *params.classify, RELEASED, RANDOM_INIT, *imported]
     for name, readout in params.readouts.items():
         if readout.encoder not in networks:
             yield _not_one_of(f"readouts.{name}.encoder", readout.encoder, networks)
     known = [
         *params.train,
+        *params.joint,
         *params.classify,
         *params.readouts,
         *params.niqe,
@@ -143,6 +145,26 @@ def _runs(params: Params) -> Iterator[Mistake]:
             )
 
 
+def _joint_runs(params: Params) -> Iterator[Mistake]:
+    for run, given in params.joint.items():
+        knobs = given.over(params.joint_training)
+        if given.set not in params.sets:
+            yield _not_one_of(f"joint.{run}.set", given.set, [*params.sets], "sets: ")
+        if run in params.encoders and given.database not in params.databases:
+            yield _not_one_of(f"joint.{run}.database", given.database, [*params.databases], "databases: ")
+        if given.set == given.database == EMBEDDED:
+            text = f"the database {EMBEDDED} is made of the set {EMBEDDED}, so its test images would be trained on"
+            yield mistake(f"joint.{run}.set", given.set, text)
+        if knobs.class_balanced and knobs.batch % knobs.images_per_class:
+            own = given.model_fields_set
+            keys = [
+                f"joint.{run}.{knob}" if knob in own else f"joint_training.{knob}"
+                for knob in ("batch", "images_per_class", "class_balanced")
+            ]
+            text = f"no multiple of images_per_class, {knobs.images_per_class}"
+            yield mistake(keys[0], knobs.batch, text, *keys[1:])
+
+
 def _classifiers(params: Params) -> Iterator[Mistake]:
     for run, given in params.classify.items():
         if given.set not in params.sets:
@@ -170,7 +192,7 @@ def _knobs(params: Params) -> Iterator[Mistake]:
     if sources.r_min >= largest:
         text = f"not below the largest radius, {largest:g}"
         yield mistake("sources.r_min", sources.r_min, text, "sources.r_max", "sources.size")
-    if (params.train or params.classify) and probe.sources >= sources.count:
+    if (params.train or params.joint or params.classify) and probe.sources >= sources.count:
         text = f"of {sources.count} sources (sources.count) that leaves none to train on"
         yield mistake("probe.sources", probe.sources, text, "sources.count")
     if probe.folds > probe.sources:

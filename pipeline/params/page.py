@@ -17,6 +17,8 @@ from pipeline.params.sections import (
     FeaturesParams,
     GreedyParams,
     IngestParams,
+    JointParams,
+    JointRun,
     Name,
     NiqeParams,
     PooledParams,
@@ -54,6 +56,7 @@ class Params(Section):
     sets: dict[Name, SetParams] = Field(min_length=1)
     databases: dict[Name, DatabaseParams] = Field(min_length=1)
     train: dict[Name, TrainRun] = {}
+    joint: dict[Name, JointRun] = {}
     classify: dict[Name, ClassifyRun] = {}
     domains: dict[Name, DomainsParams] = {}
     quality: dict[Name, QualityParams] = {}
@@ -66,6 +69,7 @@ class Params(Section):
     statistics: StatisticsParams = StatisticsParams()
     distort: DistortParams = DistortParams()
     training: TrainingParams = TrainingParams()
+    joint_training: JointParams = JointParams()
     classification: ClassificationParams = ClassificationParams()
     probe: ProbeParams = ProbeParams()
     ingest: IngestParams = IngestParams()
@@ -77,6 +81,10 @@ class Params(Section):
     def training_of(self, run: str) -> TrainingParams:
         """The knobs of one run: the section ``training`` with what the run's line changes."""
         return self.train[run].over(self.training)
+
+    def joint_training_of(self, run: str) -> JointParams:
+        """The knobs of one run of paper 3: the section ``joint_training`` with what the run's line changes."""
+        return self.joint[run].over(self.joint_training)
 
     def classification_of(self, run: str) -> ClassificationParams:
         """The knobs of one classifier: the section ``classification`` with what the run's line changes."""

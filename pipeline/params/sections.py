@@ -236,6 +236,53 @@ class ClassifyRun(Overlay, ClassificationParams):
     set: Name = Field(description="the set whose distorted images it is trained on")
 
 
+class JointParams(Section):
+    """Contrastive training and regression in one (paper 3). The defaults are the paper's; "ours": it has none."""
+
+    depth: Literal[18, 34, 50] = 50
+    width: int = Field(64, ge=8, le=256, description="channels of the first layer; 64 is the published networks'")
+    pristine: bool = Field(False, description="the pristine images as a 126th class (papers 1 and 2)")
+    crop: int = Field(224, ge=32, le=1024, description="side of a crop in pixels, at full scale")
+    batch: int = Field(1000, ge=2, le=8192, description="distorted images in a step, over all ranks; two crops of each")
+    labelled_batch: int = Field(32, ge=1, le=8192, description="images with opinions in a step, over all ranks")
+    epochs: float = Field(100, gt=0, le=10000, description="of the distorted images; the steps are rounded")
+    alpha: float = Field(0.9, ge=0, le=1, description="of eq. (8): 1 is contrastive alone, 0 regression alone")
+    temperature: float = Field(0.5, ge=0.01, le=10)
+    average: Literal["classes", "anchors"] = Field("classes", description="what the mean of eq. (5) is taken over")
+    projector_width: int = Field(2048, ge=8, le=8192, description="of the projector's one hidden layer")
+    projection: int = Field(128, ge=8, le=4096, description="length of what the loss compares")
+    head_width: int = Field(512, ge=8, le=8192, description="of the regression head's hidden layer")
+    learning_rate: float = Field(1e-2, gt=0, le=100, description="of encoder and projector")
+    head_learning_rate: float = Field(1e-4, gt=0, le=100, description="of the regression head")
+    momentum: float = Field(0.9, ge=0, lt=1, description="ours")
+    trust: float = Field(1e-3, gt=0, le=1, description="of LARS; ours, the usual one")
+    weight_decay: float = Field(1e-6, ge=0, lt=1)
+    patience: int = Field(5, ge=1, description="epochs without a lower validation loss until the rates fall; ours")
+    factor: float = Field(0.1, gt=0, lt=1, description="by which they fall")
+    stop_after: int | None = Field(10, ge=1, description="such epochs until the run ends; null: never; ours")
+    validation: float = Field(0.2, gt=0, lt=1, description="share of the sources that validate and do not train")
+    class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
+    images_per_class: int = Field(
+        8, ge=2, le=64, description="images in such a group; 8: as in the paper's, on average"
+    )
+    accumulate: Literal["none", "cached"] = Field(
+        "none", description="cached: the exact gradient of a batch whose crops pass the encoder in chunks"
+    )
+    chunk: int = Field(125, ge=1, le=8192, description="images whose two crops are a chunk, on each rank")
+    precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
+
+
+class JointRun(Overlay, JointParams):
+    """One run of paper 3: its set, its database, and whatever differs from the section ``joint_training``."""
+
+    set: Name = Field(description="the set whose distorted images it is trained on")
+    database: Name = Field(description="the database whose opinions it learns from")
+    split: int = Field(
+        0, ge=0, description="number of the split (as evaluate draws it) of whose test part it sees none"
+    )
+
+
 class DomainsParams(Section):
     """A target whose similarity to the 25 types is looked for."""
 

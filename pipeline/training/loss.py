@@ -11,7 +11,8 @@ The denominator does not depend on j, so with S_c the sum of the rows of class c
 
 No N x N mask of positives exists, and the similarities are seen in chunks of rows: at N = 4,096 a chunk of 512 takes
 8 MiB where all take 64. The loss is the mean of L_i over the anchors with a positive; the others stay in the
-denominators, and are counted.
+denominators, and are counted. Paper 3 averages within each class first, then over the classes (its eq. 5 is the same
+L_i); its batches are not balanced, so there a class counts as much as any other however many images it has.
 
 Classes may be positives of one another in part: with weights a_{cd} (a_{cc} = 1), S_c becomes the sum over d of
 a_{cd} S_d, and |P(i)| the sum over d of a_{y_i d} n_d, less the anchor itself. The form stays the same.
@@ -19,7 +20,7 @@ a_{cd} S_d, and |P(i)| the sum over d of a_{y_i d} n_d, less the anchor itself. 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -45,28 +46,36 @@ def contrastive_loss(
     temperature: float,
     classes: int,
     positive_weights: Tensor | None = None,
+    average: Literal["anchors", "classes"] = "anchors",
+    over_ranks: bool = True,
     chunk: int = CHUNK,
 ) -> Loss:
     """The loss of a batch: ``embeddings`` [n, K] of any length, ``labels`` int64 [n] in 0..classes-1.
 
     ``positive_weights`` [classes, classes], symmetric, in [0, 1] with ones on its diagonal, says how much of a positive
-    the rows of one class are to the anchors of another; None: the classes are apart (the papers').
+    the rows of one class are to the anchors of another; None: the classes are apart (the papers'). ``average`` is over
+    all anchors with a positive (papers 1 and 2), or over the classes that have one, of each class's mean (paper 3).
 
     The similarity is computed in float32 (float64 stays) whatever the autocast: bf16 would be off by 0.023 at tau 0.1.
     Over ranks, ``embeddings`` are one rank's rows, and denominators and positives are of all ranks. The mean of the
-    ranks' values is the loss of one process, and the mean of their gradients is its gradient.
+    ranks' values is the loss of one process, and the mean of their gradients is its gradient. ``over_ranks`` False: of
+    this rank's rows alone, as where only one rank validates.
     """
     dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
-    rank, ranks = world()
+    rank, ranks = world() if over_ranks else (0, 1)
     with torch.autocast(embeddings.device.type, enabled=False):
         rows = F.normalize(embeddings.to(dtype), dim=1)
-        all_rows, all_labels = gather_rows(rows), gather(labels)
+        all_rows, all_labels = (gather_rows(rows), gather(labels)) if ranks > 1 else (rows, labels)
         counts = _counts(all_labels, classes)
         weights = None if positive_weights is None else positive_weights.to(rows)
         positives = (counts.to(dtype) if weights is None else weights @ counts.to(dtype)) - 1  # |P(i)| of each class
-        anchors = (counts * (positives > 0)).sum()
+        valid = (positives > 0) & (counts > 0)
+        anchors = (counts * valid).sum()
+        shares = valid.to(dtype)  # of an anchor of each class in the sum
+        if average == "classes":
+            shares = shares * anchors / (valid.sum().clamp_min(1) * counts.clamp_min(1))
         total = _ClassSum.apply(  # type: ignore[no-untyped-call]
-            rows, all_rows, labels, all_labels, positives, weights, rank * len(rows), temperature, chunk
+            rows, all_rows, labels, all_labels, positives, shares, weights, rank * len(rows), temperature, chunk
         )
         return Loss(total * ranks / anchors.clamp_min(1), len(all_labels) - anchors)
 
@@ -77,8 +86,8 @@ def _counts(labels: Tensor, classes: int) -> Tensor:
 
 
 class _ClassSum(torch.autograd.Function):
-    """The sum of L_i over ``rows``, which are ``all_rows[first : first + len(rows)]``; gradients by both, as if they
-    were different tensors.
+    """The sum of L_i over ``rows``, which are ``all_rows[first : first + len(rows)]``, each times its class's share;
+    gradients by both, as if they were different tensors.
 
     The gradient is made in the forward pass, chunk by chunk, while the similarities are at hand: three matrix products
     in all where a recomputing backward needs four.
@@ -92,21 +101,21 @@ class _ClassSum(torch.autograd.Function):
         labels: Tensor,
         all_labels: Tensor,
         positives: Tensor,
+        shares: Tensor,
         weights: Tensor | None,
         first: int,
         temperature: float,
         chunk: int,
     ) -> Tensor:
         """The sum, a scalar; see the class."""
-        of_rows = positives[labels]
-        valid = (of_rows > 0).to(rows.dtype)
-        share = valid / torch.where(of_rows > 0, of_rows, 1)  # 1 / |P(i)|, 0 where there is none
+        of_rows, shares = positives[labels], shares[labels]
+        pull = shares / torch.where(of_rows > 0, of_rows, 1)  # share / |P(i)|, 0 where there is none
         sums = _class_sums(all_rows, all_labels, len(positives), weights)
         own = all_rows[first : first + len(rows)]
-        attraction = (sums[labels] - own) * share[:, None]  # (S_{y_i} - z_i) / |P(i)|
-        spread, by_rows, by_all = _log_denominators(rows, all_rows, valid, first, temperature, chunk)
+        attraction = (sums[labels] - own) * pull[:, None]  # (S_{y_i} - z_i) / |P(i)|
+        spread, by_rows, by_all = _log_denominators(rows, all_rows, shares, first, temperature, chunk)
         total = spread - (rows * attraction).sum() / temperature
-        pulled = rows * share[:, None]
+        pulled = rows * pull[:, None]
         by_all -= _class_sums(pulled, labels, len(positives), weights)[all_labels]
         by_all[first : first + len(rows)] += pulled
         by_rows -= attraction
@@ -118,14 +127,14 @@ class _ClassSum(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The saved gradients times the incoming scalar."""
         by_rows, by_all = ctx.saved_tensors
-        return gradients[0] * by_rows, gradients[0] * by_all, None, None, None, None, None, None, None
+        return gradients[0] * by_rows, gradients[0] * by_all, *[None] * 8
 
 
 def _log_denominators(
-    rows: Tensor, all_rows: Tensor, valid: Tensor, first: int, temperature: float, chunk: int
+    rows: Tensor, all_rows: Tensor, shares: Tensor, first: int, temperature: float, chunk: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The sum over valid rows of log sum_{m != i} exp(z_i . z_m / tau), and tau times its gradients by ``rows`` and by
-    ``all_rows``.
+    """The sum over rows, each times its share, of log sum_{m != i} exp(z_i . z_m / tau), and tau times its gradients by
+    ``rows`` and by ``all_rows``.
     """
     total = rows.new_zeros(())
     by_rows, by_all = torch.empty_like(rows), torch.zeros_like(all_rows)
@@ -138,8 +147,8 @@ def _log_denominators(
         highest = similarity.amax(1, keepdim=True)
         exponentials = similarity.sub_(highest).exp_()
         mass = exponentials.sum(1, keepdim=True)
-        total += ((highest + mass.log()).squeeze(1) * valid[part]).sum()
-        scale = valid[part, None] / mass  # makes a softmax of the exponentials without touching all of them
+        total += ((highest + mass.log()).squeeze(1) * shares[part]).sum()
+        scale = shares[part, None] / mass  # makes a softmax of the exponentials without touching all of them
         torch.mul(exponentials @ all_rows, scale, out=by_rows[part])
         by_all.addmm_(exponentials.T, rows[part] * scale)
     return total, by_rows, by_all

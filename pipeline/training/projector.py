@@ -49,9 +49,14 @@ def build(params: TrainingParams, random: torch.Generator | None) -> Contrastive
     trunk = ResNet(params.depth, params.width)
     initialise(trunk, random)
     projector = Projector(trunk.dim, params.projector_layers, params.projector_width, params.projection)
-    for module in projector:
+    draw_linear(projector, random)
+    return ContrastiveNetwork(trunk, projector)
+
+
+def draw_linear(network: nn.Module, random: torch.Generator | None) -> None:
+    """Draw the weights of all linear layers, in order: uniform as torch's own default, but from ``random``."""
+    for module in network.modules():
         if isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5  # torch's own default for a linear layer
+            bound = module.in_features**-0.5
             with torch.no_grad():
                 module.weight.uniform_(-bound, bound, generator=random)
-    return ContrastiveNetwork(trunk, projector)

@@ -74,3 +74,12 @@ def crop_corners(sizes: NDArray[np.integer], crop: int, places: NDArray[np.float
     """
     room = sizes.astype(np.int64) - crop
     return np.where(room >= 0, (places * (room + 1)).astype(np.int64), -((-room) // 2))
+
+
+def crops_in_rgb(squares: Tensor, flips: Tensor) -> Tensor:
+    """uint8 [n, M, M, 3] -> the encoder's input, float32 [n, 3, M, M] in [0, 1], channels last. ``flips`` bool [n, 2]:
+    which are turned upside down and which left to right (paper 3, section 3.1).
+    """
+    for axis in (0, 1):
+        squares = torch.where(flips[:, axis].view(-1, 1, 1, 1), squares.flip(1 + axis), squares)
+    return as_input(squares)

@@ -17,14 +17,20 @@ from pipeline.training.loss import contrastive_loss
 
 
 def literal(
-    embeddings: torch.Tensor, labels: torch.Tensor, tau: float, near: dict[tuple[int, int], float] | None = None
+    embeddings: torch.Tensor,
+    labels: torch.Tensor,
+    tau: float,
+    near: dict[tuple[int, int], float] | None = None,
+    average: str = "anchors",
 ) -> tuple[torch.Tensor, int]:
-    """Paper 1, eq. (2), term by term; the mean over the anchors that have a positive, and how many have none.
+    """Paper 1, eq. (2), term by term; the mean over the anchors that have a positive, or over the classes that have
+    such anchors of each class's mean (paper 3, eq. 5); and how many anchors have none.
 
     With ``near`` a row of another class is a positive of the weight that stands there for the two labels.
     """
     unit = embeddings / embeddings.norm(dim=1, keepdim=True)
     terms = []
+    of_class: dict[int, list[torch.Tensor]] = {}
     for i in range(len(unit)):
         weight = {j: 1.0 for j in range(len(unit)) if j != i and labels[j] == labels[i]}
         for j in range(len(unit)):
@@ -35,6 +41,9 @@ def literal(
             below = sum(torch.exp(unit[i] @ row / tau) for m, row in enumerate(unit) if m != i)
             logs = [w * torch.log(torch.exp(unit[i] @ unit[j] / tau) / below) for j, w in weight.items()]
             terms.append(-sum(logs) / sum(weight.values()))
+            of_class.setdefault(int(labels[i]), []).append(terms[-1])
+    if average == "classes":
+        return torch.stack([torch.stack(own).mean() for own in of_class.values()]).mean(), len(unit) - len(terms)
     return torch.stack(terms).mean(), len(unit) - len(terms)
 
 
@@ -70,6 +79,19 @@ def test_neighbouring_levels_are_positives_of_their_weight(weight: float, chunk:
     expected.backward()
     assert abs(loss.value.item() - expected.item()) < 1e-12 and int(loss.dropped) == dropped == 3  # 5, 12, 121
     assert (ours.grad - theirs.grad).abs().max() < 1e-12
+
+
+def test_the_average_over_classes_is_of_each_class_first() -> None:
+    labels = torch.tensor([0, 0, 0, 0, 0, 7, 7, 12, 12, 12, 20])  # one anchor has no positive
+    embeddings = torch.randn(11, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    ours, theirs = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
+    loss = contrastive_loss(ours, labels, temperature=0.5, classes=126, average="classes", chunk=4)
+    expected, dropped = literal(theirs, labels, 0.5, average="classes")
+    loss.value.backward()
+    expected.backward()
+    assert abs(loss.value.item() - expected.item()) < 1e-12 and int(loss.dropped) == dropped == 1
+    assert (ours.grad - theirs.grad).abs().max() < 1e-12
+    assert abs(expected.item() - literal(theirs, labels, 0.5)[0].item()) > 1e-3  # the other mean is another
 
 
 def test_gradcheck() -> None:

@@ -1,6 +1,6 @@
 """Splits of the scored images: drawn by group, the database's own, or from a file."""
 
-from pipeline.evaluation.splits.protocols import leave_one_group_out, official_split, random_splits
+from pipeline.evaluation.splits.protocols import leave_one_group_out, official_split, random_splits, with_validation
 from pipeline.evaluation.splits.split import PARTS, Split, SplitError, checked, listed, shared_groups
 from pipeline.evaluation.splits.split_files import imported_splits, read_splits
 
@@ -16,4 +16,5 @@ __all__ = [
     "random_splits",
     "read_splits",
     "shared_groups",
+    "with_validation",
 ]

@@ -87,6 +87,19 @@ def official_split(
     return checked(split, groups, shares_groups=shares_groups)
 
 
+def with_validation(split: Split, groups: Sequence[str] | np.ndarray, *, seed: int, database: str) -> Split:
+    """``split``, or where nothing validates (one group left out) with a tenth of all groups, at least one, drawn from
+    those that train: training that stops by itself needs them.
+    """
+    if len(split.val):
+        return split
+    groups = group_names(groups)
+    pool, count = sorted(set(groups[split.train])), max(1, round(0.1 * len(set(groups))))
+    order = generator(seed, f"evaluate/validation/{database}", split.index).permutation(len(pool))[:count]
+    chosen = np.isin(groups[split.train], [pool[i] for i in order])
+    return checked(Split(split.index, split.train[~chosen], split.train[chosen], split.test), groups)
+
+
 def _pools(groups: np.ndarray, strata: Sequence[str] | None) -> list[list[str]]:
     if strata is None:
         return [sorted(set(groups))]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,11 +26,10 @@ from torch import Tensor, nn
 
 from pipeline.databases import Manifest
 from pipeline.encoder.network import ResNet
-from pipeline.encoder.trunk import as_input
 from pipeline.seeding import generator
 from pipeline.shards.decoded import Decoded, Images, Mode, keep_images
 from pipeline.shards.epochs import Epochs, part
-from pipeline.training.views import crop_corners
+from pipeline.training.views import crop_corners, crops_in_rgb
 
 WORST, BEST = 1.0, 10.0  # targets (paper 3, section 4.1)
 HIDDEN = 512  # units of the head (section 3.2)
@@ -107,29 +106,30 @@ def pooled(trunk: ResNet, crops: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """One rank's labelled part of a step; ``names`` are those of all ranks. :func:`render` makes crops of it."""
+    """One rank's labelled part of a step; ``names`` are those of all ranks. :func:`render` makes crops of it.
+
+    Where images have several crops, the first of each come before the second of each.
+    """
 
     step: int
     names: Sequence[str]
     squares: Tensor  # uint8 [n, M, M, 3]
     flips: Tensor  # bool [n, 2]: upside down, left to right
-    targets: Tensor  # float32 [n] in [1, 10]
+    targets: Tensor  # of each image: float32 in [1, 10], or the int64 class of a distorted one
 
 
 def render(batch: LabelledBatch, device: torch.device) -> Tensor:
     """The network's input, float32 [n, 3, M, M] in [0, 1] on ``device``, channels last."""
     squares, flips = (tensor.to(device, non_blocking=True) for tensor in (batch.squares, batch.flips))
-    crops = as_input(squares)
-    for axis in (0, 1):
-        crops = torch.where(flips[:, axis].view(-1, 1, 1, 1), crops.flip(2 + axis), crops)
-    return crops.contiguous(memory_format=torch.channels_last)
+    return crops_in_rgb(squares, flips)
 
 
 class LabelledBatches:
-    """The labelled images of every step: a random crop of each, flipped or not (paper 3, section 4.2).
+    """The labelled images of every step: ``views`` random crops of each, flipped or not (paper 3, section 4.2).
 
     ``images`` are those that may be trained on and no others (:class:`pipeline.databases.pixels.TableImages` of a
-    split's rows); ``targets`` float32 [len(images)] in [1, 10]. An epoch is a permutation of all images, of which
+    split's rows); ``targets`` float32 [len(images)] in [1, 10], or int64 the classes of distorted images, which
+    ``per_class`` balances (:class:`pipeline.shards.epochs.Epochs`). An epoch is a permutation of all images, of which
     ``batch`` do not always fit (the rest wait for another epoch); steps count on over the epochs, so that a method
     whose epochs are longer just goes on. An image smaller than ``crop`` is continued by its own mirror image. Choices
     come from (``seed``, ``stage``, step) and are drawn for the whole step before a rank takes its part.
@@ -141,19 +141,22 @@ class LabelledBatches:
     def __init__(
         self,
         images: Images,
-        targets: NDArray[np.float32],
+        targets: NDArray[Any],
         *,
         crop: int,
         batch: int,
         seed: int,
         stage: str,
         vertical: bool = True,
+        views: int = 1,
+        per_class: int = 0,
     ) -> None:
         if len(targets) != len(images) or not np.isfinite(targets).all():
             raise ValueError(f"targets: {len(targets)} for {len(images)} images; a finite number for each is needed")
-        self.images, self.targets = images, np.asarray(targets, np.float32)
+        self.images, self.targets, self.views = images, targets, views
         self.crop, self.seed, self.stage, self.vertical = crop, seed, stage, vertical
-        self.order = Epochs(len(images), batch, seed, stage=f"{stage}/order")
+        labels = targets if per_class else None
+        self.order = Epochs(len(images), batch, seed, per_class, labels, spread=False, stage=f"{stage}/order")
         self._decoded: Decoded | None = None
 
     @property
@@ -175,13 +178,15 @@ class LabelledBatches:
         for step, samples in self.order.steps(first, last):
             mine = part(len(samples), rank, ranks)
             random = generator(self.seed, f"{self.stage}/crops", step)
-            places, flips = random.random((len(samples), 2))[mine], random.random((len(samples), 2))[mine] < 0.5
-            flips[:, 0] &= self.vertical
-            corners = crop_corners(shapes[samples[mine]], self.crop, places)
-            (squares,) = self._decoded.cut(samples[mine], [(corners, self.crop)])
+            draws = random.random((2, self.views, len(samples), 2))[:, :, mine]
+            places, flips = draws[0], draws[1] < 0.5
+            flips[..., 0] &= self.vertical
+            cuts = [(crop_corners(shapes[samples[mine]], self.crop, place), self.crop) for place in places]
+            squares = self._decoded.cut(samples[mine], cuts)
             targets = torch.from_numpy(self.targets[samples[mine]])
             names = [keys[sample] for sample in samples]
-            yield LabelledBatch(step, names, squares, torch.from_numpy(flips), targets)
+            all_squares = torch.cat(squares) if self.views > 1 else squares[0]
+            yield LabelledBatch(step, names, all_squares, torch.from_numpy(flips.reshape(-1, 2)), targets)
 
     def fingerprint(self) -> dict[str, object]:
         """What a run's weights depend on: the images in their order, their bytes, and the targets. (JSON-able.)"""
