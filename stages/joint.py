@@ -11,7 +11,7 @@ from pipeline import artifacts
 from pipeline.databases import load_manifest
 from pipeline.databases.pixels import TableImages
 from pipeline.devices import Device, cores, resolve_device, resolve_precision
-from pipeline.evaluation import Protocol, labelled_split
+from pipeline.evaluation import Protocol, labelled_split, scored_images
 from pipeline.folders import folder_lock
 from pipeline.params import Params
 from pipeline.shards.decoded import Subset
@@ -31,12 +31,19 @@ def run(params: Params, name: str) -> None:
     free = np.flatnonzero(~held_out(shards.sources, params.probe.sources))
     validates = held_out(shards.sources[free], max(1, round(knobs.validation * len(np.unique(shards.sources[free])))))
 
-    manifest, splits = load_manifest(line.database, root), params.run.paths.splits.get(line.database)
-    protocol = Protocol.of(params.evaluate, manifest, seed=params.seed, memory=params.run.memory, split_file=splits)
-    table = artifacts.read_table(DATA / "databases" / f"{line.database}.parquet")
-    scored, split = labelled_split(table, protocol, line.database, line.split)
+    manifest, given = load_manifest(line.database, root), params.run.paths.splits.get(line.database)
+    protocol = Protocol.of(
+        params.evaluate,
+        manifest,
+        seed=params.seed,
+        memory=params.run.memory,
+        split_file=given,
+        validation=knobs.validation,
+    )
+    scored = scored_images(artifacts.read_table(DATA / "databases" / f"{line.database}.parquet"))
+    split = labelled_split(scored, protocol, line.database, line.split)
     opinions = OpinionScale.of(manifest).targets(scored["mos"].to_numpy())
-    seen = scored["image_id"].take(np.concatenate([split.train, split.val])).to_pylist()
+    seen = sorted(scored["image_id"].take(np.concatenate([split.train, split.val])).to_pylist())
 
     def data(samples: np.ndarray, rows: np.ndarray) -> Data:
         return Data(Subset(shards, samples), TableImages(scored.take(rows), root), opinions[rows])
@@ -60,7 +67,7 @@ def run(params: Params, name: str) -> None:
         validation=data(free[validates], split.val),
         params=knobs,
         seed=params.seed,
-        seen=[{"database": line.database, "split": line.split, "images": sorted(seen)}],
+        seen=[{"database": line.database, "split": line.split, "images": seen}],
         cache=params.run.cache,
         readers=max(1, cores() // ranks) if device.kind == "cuda" else 1,
     )

@@ -210,7 +210,10 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             "joint.ssl.batch = 30: no multiple of images_per_class, 8",
         ),
         ({"joint__ssl": {"set": "dead_leaves"}}, "joint.ssl.database: missing"),
-        ({"joint__dead_leaves": {"set": "dead_leaves", "database": "photos"}}, "joint.dead_leaves: the name stands under"),
+        (
+            {"joint__dead_leaves": {"set": "dead_leaves", "database": "photos"}},
+            "joint.dead_leaves: the name stands under `train`",
+        ),
         ({"quality__photoss": {}}, 'quality = "photoss": not one of sets: dead_leaves, photos; did you mean photos?'),
         ({"quality__photos": {"metrics": ["psnr", "psnr"]}}, 'quality.photos.metrics = ["psnr", "psnr"]: each metric'),
         ({"distort__composites": 513}, "distort.composites = 513: input should be less than or equal to 512"),

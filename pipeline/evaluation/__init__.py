@@ -24,7 +24,7 @@ from pipeline.evaluation.comparison import (
 from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
-from pipeline.evaluation.protocol import Protocol, evaluate, labelled_split, splits_of, test_to_train
+from pipeline.evaluation.protocol import Protocol, evaluate, labelled_split, scored_images, splits_of, test_to_train
 from pipeline.evaluation.regressors import Opinions, pooled_features, scored_rows, stored_fits
 from pipeline.evaluation.results import FitFacts, metrics_of, results_of
 from pipeline.evaluation.splits import SplitError
@@ -63,6 +63,7 @@ __all__ = [
     "results_of",
     "results_table",
     "scored_rows",
+    "scored_images",
     "seen_opinions",
     "splits_of",
     "stored_fits",

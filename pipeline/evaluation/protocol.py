@@ -48,7 +48,8 @@ class Protocol:
     """What is done. ``name``: ``random`` | ``leave_one_group_out`` | ``official``, or ``imported``, which
     ``split_file`` gives (splits.read_splits); ``lambdas`` ascending; the first of ``regressors`` is the headline.
 
-    ``stratified`` and ``shares_groups`` are the manifest's declarations (splits.random_splits, splits.official_split);
+    ``validation`` is the share of the groups in a random split's validation part. ``stratified`` and ``shares_groups``
+    are the manifest's declarations (splits.random_splits, splits.official_split);
     ``memory`` is how many bytes features and sums may take: a table that does not fit is read block by block each time,
     by as many threads as fit. It changes no result.
     """
@@ -56,6 +57,7 @@ class Protocol:
     name: str
     lambdas: tuple[float, ...] = tuple(np.geomspace(1e-3, 1e3, 13).tolist())
     splits: int = 10
+    validation: float = 0.1
     seed: int = 0
     min_groups: int = 5
     stratified: bool = False
@@ -67,7 +69,14 @@ class Protocol:
 
     @classmethod
     def of(
-        cls, knobs: EvaluateParams, manifest: Manifest, *, seed: int, memory: int, split_file: str | None
+        cls,
+        knobs: EvaluateParams,
+        manifest: Manifest,
+        *,
+        seed: int,
+        memory: int,
+        split_file: str | None,
+        validation: float = 0.1,
     ) -> Protocol:
         """What params.yaml's section ``evaluate`` and the manifest of a database ask for."""
         declared = manifest.protocol if knobs.protocol == "manifest" else knobs.protocol
@@ -75,6 +84,7 @@ class Protocol:
             name="imported" if split_file else declared,
             lambdas=knobs.lambdas,
             splits=knobs.splits,
+            validation=validation,
             seed=seed,
             min_groups=knobs.min_validation_groups,
             stratified=manifest.stratified,
@@ -164,7 +174,14 @@ def splits_of(
         splits = [official_split(given, groups, seed=protocol.seed, database=database, shares_groups=shares)]
     elif protocol.name == "random":
         strata = scored["stratum"].to_pylist() if protocol.stratified else None
-        splits = random_splits(groups, seed=protocol.seed, database=database, count=protocol.splits, strata=strata)
+        splits = random_splits(
+            groups,
+            seed=protocol.seed,
+            database=database,
+            count=protocol.splits,
+            strata=strata,
+            validation=protocol.validation,
+        )
     else:
         raise ValueError(f"protocol: {protocol.name!r} is not one of random, leave_one_group_out, official")
     if sha256 is not None:
@@ -172,27 +189,26 @@ def splits_of(
     return splits
 
 
-def labelled_split(images: pa.Table, protocol: Protocol, database: str, number: int) -> tuple[pa.Table, Split]:
-    """The scored images of a database (its table), and the split that ``evaluate`` has under this number, with a
-    validation part. :class:`SplitError` where there are fewer.
+def scored_images(images: pa.Table) -> pa.Table:
+    """The rows of a database's table that have an opinion, which splits are made of."""
+    return images.filter(pc.and_(pc.invert(images["is_reference"]), images["mos"].is_valid()))
+
+
+def labelled_split(scored: pa.Table, protocol: Protocol, database: str, number: int) -> Split:
+    """The split of this number of a database's :func:`scored_images`, with a validation part whatever the protocol, for
+    training that stops by itself. :class:`SplitError` where there are not so many.
     """
-    scored = _scored(images)
-    sha256 = dict(zip(scored["image_id"].to_pylist(), scored["sha256"].to_pylist(), strict=True))
-    splits = splits_of(scored, protocol, database, sha256=sha256)
+    names, hashes, groups = (scored[column].to_pylist() for column in ("image_id", "sha256", "group"))
+    splits = splits_of(scored, protocol, database, sha256=dict(zip(names, hashes, strict=True)))
     if number >= len(splits):
-        raise SplitError(f"split {number}: {database} has {len(splits)} splits under its protocol, from 0")
-    groups = scored["group"].to_pylist()
-    return scored, with_validation(splits[number], groups, seed=protocol.seed, database=database)
+        raise SplitError(f"split {number}: {database} has {len(splits)} under its protocol, the first is 0")
+    return with_validation(splits[number], groups, protocol.validation, seed=protocol.seed, database=database)
 
 
 def test_to_train(images: pa.Table, protocol: Protocol, database: str) -> float:
     """Test to training images over all splits of a database (its table): 2/7 for parts of 70 / 10 / 20 %."""
-    splits = splits_of(_scored(images), protocol, database)
+    splits = splits_of(scored_images(images), protocol, database)
     return sum(len(split.test) for split in splits) / max(1, sum(len(split.train) for split in splits))
-
-
-def _scored(images: pa.Table) -> pa.Table:
-    return images.filter(pc.and_(pc.invert(images["is_reference"]), images["mos"].is_valid()))
 
 
 def facts_of(table: FeatureTable, scored: pa.Table, protocol: str, **left_out: Mapping[str, str]) -> dict[str, object]:

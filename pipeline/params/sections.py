@@ -260,7 +260,7 @@ class JointParams(Section):
     patience: int = Field(5, ge=1, description="epochs without a lower validation loss until the rates fall; ours")
     factor: float = Field(0.1, gt=0, lt=1, description="by which they fall")
     stop_after: int | None = Field(10, ge=1, description="such epochs until the run ends; null: never; ours")
-    validation: float = Field(0.2, gt=0, lt=1, description="share of the sources that validate and do not train")
+    validation: float = Field(0.2, gt=0, lt=1, description="share of the sources, and of the groups, that validate")
     class_balanced: bool = Field(False, description="batches of groups of one class; false: a plain permutation")
     images_per_class: int = Field(
         8, ge=2, le=64, description="images in such a group; 8: as in the paper's, on average"

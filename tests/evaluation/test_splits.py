@@ -173,8 +173,8 @@ def test_a_split_file_gives_image_ids_or_positions_and_is_refused_by_name(tmp_pa
 def test_a_split_without_a_validation_part_gives_whole_groups_of_its_train_part() -> None:
     groups = [f"g{i // 3}" for i in range(60)]
     split = leave_one_group_out(groups)[4]
-    whole = with_validation(split, groups, seed=1, database="d")
+    whole = with_validation(split, groups, 0.1, seed=1, database="d")
     train, val, test = groups_of(whole, groups)
     assert len(val) == 2 and not (train & val or val & test) and len(train) == 17
     assert whole.test.tolist() == split.test.tolist() and sorted([*whole.train, *whole.val]) == split.train.tolist()
-    assert with_validation(whole, groups, seed=2, database="d") is whole
+    assert with_validation(whole, groups, 0.1, seed=2, database="d") is whole

@@ -17,12 +17,14 @@ def random_splits(
     database: str,
     count: int = 10,
     strata: Sequence[str] | None = None,
+    validation: float = 0.1,
 ) -> list[Split]:
     """``count`` splits of 70 / 10 / 20 % of the groups, each drawn anew.
 
     test = round(0.2 g), val = round(0.1 g) (halves to even), train the rest: 57 / 8 / 16 of KADID-10k's 81 references,
-    18 / 2 / 5 of TID2013's 25. With ``strata`` (one an image, constant inside a group) the shares hold inside each
-    stratum. Raises :class:`SplitError` for fewer than 3 groups or a group that spans strata.
+    18 / 2 / 5 of TID2013's 25. Another share for ``validation`` leaves the test parts as they are. With ``strata`` (one
+    an image, constant inside a group) the shares hold inside each stratum. Raises :class:`SplitError` for fewer than 3
+    groups or a group that spans strata.
     """
     groups = group_names(groups)
     pools = _pools(groups, strata)
@@ -34,7 +36,7 @@ def random_splits(
         chosen: dict[str, set[str]] = {part: set() for part in PARTS}
         for pool in pools:
             order = [pool[i] for i in draw.permutation(len(pool))]
-            test, val = max(1, round(0.2 * len(pool))), max(1, round(0.1 * len(pool)))
+            test, val = max(1, round(0.2 * len(pool))), max(1, round(validation * len(pool)))
             chosen["test"].update(order[:test])
             chosen["val"].update(order[test : test + val])
             chosen["train"].update(order[test + val :])
@@ -87,17 +89,18 @@ def official_split(
     return checked(split, groups, shares_groups=shares_groups)
 
 
-def with_validation(split: Split, groups: Sequence[str] | np.ndarray, *, seed: int, database: str) -> Split:
-    """``split``, or where nothing validates (one group left out) with a tenth of all groups, at least one, drawn from
-    those that train: training that stops by itself needs them.
-    """
-    if len(split.val):
-        return split
+def with_validation(
+    split: Split, groups: Sequence[str] | np.ndarray, share: float, *, seed: int, database: str
+) -> Split:
+    """``split``, or where it validates on nothing, with ``share`` of all its groups (one at least) drawn from train."""
     groups = group_names(groups)
-    pool, count = sorted(set(groups[split.train])), max(1, round(0.1 * len(set(groups))))
-    order = generator(seed, f"evaluate/validation/{database}", split.index).permutation(len(pool))[:count]
-    chosen = np.isin(groups[split.train], [pool[i] for i in order])
-    return checked(Split(split.index, split.train[~chosen], split.train[chosen], split.test), groups)
+    pool = sorted(set(groups[split.train]))
+    if len(split.val) or len(pool) < 2:
+        return split
+    size = min(len(pool) - 1, max(1, round(share * len({*pool, *groups[split.test]}))))
+    order = generator(seed, f"evaluate/validation/{database}", split.index).permutation(len(pool))[:size]
+    drawn = np.isin(groups[split.train], [pool[i] for i in order])
+    return Split(split.index, split.train[~drawn], split.train[drawn], split.test)
 
 
 def _pools(groups: np.ndarray, strata: Sequence[str] | None) -> list[list[str]]:
