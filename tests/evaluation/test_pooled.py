@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sklearn.linear_model import Ridge
 
+import stages.pooled
 from pipeline import artifacts
 from pipeline.evaluation import Opinions, pooled_features, stored_fits
-from pipeline.features import read_features
+from pipeline.features import baselines, read_features
+from pipeline.params.sections import DatabaseParams, PooledParams
+from pipeline.scoring import find_regressors, load_regressor
+from tests import profile
 from tests.evaluation.tables import write_features
 
 WEIGHTS = np.array([0.3, -0.2, 0.1])
@@ -40,3 +45,27 @@ def test_opinions_share_a_scale_and_each_database_counts_alike(tmp_path: Path) -
     peer = Ridge(alpha=0.5).fit(x, np.concatenate([quality[0], quality[1][1:]]), sample_weight=weight)
     assert set(fits) == {"nr"}
     np.testing.assert_allclose(fits["nr"].coef, peer.coef_, rtol=1e-6)
+
+
+def test_the_stage_stores_a_regressor_that_is_found_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
+    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
+    folder = Path("data/features/floor")
+    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):  # of 1..5 and of 0..1
+        folder.mkdir(parents=True, exist_ok=True)
+        write_features(folder / f"{name}.parquet", x, mos, standardise=True, weights=str(card["sha256"]))
+    params = profile.read("tiny").model_copy(
+        update={
+            "databases": {name: DatabaseParams(folder="none") for name in ("photos", "biq2021")},
+            "pooled": {"people": PooledParams(encoder="floor", databases=("photos", "biq2021"))},
+        }
+    )
+    stages.pooled.run(params, "people")
+    assert [entry.name for entry in find_regressors([], Path("data"))] == ["floor/people"]
+    found = load_regressor(Path("data/regressors/floor/people"))
+    assert found.card["range"] == [0, 1] and found.card["images"] == 120
+    assert found.card["databases"] == ["photos", "biq2021"]
+    np.testing.assert_allclose(found.modes["nr"].predict(x), 0.5 + x[:, 0] / 16, atol=1e-3)
