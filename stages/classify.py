@@ -1,4 +1,4 @@
-"""classify@{run}: a classifier of the 25 types, and what it confuses (data/models/{run}/, metrics/classify/)."""
+"""classify@{run}: a classifier of the 25 types, and its confusions (data/models/{run}/, metrics/classify/)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOKED_AT = 2  # held-out sources in a look while it trains
 
 
 def run(params: Params, name: str) -> None:
-    """Train on all but the last `probe.sources` sources of the run's set, and look at those."""
+    """Train on all but the last `probe.sources` sources of the run's set, and test on those."""
     set_name, knobs = params.classify[name].set, params.classification_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)

@@ -1,6 +1,6 @@
 """Similarity of a target (any images, without opinions) to the 25 distortion types (paper 4, section 3.2).
 
-A classifier of the types is asked about crops of each image. Two rules turn its outputs into one number a type:
+A classifier of the types is applied to crops of each image. Two rules turn its outputs into one number for each type:
 
 - ``mean_prob`` is the paper's eq. (5): the softmax, averaged over the crops and then over all images. Eq. (6) selects
   the types above 1/25.
@@ -30,7 +30,7 @@ VOTES_DIVISOR = VOTES - 1  # the authors divide by 3, not by 4
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a classifier says of each image of a target, ``n`` images.
+    """The outputs of a classifier for the ``n`` images of a target.
 
     ``probabilities`` float64 [n, 25 or 26]: the softmax, averaged over the crops. ``votes`` bool [n, 25 or 26]: the
     four largest outputs by the logits averaged over the crops, the lower type where two are equal. With 26 columns the
@@ -57,7 +57,7 @@ class Outputs:
             top = np.argsort(-values.mean(axis=0), kind="stable")[:VOTES]
             votes.append(np.isin(np.arange(values.shape[1]), top))
         if not probabilities:
-            raise ValueError("a target of no images resembles nothing")
+            raise ValueError("the target has no images")
         return cls(np.stack(probabilities), np.stack(votes))
 
     def __len__(self) -> int:

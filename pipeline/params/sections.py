@@ -204,7 +204,7 @@ class TrainingParams(Section):
 
 
 class TrainRun(Overlay, TrainingParams):
-    """One trained encoder: its set, and whatever differs from the section ``training``."""
+    """One trained encoder: its set, and what differs from the section ``training``."""
 
     set: Name = Field(description="the set whose distorted images it is trained on")
     stream: str | None = Field(
@@ -231,7 +231,7 @@ class ClassificationParams(Section):
 
 
 class ClassifyRun(Overlay, ClassificationParams):
-    """One classifier: its set, and whatever differs from the section ``classification``."""
+    """One classifier: its set, and what differs from the section ``classification``."""
 
     set: Name = Field(description="the set whose distorted images it is trained on")
 
@@ -393,7 +393,7 @@ class SvrParams(Section):
 
 
 class EvaluateParams(Section):
-    """The protocol. Splits are by group; lambda never sees the test part."""
+    """The protocol. Splits are by group; lambda is chosen without the test part."""
 
     protocol: Literal["manifest", "random", "leave_one_group_out", "official"] = Field(
         "manifest", description="manifest: the one that the database's manifest declares"

@@ -171,7 +171,8 @@ def _with_published(table: str, title: str, ours: Rows) -> Table:
     theirs = Rows()
     for row in published_figures():
         if PAPER in row.source and row.table == table:
-            theirs.setdefault(f"{row.method} ({PAPER})", {})[f"{row.database} {row.metric}"] = figure(row.value)
+            method = row.method if PAPER in row.method else f"{row.method} ({PAPER})"
+            theirs.setdefault(method, {})[f"{row.database} {row.metric}"] = figure(row.value)
     names = (column.split(" ")[0] for rows in (ours, theirs) for row in rows.values() for column in row)
     columns = [f"{name} {key}" for name in in_papers_order(names) for key in ("SROCC", "PLCC")]
     lines = [

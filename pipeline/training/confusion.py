@@ -1,4 +1,4 @@
-"""How right a classifier of the types is on held-out sources: confusion matrix, accuracy by type and by level."""
+"""Accuracy of a classifier of the types on held-out sources: confusion matrix, accuracy by type and by level."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def confusion(labels: NDArray[np.integer], predicted: NDArray[np.integer]) -> di
     """Plain values for JSON of the distorted images (labels 1..125) and the types 1..25 that were predicted.
 
     ``accuracy`` over all; ``matrix`` [25][25], counts of true type by predicted; ``by_type`` and ``by_level``,
-    accuracies; ``invisible``, the share of images of a class that equals the pristine image, whose type no one can see.
+    accuracies; ``invisible``, the share of images of a class that equals the pristine image, whose type cannot be seen.
     """
     types, levels = (labels - 1) // LEVELS + 1, (labels - 1) % LEVELS + 1
     matrix = np.zeros((TYPES, TYPES), np.int64)

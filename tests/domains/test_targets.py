@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,9 @@ def test_in_words() -> None:
     assert even == "like no type more than any other"
 
 
-def test_the_verb_prints_words_and_writes_a_table(folder: Path, tmp_path: Path) -> None:
+def test_the_verb_prints_words_and_writes_a_table(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Run(name="types", out=tmp_path / "model", checkpoints=tmp_path / "unused", device=Device("cpu"))
     method = Classifier.__new__(Classifier)  # only what write() reads
     method.run, method.params, method.rows, method.seed = run, PARAMS, np.arange(0), 1
@@ -91,5 +94,13 @@ def test_the_verb_prints_words_and_writes_a_table(folder: Path, tmp_path: Path) 
     assert result.exit_code == 1, result.output  # one file is broken
     assert f"{folder}: 3 images, " in result.output and "broken.png: a text file" in result.output
     assert read_table(table).num_rows == 25
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.cli.domains.RELEASED", (Path("released"),))
+    none = CliRunner().invoke(app, ["domains", str(folder)])
+    assert none.exit_code == 2 and "released/classifier and data/models/types: no classifier here" in none.output
+    for place, name in (("data/models/types", "types"), ("released/classifier", "released")):  # the better one later
+        shutil.copytree(run.out, place)
+        assert CliRunner().invoke(app, ["domains", str(folder), "--out", str(table)]).exit_code == 1
+        assert set(read_table(table)["classifier"].to_pylist()) == {name}
     refused = CliRunner().invoke(app, ["domains", str(folder), "--classifier", "nothing"])
     assert refused.exit_code == 2 and "no classifier here" in refused.output

@@ -164,7 +164,7 @@ def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path)
     assert by_name["N.o.T., DGQA"][:-1] == printed
     third = {row[0]: row[1:] for row in rows(text, "Table 3: trained on the selected types of a synthetic database")}
     assert third[""][:4] == ["KonIQ SROCC", "KonIQ PLCC", "CLIVE SROCC", "CLIVE PLCC"]
-    assert third["released, photos"][:4] == ["–", "–", "0.500", "0.550"] and third["DGQA (DGQA)"][2] == "0.696"
+    assert third["released, photos"][:4] == ["–", "–", "0.500", "0.550"] and third["DGQA"][2] == "0.696"
     fifth = {row[0]: row[1:] for row in rows(text, "Table 5: all types against the selected ones")}
     assert fifth["released, photos: top4_vote"][2] == "0.600 (+0.200)" and fifth["HyperIQA DGDS (DGQA)"][0] == "0.685"
     sixth = {row[0]: row[1:] for row in rows(text, "Table 6: selected, greedy, and trained on another database")}

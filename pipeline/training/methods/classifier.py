@@ -1,11 +1,11 @@
 """A classifier of the distortion types (paper 4, DGQA, section 3.2).
 
 A network is shown a random crop of a distorted image and says which of the 25 types it was distorted by (eq. 7,
-cross-entropy). The authors' code has a 26th output for pristine images, which is an option here. Asked about images of
-another kind, its outputs say which types those resemble (``pipeline.domains``).
+cross-entropy). The authors' code has a 26th output for pristine images, which is an option here. For other images, its
+outputs show which types those resemble (``pipeline.domains``).
 
-The paper starts from ImageNet weights. Ours starts from nothing, so the rate (with warm-up and a cosine) is ours; Adam,
-weight decay, crops, flips, batch and epochs are the paper's in the ``paper`` profile.
+The paper starts from ImageNet weights. Training here starts from random weights, so the learning rate (with warm-up and
+a cosine) differs; Adam, weight decay, crops, flips, batch and epochs are the paper's in the ``paper`` profile.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ class Classifier(Method[Batch]):
 
 
 class TypeLogits:
-    """What a trained classifier says of images, crop by crop. Images smaller than the crop are continued by their own
-    mirror image.
+    """The logits of a trained classifier for images, crop by crop. Images smaller than the crop are continued by their
+    own mirror image.
     """
 
     def __init__(self, network: TypeNetwork, crop: int, device: torch.device) -> None:
@@ -232,7 +232,7 @@ def build(params: ClassificationParams, random: torch.Generator) -> TypeNetwork:
 
 
 def outputs_of(labels: NDArray[np.integer], pristine: bool) -> NDArray[np.int64]:
-    """The output that is right for each label 0..125: type - 1, or with ``pristine`` the type, and 0 for label 0.
+    """The correct output for each label 0..125: type - 1, or with ``pristine`` the type, and 0 for label 0.
 
     Without ``pristine`` label 0 gives -1 and must not be trained on.
     """
