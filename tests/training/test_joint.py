@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,13 @@ def test_validation_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     first, second = (method.validate(method.network)["validation_loss"] for _ in range(2))
     assert first == second and method.network.training
     assert all(torch.equal(value, before[name]) for name, value in method.network.state_dict().items())
+
+
+def test_ranks_share_a_step_and_one_validates(tmp_path: Path) -> None:
+    run, make = job(tmp_path, TINY.model_copy(update={"epochs": 1.0, "accumulate": "cached", "chunk": 2}))
+    train(replace(run, device=Device("cpu", 2)), make)
+    history = pq.read_table(tmp_path / "out" / "history.parquet").to_pydict()
+    assert len(history["step"]) == 2 and np.isfinite(history["validation_loss"][-1])
 
 
 @pytest.mark.parametrize("knob", ("batch", "labelled_batch"))

@@ -1,4 +1,4 @@
-"""Contrastive training and regression at once (paper 3, "Semi-Supervised Contrastive Learning for IQA").
+"""Contrastive training and regression at once: the semi-supervised training of paper 3.
 
 One encoder f learns two tasks in every step. Distorted images have a class, one of 25 types at 5 levels, and no
 opinion: two crops of each are to lie near all others of their class (section 3.1). Labelled images have an opinion,
