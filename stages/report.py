@@ -11,6 +11,8 @@ from stages import DATA, METRICS, REPORT, entry
 def run(params: Params) -> None:
     """Write the page and the curves from the results of the other stages."""
     content = collect.collect(params, DATA, METRICS)
+    for kind in ("loss", "type_accuracy"):  # dvc wants both folders, whatever was trained
+        (REPORT / kind).mkdir(parents=True, exist_ok=True)
     for path in REPORT.glob("*/*.csv"):  # curves of encoders that are no longer listed
         path.unlink()
     for name, text in collect.curves(content).items():

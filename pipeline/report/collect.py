@@ -197,8 +197,10 @@ def _encoder(name: str, data: Path, metrics: Path) -> Encoder:
     history = folder / "history.parquet"
     steps = loss = accuracy = None
     if history.is_file():
-        table = read_table(history, ["step", "loss", "type_accuracy"])
-        steps, loss, accuracy = (table[column].to_numpy() for column in ("step", "loss", "type_accuracy"))
+        table = read_table(history)
+        steps, loss = (table[column].to_numpy() for column in ("step", "loss"))
+        if "type_accuracy" in table.column_names:  # of methods that tell types apart
+            accuracy = table["type_accuracy"].to_numpy()
     return Encoder(name, read_json(folder / "encoder.json"), steps, loss, accuracy, _probe(metrics, name))
 
 

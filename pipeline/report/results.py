@@ -81,7 +81,7 @@ def training(content: Content) -> Training | None:
         colour = colours(content)[encoder.name]
         losses.append(plots.Curve(encoder.name, *_smooth(encoder.steps, encoder.loss), colour))
         lines.append(encoder_line(content, encoder.name, _course(encoder.loss)))
-        probed = np.flatnonzero(~np.isnan(np.asarray(encoder.accuracy)))
+        probed = np.flatnonzero(~np.isnan(np.asarray([] if encoder.accuracy is None else encoder.accuracy)))
         if len(probed) > 1:  # one point, after the last step, is the probe's own section
             accuracy = np.asarray(encoder.accuracy)[probed]
             accuracies.append(plots.Curve(encoder.name, encoder.steps[probed], accuracy, colour))
