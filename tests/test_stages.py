@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,11 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
     stages.baselines.run(params)
     assert Path("data/models/released/encoder.safetensors").read_bytes() == b"weights"
     assert read_json(Path("data/models/released/encoder.json")) == card
+    shutil.copytree("released", "released/classifier")
+    Path("released/classifier/classifier.safetensors").write_bytes(b"head")
+    stages.baselines.run(params)
+    copied = {path.name: path.read_bytes() for path in Path("data/models/released/classifier").glob("*.safetensors")}
+    assert copied == {"classifier.safetensors": b"head", "encoder.safetensors": b"weights"}
     Path("released/encoder.safetensors").write_bytes(b"others")
     with pytest.raises(ArtifactError, match=r"released/encoder.safetensors: sha256"):
         stages.baselines.run(params)

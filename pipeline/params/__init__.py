@@ -1,7 +1,7 @@
 """params.yaml as frozen models: its sections, the whole page, what must agree on it, and how it is read."""
 
 from pipeline.params.loading import load
-from pipeline.params.page import BASELINES, RANDOM_INIT, RELEASED, Params
+from pipeline.params.page import BASELINES, CLASSIFIER, RANDOM_INIT, RELEASED, Params
 from pipeline.params.sections import (
     METRICS,
     ClassificationParams,
@@ -19,6 +19,7 @@ from pipeline.params.sections import (
 
 __all__ = [
     "BASELINES",
+    "CLASSIFIER",
     "METRICS",
     "RANDOM_INIT",
     "RELEASED",

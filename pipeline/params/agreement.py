@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from pipeline.params.page import BASELINES, DRAWN_SETS, EMBEDDED, RANDOM_INIT, RELEASED, Params
+from pipeline.params.page import BASELINES, CLASSIFIER, DRAWN_SETS, EMBEDDED, RANDOM_INIT, RELEASED, Params
 
 EMBEDDED_FOLDER = f"data/distorted/{EMBEDDED}"
 
@@ -170,8 +170,9 @@ def _classifiers(params: Params) -> Iterator[Mistake]:
         if given.set not in params.sets:
             yield _not_one_of(f"classify.{run}.set", given.set, [*params.sets], "sets: ")
     for name, target in params.domains.items():
-        if target.classifier not in params.classify:
-            yield _not_one_of(f"domains.{name}.classifier", target.classifier, [*params.classify], "classify: ")
+        classifiers = [*params.classify, CLASSIFIER]
+        if target.classifier not in classifiers:
+            yield _not_one_of(f"domains.{name}.classifier", target.classifier, classifiers, "classify: ")
     for name, greedy in params.greedy.items():
         featured = [encoder for encoder in params.encoders if not params.is_metric(encoder)]
         known = {"encoder": (featured, "encoders (no metric): "), "domains": ([*params.domains], "domains: ")}

@@ -41,6 +41,8 @@ EMBEDDED = "photos"
 """The set that a database of the same name is made of."""
 RELEASED = "released"
 """The encoder that comes with the code."""
+CLASSIFIER = "released/classifier"
+"""The classifier of the types that comes with the code, where it does."""
 RANDOM_INIT = "random_init"
 """The network before training, its batch norms calibrated."""
 BASELINES = ("floor", "brisque36", *METRICS)

@@ -286,7 +286,7 @@ class JointRun(Overlay, JointParams):
 class DomainsParams(Section):
     """A target whose similarity to the 25 types is looked for."""
 
-    classifier: Name = Field(description="a run under `classify`")
+    classifier: str = Field(description="a run under `classify`, or released/classifier")
     folder: str = Field(min_length=1, description="images of the target, or shards; no opinions are read")
 
 
