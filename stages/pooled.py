@@ -23,7 +23,7 @@ def run(params: Params, name: str) -> None:
         table = read_features(DATA / "features" / encoder / f"{database}.parquet", weights=weights)
         opinions[database] = Opinions(table, manifest.range, manifest.higher_is_better)
         titles[database] = f"{manifest.title} ({manifest.citation})"
-    about = {
+    scale = {
         "title": " + ".join(databases),
         "citation": "; ".join(titles.values()),
         "note": "opinions of each database on 0 to 1 by its declared range; each counts alike",
@@ -36,7 +36,7 @@ def run(params: Params, name: str) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "features.parquet"
         artifacts.write_table(path, pooled_features(opinions, encoder=encoder, name=name))
-        store(params, encoder, name, path, about)
+        store(params, encoder, name, path, scale)
 
 
 if __name__ == "__main__":

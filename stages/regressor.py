@@ -27,7 +27,7 @@ def run(params: Params, encoder: str, database: str) -> None:
         artifacts.write_json(DATA / "regressors" / encoder / database / "metric.json", note)
         return
     manifest = load_manifest(database, params.database_folder(database))
-    about = {
+    scale = {
         "title": manifest.title,
         "citation": manifest.citation,
         "note": manifest.note,
@@ -35,11 +35,11 @@ def run(params: Params, encoder: str, database: str) -> None:
         "range": list(manifest.range),
         "short_side": manifest.short_side,
     }
-    store(params, encoder, database, DATA / "features" / encoder / f"{database}.parquet", about)
+    store(params, encoder, database, DATA / "features" / encoder / f"{database}.parquet", scale)
 
 
-def store(params: Params, encoder: str, database: str, path: Path, about: Mapping[str, object]) -> None:
-    """Fit on the feature table at ``path``, and write the regressor ``database``; its card takes ``about`` too."""
+def store(params: Params, encoder: str, database: str, path: Path, scale: Mapping[str, object]) -> None:
+    """Fit on the feature table at ``path``, and write the regressor ``database``; its card takes ``scale`` too."""
     weights = weights_sha256(DATA / "models" / encoder)
     table = read_features(path, weights=weights)
     seen = artifacts.read_json(DATA / "models" / encoder / "encoder.json").get("opinions")  # then a training figure
@@ -59,7 +59,7 @@ def store(params: Params, encoder: str, database: str, path: Path, about: Mappin
             for mode, fit in fits.items()
         },
         "versions": {name: version(name) for name in LIBRARIES},
-        **about,
+        **scale,
     }
     modes = {mode: Linear(fit.coef, fit.mean, fit.scale, fit.level) for mode, fit in fits.items()}
     save_regressor(DATA / "regressors" / encoder / database, modes, card)

@@ -30,8 +30,8 @@ COLUMNS = ("key", "source", "label", "type", "level")  # of the sample tables
 def quality_schema(metrics: Sequence[str]) -> pa.Schema:
     """The columns of a table of ``metrics``; its metadata has the hash of each metric's definition."""
     better = {name: "higher" if METRICS[name].higher_is_better else "lower" for name in metrics}
-    about = "against the pristine image, {} is better; NaN where the image is too small for it"
-    values = [column(name, pa.float32(), about.format(better[name])) for name in metrics]
+    comment = "against the pristine image, {} is better; NaN where the image is too small for it"
+    values = [column(name, pa.float32(), comment.format(better[name])) for name in metrics]
     return pa.schema(
         [
             column("key", pa.string(), "key of the sample in its shard: {source:06d}-{label:03d}"),

@@ -105,8 +105,8 @@ def contradictions() -> list[str]:
         shared = set.intersection(*by_source.values())
         apart = {source: _numbers(types - shared) for source, types in by_source.items() if types - shared}
         if apart:
-            told = "; ".join(f"{source} has {types}" for source, types in apart.items())
-            sentences.append(f"The published {rule} types for {target} contradict each other: {told}.")
+            differences = "; ".join(f"{source} has {types}" for source, types in apart.items())
+            sentences.append(f"The published {rule} types for {target} contradict each other: {differences}.")
     return sentences
 
 

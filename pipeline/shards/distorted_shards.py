@@ -130,7 +130,7 @@ def commit_distorted(job: DistortJob, done: Iterable[Sequence[ShardMeta]], sourc
     left, is an :class:`ArtifactError`.
     """
     shards = [meta for metas in done for meta in metas]
-    about = {
+    provenance = {
         "set": job.set_name,
         "codec": job.params.codec,
         "classes": job.classes,
@@ -143,7 +143,7 @@ def commit_distorted(job: DistortJob, done: Iterable[Sequence[ShardMeta]], sourc
         failed_sources.MANIFEST_KEY: failed_sources.failed_sources(shards, job.params.max_failed_sources),
     }
     present = [meta for meta in shards if meta.samples]
-    artifacts.commit_manifest(job.folder, present, plan.DISTORTED_PATTERN, about)
+    artifacts.commit_manifest(job.folder, present, plan.DISTORTED_PATTERN, provenance)
 
 
 def class_generator(seed: int, set_name: str, source: int) -> np.random.Generator:

@@ -79,7 +79,7 @@ def commit_sources(job: SourceJob, shards: Sequence[ShardMeta]) -> None:
     table = job.folder / "sources.parquet"
     parts = [artifacts.read_table(job.folder / name) for shard in shards for name in shard.sidecars]
     artifacts.write_table(table, pa.concat_tables(parts))
-    about = {
+    provenance = {
         "set": job.set_name,
         "codec": job.codec,
         "refused": dict(getattr(job.source_set, "reasons", ())),
@@ -87,7 +87,7 @@ def commit_sources(job: SourceJob, shards: Sequence[ShardMeta]) -> None:
         **writer.versions(),
     }
     sidecars = {table.name: artifacts.sha256_file(table)}
-    artifacts.commit_manifest(job.folder, shards, plan.SOURCE_PATTERN, about, sidecars)
+    artifacts.commit_manifest(job.folder, shards, plan.SOURCE_PATTERN, provenance, sidecars)
 
 
 def pixel_sha256(image: np.ndarray) -> str:
