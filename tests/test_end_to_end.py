@@ -75,12 +75,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_every_stage_runs_and_leaves_what_it_promises(project: Project) -> None:
     assert {name.split("@")[0] for name in project.ran} == {  # type: ignore[attr-defined]
-        *("sources", "statistics", "distort", "train", "joint", "classify", "domains", "baselines", "random_init"),
+        *(
+            "sources",
+            "statistics",
+            "distort",
+            "train",
+            "joint",
+            "finetune",
+            "classify",
+            "domains",
+            "baselines",
+            "random_init",
+        ),
         *("probe", "ingest", "features", "evaluate", "compare", "regressor", "report"),
     }
     page = (project.folder / "report/index.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html") and 'src="http' not in page
-    for encoder in ("textured_dead_leaves", "semi_supervised", "random_init", "floor"):
+    for encoder in ("textured_dead_leaves", "semi_supervised", "semi_supervised_lp_ft", "random_init", "floor"):
         assert (project.folder / f"data/features/{encoder}/photos.parquet").is_file()
         metrics = json.loads((project.folder / f"metrics/evaluate/{encoder}/photos.json").read_text())
         assert metrics, encoder
@@ -137,7 +148,9 @@ def test_judging_on_a_folder_takes_two_keys_and_no_training(tmp_path: Path) -> N
     (mine / "database.yaml").write_text(OWN_DATABASE)
     project = Project(tmp_path / "project", "small")
     project.change("  photos: {folder: data/distorted/photos}", f"  mine: {{folder: {mine}}}")
-    trained = "[dead_leaves, textured_dead_leaves, semi_supervised, released, random_init, floor]"
+    trained = (
+        "[dead_leaves, textured_dead_leaves, semi_supervised, semi_supervised_lp_ft, released, random_init, floor]"
+    )
     project.change(trained, "[released, floor, brisque36]")
     project.change("engine: ray", "engine: serial")
     encoders = ("released", "floor", "brisque36")

@@ -211,6 +211,21 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ),
         ({"joint__ssl": {"set": "dead_leaves"}}, "joint.ssl.database: missing"),
         (
+            {"finetune__mine": {"encoder": "floor", "database": "photos", "mode": "ft"}, "encoders": ["floor", "mine"]},
+            'finetune.mine.encoder = "floor": not one of the other networks under `encoders`: none',
+        ),
+        (
+            {
+                "finetune__mine": {"encoder": "released", "database": "kadid", "mode": "ft"},
+                "encoders": ["released", "mine"],
+            },
+            'finetune.mine.database = "kadid": not one of databases: photos',
+        ),
+        (
+            {"finetune__mine": {"encoder": "released", "database": "photos", "mode": "lpft"}},
+            "finetune.mine.mode",
+        ),
+        (
             {"joint__dead_leaves": {"set": "dead_leaves", "database": "photos"}},
             "joint.dead_leaves: the name stands under `train`",
         ),

@@ -105,18 +105,19 @@ def load_encoder(folder: Path, *, device: str = "cpu", precision: str = "fp32") 
         sha256=feature_fingerprint(card["sha256"], card),
         device=device,
         precision=precision,
-        preprocessing=_preprocessing(card, Path(folder) / CARD),
+        preprocessing=preprocessing_of(card, folder),
         pool=_pool(card, Path(folder) / CARD),
     )
 
 
-def _preprocessing(card: Mapping[str, Any], path: Path) -> Preprocessing:
+def preprocessing_of(card: Mapping[str, Any], folder: Path) -> Preprocessing:
+    """How images are shown to the trunk of ``folder``, by its card; :class:`ArtifactError` for impossible settings."""
     given: Any = card.get("preprocessing", {})
     try:
         settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
         return Preprocessing(**settings)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path}: preprocessing: {error}") from None
+        raise ArtifactError(f"{Path(folder) / CARD}: preprocessing: {error}") from None
 
 
 def _pool(card: Mapping[str, Any], path: Path) -> Pool:

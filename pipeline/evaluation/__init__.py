@@ -21,13 +21,14 @@ from pipeline.evaluation.comparison import (
     unshared_rows,
     verdicts,
 )
-from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions
+from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions, trained_on
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
 from pipeline.evaluation.protocol import Protocol, evaluate, labelled_split, scored_images, splits_of, test_to_train
 from pipeline.evaluation.regressors import Opinions, pooled_features, scored_rows, stored_fits
 from pipeline.evaluation.results import FitFacts, metrics_of, results_of
-from pipeline.evaluation.splits import SplitError
+from pipeline.evaluation.splits import Split, SplitError
+from pipeline.evaluation.stored_predictions import evaluate_stored
 
 __all__ = [
     "PREDICTIONS",
@@ -41,6 +42,7 @@ __all__ = [
     "Protocol",
     "ScoredDatabase",
     "SeenOpinions",
+    "Split",
     "SplitError",
     "check_encoder",
     "compare",
@@ -49,6 +51,7 @@ __all__ = [
     "difference_interval",
     "evaluate",
     "evaluate_metric",
+    "evaluate_stored",
     "is_metric",
     "labelled_split",
     "measure",
@@ -69,5 +72,6 @@ __all__ = [
     "stored_fits",
     "test_to_train",
     "unshared_rows",
+    "trained_on",
     "verdicts",
 ]

@@ -7,7 +7,7 @@ values); pandas, Polars and DuckDB open it as it is. The schema metadata says wh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +98,14 @@ class FeatureTable:
             raise FeatureError(f"{self.path}: nulls among the features")
         parts = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.dim) for chunk in chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def of_images(self, image_ids: Sequence[str]) -> np.ndarray:
+        """The features of images by their names, float32 [n, dim]; :class:`FeatureError` names one that has none."""
+        row_of = {name: row for row, name in enumerate(self.columns["image_id"].to_pylist())}
+        if missing := [name for name in image_ids if name not in row_of]:
+            raise FeatureError(f"{self.path}: no features of {missing[0]}; run the features stage again")
+        rows: np.ndarray = self.matrix()[[row_of[name] for name in image_ids]]
+        return rows
 
     def matrix(self) -> np.ndarray:
         """All features, contiguous float32 [n, dim]."""

@@ -41,6 +41,7 @@ def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
         _runs(params),
         _joint_runs(params),
         _classifiers(params),
+        _finetuned(params),
         _knobs(params),
     )
     return list(dict.fromkeys(disagreement for check in checks for disagreement in check))
@@ -87,27 +88,16 @@ def _databases(params: Params) -> Iterator[Mistake]:
 def _encoders(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
     fixed = {RELEASED: "is the released encoder", RANDOM_INIT: "is the network before training"}
     taken = {**fixed, **dict.fromkeys(BASELINES, "is a baseline")}
-    for section in ("train", "joint", "classify", "readouts", "niqe"):
+    for section in ("train", "joint", "classify", "finetune", "readouts", "niqe"):
         for name in getattr(params, section):
             if name in taken:
                 yield Mistake(f"{section}.{name}: the name {taken[name]}; give another", (f"{section}.{name}",))
             taken[name] = f"stands under `{section}`"
-    networks = [*params.train, *params.joint, *params.classify, RELEASED, RANDOM_INIT, *imported]
+    networks = [*params.train, *params.joint, *params.classify, *params.finetune, RELEASED, RANDOM_INIT, *imported]
     for name, readout in params.readouts.items():
         if readout.encoder not in networks:
             yield _not_one_of(f"readouts.{name}.encoder", readout.encoder, networks)
-    known = [
-        *params.train,
-        *params.joint,
-        *params.classify,
-        *params.readouts,
-        *params.niqe,
-        RELEASED,
-        RANDOM_INIT,
-        *BASELINES,
-        *imported,
-    ]
-    known = list(dict.fromkeys(known))
+    known = list(dict.fromkeys([*networks, *params.readouts, *params.niqe, *BASELINES]))
     for name in dict.fromkeys(params.encoders):
         if params.encoders.count(name) > 1:
             yield mistake("encoders", name, "named twice")
@@ -182,6 +172,19 @@ def _classifiers(params: Params) -> Iterator[Mistake]:
                 yield _not_one_of(f"greedy.{name}.{knob}", value, names, what)
         if greedy.source == greedy.target:
             yield mistake(f"greedy.{name}.target", greedy.target, "the database that is trained on, too")
+
+
+def _finetuned(params: Params) -> Iterator[Mistake]:
+    """Of the runs under `encoders`: those that are not judged do not run either, and may name what is not there."""
+    networks = [name for name in params.encoders if name not in BASELINES and name not in params.niqe]
+    for run, given in params.finetune.items():
+        if run not in params.encoders:
+            continue
+        if given.database not in params.databases:
+            yield _not_one_of(f"finetune.{run}.database", given.database, [*params.databases], "databases: ")
+        others = [name for name in networks if name != run]
+        if given.encoder not in others:
+            yield _not_one_of(f"finetune.{run}.encoder", given.encoder, others, "the other networks under `encoders`: ")
 
 
 def _knobs(params: Params) -> Iterator[Mistake]:

@@ -15,12 +15,15 @@ from pipeline.params.sections import (
     DomainsParams,
     EvaluateParams,
     FeaturesParams,
+    FinetuneRun,
+    FinetuningParams,
     GreedyParams,
     IngestParams,
     JointParams,
     JointRun,
     Name,
     NiqeParams,
+    ParamsError,
     PooledParams,
     ProbeParams,
     QualityParams,
@@ -60,6 +63,7 @@ class Params(Section):
     train: dict[Name, TrainRun] = {}
     joint: dict[Name, JointRun] = {}
     classify: dict[Name, ClassifyRun] = {}
+    finetune: dict[Name, FinetuneRun] = {}
     domains: dict[Name, DomainsParams] = {}
     quality: dict[Name, QualityParams] = {}
     greedy: dict[Name, GreedyParams] = {}
@@ -73,6 +77,7 @@ class Params(Section):
     training: TrainingParams = TrainingParams()
     joint_training: JointParams = JointParams()
     classification: ClassificationParams = ClassificationParams()
+    finetuning: FinetuningParams = FinetuningParams()
     probe: ProbeParams = ProbeParams()
     ingest: IngestParams = IngestParams()
     features: FeaturesParams = FeaturesParams()
@@ -92,8 +97,14 @@ class Params(Section):
         """The knobs of one classifier: the section ``classification`` with what the run's line changes."""
         return self.classify[run].over(self.classification)
 
+    def finetuning_of(self, run: str) -> FinetuningParams:
+        """The knobs of one fine-tuning: the section ``finetuning`` with what the run's line changes."""
+        return self.finetune[run].over(self.finetuning)
+
     def database_folder(self, name: str) -> Path:
-        """Where a database's images are."""
+        """Where a database's images are; :class:`ParamsError` for one that is not under ``databases``."""
+        if name not in self.databases:
+            raise ParamsError(f"{name}: not one of databases: {', '.join(self.databases)}")
         return Path(self.databases[name].folder)
 
     def is_metric(self, encoder: str) -> bool:

@@ -283,6 +283,44 @@ class JointRun(Overlay, JointParams):
     )
 
 
+class FinetuningParams(Section):
+    """Learning opinions on top of an encoder (paper 3, section 4.2, is the `paper` profile; its LP, FT and LP-FT)."""
+
+    crop: int = Field(64, ge=32, le=1024, description="side of a crop in pixels (the papers: 224)")
+    batch: int = Field(32, ge=2, le=8192, description="images in a step, over all ranks")
+    epochs: float = Field(50, gt=0, le=10000, description="of LP, of FT, and of each half of LP-FT")
+    learning_rate: float = Field(1e-5, ge=0, le=1, description="of the encoder, under Adam")
+    head_learning_rate: float = Field(1e-5, gt=0, le=1, description="of the head")
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="added to the gradient (paper 4: 5e-4)")
+    loss: Literal["mse", "l1"] = Field("mse", description="paper 3, eq. 7; or paper 4, eq. 8")
+    vertical_flips: bool = Field(True, description="crops upside down as well (paper 4: left to right alone)")
+    views: tuple[Literal["five_crops", "centre", "resize"], ...] = Field(
+        ("five_crops", "centre", "resize"), min_length=1, description="of test images; the first is the headline"
+    )
+    splits: Count = Field(1, description="how many of the protocol's splits are trained on, each by itself")
+    validation: float = Field(0.2, gt=0, lt=1, description="share of the groups that validate (paper 3: 60/20/20 %)")
+    validate_every: float = Field(1, ge=0, description="epochs between looks at the validation part; 0: never")
+    patience: int | None = Field(5, ge=1, description="looks without a fall until the rates fall; null: constant rates")
+    factor: float = Field(0.1, gt=0, lt=1, description="by which they fall then (paper 3, section 4.2)")
+    stop_after: int | None = Field(10, ge=1, description="looks without a fall until it stops; null: never")
+    precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
+
+    @field_validator("views")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each view is named once")
+        return value
+
+
+class FinetuneRun(Overlay, FinetuningParams):
+    """Opinions of one database on top of one encoder, and whatever differs from the section ``finetuning``."""
+
+    encoder: Name = Field(description="what it begins from: a run, released, random_init")
+    database: Name = Field(description="whose opinions are learnt")
+    mode: Literal["lp", "ft", "lp_ft"] = Field(description="the head alone; encoder and head; one after the other")
+
+
 class DomainsParams(Section):
     """A target whose similarity to the 25 types is looked for."""
 

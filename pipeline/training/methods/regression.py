@@ -16,24 +16,37 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.artifacts import ArtifactError, write_bytes
 from pipeline.databases import Manifest
-from pipeline.encoder.network import ResNet
+from pipeline.encoder.network import ResNet, channels_last
+from pipeline.encoder.preprocessing import Preprocessing
+from pipeline.encoder.trunk import as_input
+from pipeline.encoder.weights import load_trunk, preprocessing_of
+from pipeline.engine import progress
 from pipeline.seeding import generator
 from pipeline.shards.decoded import Decoded, Images, Mode, keep_images
 from pipeline.shards.epochs import Epochs, part
+from pipeline.training.methods.classifier import five_crops
 from pipeline.training.views import crop_corners, crops_in_rgb
 
 WORST, BEST = 1.0, 10.0  # targets (paper 3, section 4.1)
 HIDDEN = 512  # units of the head (section 3.2)
+HEAD = "regression.safetensors"  # beside the encoder that it stands on
+BATCH = 64  # crops that a network is asked about at once
 Loss = Literal["mse", "l1"]
+View = Literal["five_crops", "centre", "resize"]
+VIEWS: Mapping[View, int] = {"five_crops": 5, "centre": 1, "resize": 1}
+"""What is asked about an image, and how many crops that is."""
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
 """Of predictions and targets, float [n] each: a scalar, the mean over the images."""
 
@@ -197,3 +210,106 @@ class LabelledBatches:
             "images": getattr(self.images, "fingerprint", None),
             "targets": hashlib.sha256(pairs.encode()).hexdigest(),
         }
+
+
+class RegressionNetwork(nn.Module):
+    """y_hat = h(f(x)), eq. (6): trunk, average over all places, head."""
+
+    def __init__(self, trunk: ResNet, head: RegressionHead, preprocessing: Preprocessing = Preprocessing()) -> None:
+        super().__init__()
+        self.trunk, self.head, self.preprocessing = trunk, head, preprocessing
+
+    def features(self, crops: Tensor) -> Tensor:
+        """float [n, 3, h, w] in [0, 1] -> f(x), float32 [n, trunk.dim]."""
+        return pooled(self.trunk, self.preprocessing.shown(crops, "rgb"))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """float [n, 3, h, w] in [0, 1] -> predictions on the scale of 1 to 10, float32 [n]."""
+        predictions: Tensor = self.head(self.features(crops))
+        return predictions
+
+
+def save_head(folder: Path, head: RegressionHead) -> None:
+    """Write the head beside its encoder; equal weights give equal bytes."""
+    from safetensors.torch import save as serialise
+
+    write_bytes(folder / HEAD, serialise({key: value.detach().cpu() for key, value in head.state_dict().items()}))
+
+
+def load_head(folder: Path) -> RegressionHead:
+    """The head in ``folder``; :class:`ArtifactError` where there is none, or a damaged one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse
+
+    try:
+        state = parse((folder / HEAD).read_bytes())
+        hidden, inputs = state["first.weight"].shape
+        head = RegressionHead(inputs, hidden)
+        head.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{folder / HEAD}: not the head of a regression ({type(error).__name__})") from None
+    return head
+
+
+def load_network(folder: Path, head: RegressionHead | None = None) -> tuple[RegressionNetwork, dict[str, Any]]:
+    """The network of a run's folder, or of any encoder's with ``head`` on it; and the card. Errors as
+    :func:`load_head`, and :class:`ArtifactError` for weights that are not the card's.
+    """
+    trunk, card = load_trunk(folder)
+    return RegressionNetwork(trunk, head or load_head(folder), preprocessing_of(card, folder)), card
+
+
+def crops_of(image: NDArray[np.uint8], view: View, side: int) -> NDArray[np.uint8]:
+    """What is asked about an image, uint8 [k, side, side, 3]: ``five_crops`` (corners and centre), ``centre`` (that
+    alone), or ``resize`` (the whole image at side x side, whatever its aspect).
+
+    The papers take random crops in training; at test time paper 3 names 224 x 224 (section 4.3: downscaled), paper 4
+    five random crops. Ours are fixed, the same in every run.
+    """
+    if view == "resize":
+        return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)[None], np.uint8)
+    crops = five_crops(image, side)
+    return crops if view == "five_crops" else crops[4:]
+
+
+def over_views(
+    answer: Callable[[Tensor], Tensor],
+    images: Images,
+    views: Sequence[View],
+    side: int,
+    device: torch.device,
+    describe: str,
+) -> dict[View, NDArray[np.float32]]:
+    """What ``answer`` says of every image's crops, float32 [n, k, ...] for each view; k is 5 or 1. An image is decoded
+    once, for all views; about 64 crops go through the network at a time, in fp32.
+    """
+    counts = [VIEWS[view] for view in views]
+    at_once = max(1, BATCH // sum(counts))
+    answers: list[Tensor] = []
+    waiting: list[NDArray[np.uint8]] = []
+    for row in progress(range(len(images)), total=len(images), describe=describe):
+        image = images.image(row)
+        waiting += [crops_of(image, view, side) for view in views]
+        if (row + 1) % at_once == 0 or row == len(images) - 1:
+            with torch.inference_mode():
+                answers.append(answer(as_input(torch.from_numpy(np.concatenate(waiting)).to(device))).float().cpu())
+            waiting = []
+    joined = torch.cat(answers).numpy()
+    by_image = joined.reshape(len(images), sum(counts), *joined.shape[1:])
+    return dict(zip(views, np.split(by_image, np.cumsum(counts)[:-1], axis=1), strict=True))
+
+
+def predict(
+    network: RegressionNetwork,
+    images: Images,
+    views: Sequence[View],
+    side: int,
+    device: torch.device,
+    describe: str,
+) -> dict[View, NDArray[np.float64]]:
+    """For each view float64 [n]: the mean of the answers to an image's crops (paper 4, section 4.1), on the scale of 1
+    to 10.
+    """
+    asked = channels_last(network.to(device)).eval()
+    answers = over_views(asked, images, views, side, device, describe)
+    return {view: np.asarray(each.mean(axis=1, dtype=np.float64)) for view, each in answers.items()}
