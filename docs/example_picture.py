@@ -46,7 +46,7 @@ def picture() -> np.ndarray:
     scorer = Scorer(extractor, load_regressor(RELEASED / "regressors" / "biq2021"))
     plain = tuple(Cell(thumbnail(image, SIDE)) for image in versions(drawn))
     scored = tuple(
-        Cell(thumbnail(image, SIDE), (f"score {scorer.scores([image])[0]:.2f}",)) for image in versions(data.coffee())
+        Cell(thumbnail(image, SIDE), (f"score {scorer.values([image])[0]:.2f}",)) for image in versions(data.coffee())
     )
     columns = ("as it is", *(f"{readable(name)}, level {LEVEL}" for name in SHOWN))
     rows = (

@@ -12,6 +12,8 @@ import typer
 from pipeline.cli.console import Terminated, expected, one_line, say, terminate
 from pipeline.cli.distort import distort
 from pipeline.cli.domains import domains
+from pipeline.cli.export import export
+from pipeline.cli.features import features
 from pipeline.cli.import_weights import import_weights
 from pipeline.cli.profile import profile
 from pipeline.cli.remake import remake
@@ -28,7 +30,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (profile, score, domains, sheet, distort, remake, remake_tid2013, import_weights, verify, table):
+for verb in (
+    profile,
+    score,
+    features,
+    export,
+    domains,
+    sheet,
+    distort,
+    remake,
+    remake_tid2013,
+    import_weights,
+    verify,
+    table,
+):
     app.command()(verb)
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import refuse, say
+from pipeline.cli import files
 from pipeline.errors import printable
 
 if TYPE_CHECKING:
-    from pipeline.images import Listing
-    from pipeline.scoring import Regressor, Scored, StoredRegressor
-
-RELEASED = (Path("released"), Path(__file__).parents[2] / "released")  # in the working directory, or in this checkout
-DATA = Path("data")
-FORMATS = (".parquet", ".csv")
+    from pipeline.scoring import FileRow, Regressor
 
 
 def score(
@@ -46,75 +40,35 @@ def score(
     A file that can't be scored is named on stderr and has a row with its error; the exit code is then 1. Ctrl-C ends
     the run with a table of what is done, and exit code 130.
     """
-    from pipeline.images import conversions, list_images
-    from pipeline.scoring import load_regressor
-
-    if out is not None and out.suffix.lower() not in FORMATS:
-        refuse(f"{out}: a table of scores is written as {' or '.join(FORMATS)}")
-    if device not in ("auto", "cpu", "cuda"):
-        refuse(f"--device {device}: not one of auto, cpu, cuda")
-    listing = list_images(photos)
-    if not listing.files and not listing.failed:
-        refuse(f"{', '.join(map(str, photos))}: no images here")
-    chosen = _chosen(regressor, encoder)
-    fitted = load_regressor(chosen.regressor)
-    rows: dict[int, Scored] = {}
-    printed, stopped = 0, None
-    try:
-        for index, row in _rows(listing, chosen, fitted, device, reference):
-            rows[index] = row
-            _complain(row)
-            printed = printed if out else _print_ready(rows, printed, fitted)
-    except KeyboardInterrupt as end:
-        stopped = end
-    done = [rows[index] for index in sorted(rows)]
-    if out is not None and done:
-        _write(out, done, fitted)
-    for sentence in conversions(row.facts for row in done):
-        say(sentence)
-    failed = sum(bool(row.error) for row in done)
-    left = len(listing.files) + len(listing.failed) - len(done)
-    counts = f"{len(done) - failed} scored, {failed} failed{f', {left} not looked at' if left else ''}"
-    print(f"{out or fitted.name}: {counts}{listing.passed_over()}; {fitted.meaning}")
-    if stopped is not None:
-        raise stopped
-    raise typer.Exit(1 if failed else 0)
-
-
-def _chosen(regressor: str | None, encoder: str | None) -> StoredRegressor:
-    from pipeline.scoring import choose_regressor, find_regressors
-
-    return choose_regressor(find_regressors(RELEASED, DATA), regressor=regressor, encoder=encoder)
-
-
-def _rows(
-    listing: Listing, chosen: StoredRegressor, fitted: Regressor, device: str, reference: Path | None
-) -> Iterator[tuple[int, Scored]]:
-    """(index, row) for every file as they come, then for what could not be listed, with a progress bar."""
     from pipeline import images
-    from pipeline.devices import cores, resolve_device
-    from pipeline.engine import Engine, progress
+    from pipeline.devices import resolve_device
     from pipeline.features import load_extractor
-    from pipeline.scoring import Scored, Scorer, score_files
+    from pipeline.scoring import Scorer, choose_regressor, find_regressors, load_regressor, scores_table
 
-    kind = resolve_device(device).kind
-    extractor = load_extractor(chosen.encoder, device=kind)
-    scorer = Scorer(extractor, fitted, reference=None if reference is None else images.read(reference))
-    engine, threads = (Engine("processes", cores()), 0) if kind == "cpu" else (Engine(), cores())
-    with contextlib.closing(score_files(scorer, listing.files, engine=engine, read_threads=threads)) as scored:
-        yield from progress(scored, total=len(listing.files), describe="score")
-    for number, (path, problem) in enumerate(listing.failed.items()):
-        yield len(listing.files) + number, Scored(path, error=problem)
+    if out is not None:
+        files.check_table(out, "scores")
+    files.check_device(device)
+    listing = files.listed(photos)
+    known = find_regressors(files.RELEASED, files.DATA)
+    chosen = choose_regressor(known, regressor=regressor, encoder=encoder)
+    fitted, kind = load_regressor(chosen.regressor), resolve_device(device).kind
+    pristine = None if reference is None else images.read(reference)
+    scorer = Scorer(load_extractor(chosen.encoder, device=kind), fitted, reference=pristine)
+    printed = 0
+
+    def print_ready(rows: Mapping[int, FileRow]) -> None:
+        nonlocal printed
+        printed = _print_ready(rows, printed, fitted)
+
+    each = print_ready if out is None else (lambda _: None)
+    rows = files.measured(listing, scorer, device=kind, describe="score", each=each)
+    if out is not None and rows.done:
+        files.write_rows(out, scores_table(rows.done, fitted))
+    print(f"{out or fitted.name}: {rows.counts('scored')}; {fitted.meaning}")
+    rows.end()
 
 
-def _complain(row: Scored) -> None:
-    from pipeline.scoring import readable
-
-    if row.error or row.note:
-        say(f"{readable(row.path)}: {row.error or row.note}")
-
-
-def _print_ready(rows: Mapping[int, Scored], printed: int, fitted: Regressor) -> int:
+def _print_ready(rows: Mapping[int, FileRow], printed: int, fitted: Regressor) -> int:
     """Print the scores that are next in the order of the files; returns the number of rows that are done."""
     from pipeline.scoring import readable
 
@@ -122,23 +76,6 @@ def _print_ready(rows: Mapping[int, Scored], printed: int, fitted: Regressor) ->
     digits = 3 if high - low < 20 else 2
     while (row := rows.get(printed)) is not None:
         printed += 1
-        if row.score is not None:
-            print(f"{row.score:8.{digits}f}  {printable(readable(row.path))}")
+        if row.value is not None:
+            print(f"{row.value:8.{digits}f}  {printable(readable(row.path))}")
     return printed
-
-
-def _write(out: Path, rows: Sequence[Scored], fitted: Regressor) -> None:
-    import io
-
-    from pipeline.artifacts import write_bytes, write_table
-    from pipeline.scoring import scores_table
-
-    table = scores_table(rows, fitted)
-    if out.suffix.lower() == ".parquet":
-        write_table(out, table)
-        return
-    import pyarrow.csv
-
-    sink = io.BytesIO()
-    pyarrow.csv.write_csv(table, sink)
-    write_bytes(out, sink.getvalue())

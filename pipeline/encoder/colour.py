@@ -72,9 +72,18 @@ def mean_subtracted(images: Tensor) -> Tensor:
     The stretch is per image and channel, (y - min) / (max - min + 1e-3 / 255). There is no division by a local
     deviation.
     """
-    band = images - _smooth(_smooth(images, 3), 2)
-    low, high = band.amin((2, 3), keepdim=True), band.amax((2, 3), keepdim=True)
-    return (band - low) / (high - low + EPSILON)
+    contrast = local_contrast(images)
+    return stretched(contrast, contrast.amin((2, 3), keepdim=True), contrast.amax((2, 3), keepdim=True))
+
+
+def local_contrast(images: Tensor) -> Tensor:
+    """x minus its Gaussian local mean, about 0: the first half of :func:`mean_subtracted`."""
+    return images - _smooth(_smooth(images, 3), 2)
+
+
+def stretched(contrast: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The second half: ``low`` and ``high`` [n, c, 1, 1] of the whole image become 0 and 1."""
+    return (contrast - low) / (high - low + EPSILON)
 
 
 SPACES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+TILE_SIDE = 2048  # pixels: an image of more than its square is computed in tiles (pipeline.encoder.tiles)
+
 
 @runtime_checkable
 class Extractor(Protocol):

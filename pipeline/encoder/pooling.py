@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.encoder.colour import SPACES
-from pipeline.encoder.network import ResNet
+from pipeline.encoder.preprocessing import Preprocessing
 
 STATISTICS = ("mean", "std")
 LAYERS = (1, 2, 3, 4)
 MOST_SCALES = 4
+
+
+class Trunk(Protocol):
+    """A network with maps to read: :class:`pipeline.encoder.network.ResNet`."""
+
+    def channels(self, layer: int) -> int:
+        """Channels of the map of layer 1, 2, 3 or 4."""
+
+    def maps(self, images: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
+        """Each layer's map [n, channels, ceil(h / 2^(layer + 1)), ceil(w / 2^(layer + 1))] of images [n, 3, h, w]."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,25 @@ class Pool:
         if not 1 <= self.scales <= MOST_SCALES:
             raise ValueError(f"pool.scales: {self.scales} is not in 1..{MOST_SCALES}")
 
-    def dim(self, trunk: ResNet) -> int:
+    def dim(self, trunk: Trunk) -> int:
         """Numbers of one feature."""
         numbers = sum(trunk.channels(layer) for layer in self.layers)
         return numbers * len(self.statistics) * len(self.spaces) * self.scales
 
-    def blocks(self, trunk: ResNet, shown: Tensor) -> list[Tensor]:
+    def features(self, trunk: Trunk, preprocessing: Preprocessing, images: Tensor, *, bfloat16: bool = False) -> Tensor:
+        """float32 [n, dim] of images [n, 3, h, w] in [0, 1]: space by space, scale by scale.
+
+        ``bfloat16``: the trunk computes in it (autocast), the colours do not.
+        """
+        scales, blocks = preprocessing.scales(images, self.scales), list[Tensor]()
+        for space in self.spaces:
+            for scale in scales:
+                shown = preprocessing.shown(scale, space)
+                with torch.autocast(images.device.type, torch.bfloat16) if bfloat16 else contextlib.nullcontext():
+                    blocks += self.blocks(trunk, shown)
+        return torch.cat(blocks, 1)
+
+    def blocks(self, trunk: Trunk, shown: Tensor) -> list[Tensor]:
         """The blocks of one space and scale, each float32 [n, channels], of images ``shown`` to the trunk [n, 3, h, w].
 
         One pass through the trunk, as far as the last layer that is read.
@@ -57,6 +81,14 @@ class Pool:
         features = features.float()
         values = {"mean": lambda: features.mean((2, 3)), "std": lambda: _deviation(features)}
         return [F.normalize(values[statistic](), dim=1) for statistic in self.statistics]
+
+    def of_moments(self, count: int, total: Tensor, squares: Tensor) -> list[Tensor]:
+        """The blocks of one layer, as :meth:`blocks`, by sums over its map's ``count`` places: of the values and of
+        their squares, float64 [n, channels]. For maps that are never whole in memory (``pipeline.encoder.tiles``).
+        """
+        mean = total / count
+        values = {"mean": mean, "std": (squares / count - mean.square()).clamp_min(0).sqrt()}
+        return [F.normalize(values[statistic].float(), dim=1) for statistic in self.statistics]
 
     def as_card(self) -> dict[str, object]:
         """What a card says of it."""

@@ -62,9 +62,10 @@ class Preprocessing:
 
     def shown(self, scale: Tensor, space: str) -> Tensor:
         """What the trunk is given of one scale, in a colour space (converted after halving, as in training)."""
-        return self._standardised(SPACES[space](scale))
+        return self.standardised(SPACES[space](scale))
 
-    def _standardised(self, images: Tensor) -> Tensor:
+    def standardised(self, images: Tensor) -> Tensor:
+        """``images`` in a colour space, with the mean taken off and the deviation made 1."""
         if self.mean == (0.0, 0.0, 0.0) and self.deviation == (1.0, 1.0, 1.0):
             return images
         mean, deviation = (images.new_tensor(value).view(1, 3, 1, 1) for value in (self.mean, self.deviation))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder.card import CARD, feature_fingerprint, read_card, read_weights
+from pipeline.encoder.extractor import TILE_SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class StoredEncoder:
     """An :class:`pipeline.encoder.Extractor` whose process loads the weights when it first extracts, and keeps them.
 
     ``smallest_side`` is the side in pixels of the crops that it was trained on. ``bytes_per_pixel`` bounds the memory
-    that an image takes while it is decoded and its feature is made.
+    of a feature, of at most ``pixels_at_once`` pixels (None: of the whole image).
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class StoredEncoder:
     sha256: str
     smallest_side: int
     bytes_per_pixel: float
+    pixels_at_once: int | None
 
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Features of ``images`` (uint8 [h, w, 3], any sizes) in their order, float32 [n, dim]."""
@@ -62,9 +64,16 @@ def stored_encoder(folder: Path, *, device: str = "cpu", precision: str = "fp32"
             sha256=feature_fingerprint(str(card["sha256"]), card),
             smallest_side=int(crop),
             bytes_per_pixel=_bytes_per_pixel(int(card["depth"]), int(card["width"])),
+            pixels_at_once=TILE_SIDE**2 if _cut_into_tiles(card) else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder / CARD}: not the card of a network ({error})") from None
+
+
+def _cut_into_tiles(card: Mapping[str, Any]) -> bool:
+    """Whether tiles give the feature of the whole image: not where halving looks beyond its pixels (bicubic)."""
+    halves = card.get("preprocessing", {}).get("half", "area")
+    return bool(halves == "area" or card.get("pool", {}).get("scales") == 1)
 
 
 def _bytes_per_pixel(depth: int, width: int) -> float:

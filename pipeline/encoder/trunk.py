@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.encoder import tiles
 from pipeline.encoder.network import ResNet, channels_last, folded
 from pipeline.encoder.pooling import Pool
 from pipeline.encoder.preprocessing import Preprocessing
@@ -41,29 +42,32 @@ class TrunkExtractor:
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision: {precision!r} is not one of fp32, bf16")
         self.name, self.sha256, self.dim = name, sha256, pool.dim(trunk)
-        self._preprocessing, self._pool = preprocessing, pool
+        self.preprocessing, self.pool = preprocessing, pool
         self._device, self._precision = torch.device(device), precision
         trunk = trunk if pool == Pool() else folded(trunk)  # the papers' feature keeps its bytes
-        self._trunk = channels_last(trunk.to(self._device)).eval()
+        self.trunk = channels_last(trunk.to(self._device)).eval()
 
     def extract(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Features of ``images`` (uint8 [h, w, 3], any sizes) in their order, float32 [n, 2 D]."""
         features = np.empty((len(images), self.dim), np.float32)
         with one_thread(self._device):
             for rows in _batches([image.shape for image in images], BATCH_PIXELS[self._device.type]):
-                features[rows] = self._batch(np.stack([images[row] for row in rows]))
+                if tiles.needed(*images[rows[0]].shape[:2]) and tiles.allowed(self.preprocessing, self.pool):
+                    features[rows] = np.stack([self._in_tiles(images[row]) for row in rows])
+                else:
+                    features[rows] = self._batch(np.stack([images[row] for row in rows]))
         return features
 
-    def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _in_tiles(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        bfloat16 = self._precision == "bf16"
         with torch.inference_mode():
-            scales = self._preprocessing.scales(as_input(torch.from_numpy(images).to(self._device)), self._pool.scales)
-            blocks = []
-            for space in self._pool.spaces:
-                for scale in scales:
-                    shown = self._preprocessing.shown(scale, space)
-                    with torch.autocast(self._device.type, torch.bfloat16, self._precision == "bf16"):  # not of colours
-                        blocks += self._pool.blocks(self._trunk, shown)
-        return torch.cat(blocks, 1).cpu().numpy()
+            parts = (self.trunk, self.preprocessing, self.pool)
+            return tiles.features(*parts, image, self._device, bfloat16=bfloat16)[0].numpy()
+
+    def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
+            shown, half = as_input(torch.from_numpy(images).to(self._device)), self._precision == "bf16"
+            return self.pool.features(self.trunk, self.preprocessing, shown, bfloat16=half).cpu().numpy()
 
 
 def as_input(images: Tensor) -> Tensor:

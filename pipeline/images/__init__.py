@@ -6,7 +6,15 @@ An image is ``uint8``, H x W x 3, RGB, upright, sRGB everywhere between parts. W
 
 from pipeline.images.arrays import LUMA, ImageError, check, luma
 from pipeline.images.colour import UNREADABLE
-from pipeline.images.decoding import MAX_PIXELS, declared_size, decode, decode_with_facts, read, read_bytes
+from pipeline.images.decoding import (
+    MAX_PIXELS,
+    declared_size,
+    decode,
+    decode_with_facts,
+    decoding_bytes,
+    read,
+    read_bytes,
+)
 from pipeline.images.encoding import CODECS, encode
 from pipeline.images.facts import Facts, conversions
 from pipeline.images.hashing import perceptual_hash
@@ -27,6 +35,7 @@ __all__ = [
     "declared_size",
     "decode",
     "decode_with_facts",
+    "decoding_bytes",
     "encode",
     "is_image_name",
     "list_images",

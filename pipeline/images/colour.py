@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 from pipeline.images.arrays import ImageError
 
 UNREADABLE = "unreadable, taken as sRGB"
+ROWS = 256  # of an image that are widened at once
 _SAME = 2  # levels; the sRGB profiles of different makers differ by one or two
 _GREY, _RGB = "GRAY", "RGB"
 D65 = (0.3127, 0.3290)
@@ -94,7 +95,21 @@ def eight_bits(pixels: np.ndarray, top: int) -> np.ndarray:
     """Samples of 0..``top`` (uint8 or uint16) rounded to uint8; of 16 bits 257 steps are one."""
     if top == 255:
         return pixels
-    return ((pixels.astype(np.uint32) * 510 + top) // (2 * top)).astype(np.uint8)
+    rounded = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), ROWS):  # the whole in uint32 would take four times the samples' memory
+        rows = slice(start, start + ROWS)
+        rounded[rows] = (pixels[rows].astype(np.uint32) * 510 + top) // (2 * top)
+    return rounded
+
+
+def over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """uint8 H x W x channels under ``alpha`` (uint8 H x W x 1, 255: opaque), laid over white."""
+    laid = np.empty(colours.shape, np.uint8)
+    for start in range(0, len(colours), ROWS):
+        rows = slice(start, start + ROWS)
+        opaque = alpha[rows].astype(np.uint16)
+        laid[rows] = (colours[rows] * opaque + 255 * (255 - opaque) + 127) // 255
+    return laid
 
 
 @lru_cache(maxsize=32)

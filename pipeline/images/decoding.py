@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.file_kinds import file_kind
 from pipeline.images.arrays import ImageError
-from pipeline.images.colour import ColourSpace, eight_bits, to_srgb
+from pipeline.images.colour import ColourSpace, eight_bits, over_white, to_srgb
 from pipeline.images.damage import check_jpeg, check_png, check_webp, with_end_marker
 from pipeline.images.declared import bmp_profile, colour_of, jxl_colour, orientation_of, png_colour
 from pipeline.images.facts import Facts
@@ -99,6 +99,15 @@ def declared_size(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIX
         return (width, height) if _orientation(data, kind) in SIDEWAYS else (height, width)
     except ImageError as error:
         raise ImageError(f"{name}: {error}", error.reason) from None
+
+
+def decoding_bytes(data: bytes) -> int:
+    """Bytes a pixel that :func:`decode` takes at most, beside the file. Measured: 3 to 14 of 8-bit samples, of WebP 20,
+    of deeper ones up to 45.
+    """
+    kind = _kind(data)
+    deep = jxl_header(data).bits > 8 if kind == "jxl" else kind == "png" and data[24] == 16
+    return 45 if deep else 21 if kind == "webp" else 15
 
 
 @dataclass(frozen=True)
@@ -267,8 +276,7 @@ def _finished(stored: _Stored) -> tuple[np.ndarray, Facts]:
         if not alpha.any():
             raise ImageError("no visible pixel, the whole image is transparent", "transparent")
         transparent = float((alpha < 128).mean())
-        opaque = alpha.astype(np.uint16)
-        colours = ((colours * opaque + 255 * (255 - opaque) + 127) // 255).astype(np.uint8)
+        colours = over_white(colours, alpha)
     if colours.shape[2] == 1:
         colours = np.repeat(colours, 3, axis=2)
     facts = Facts(stored.mode, transparent, stored.orientation, profile)

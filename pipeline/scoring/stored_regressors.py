@@ -58,8 +58,22 @@ def choose_regressor(
     return StoredRegressor(first.name, first.regressor, instead or first.encoder)
 
 
+def find_encoder(name: str, released: Sequence[Path], data: Path) -> Path:
+    """The folder of an encoder: ``name`` is "released", a name below ``data``/models, or a folder with encoder.json."""
+    places = [place for folder in released for place in _encoder_places(folder)] if name == "released" else []
+    places += [place for place in (data / "models" / name, Path(name)) if (place / ENCODER).is_file()]
+    if not places:
+        stored = sorted(card.parent.name for card in (data / "models").glob(f"*/{ENCODER}"))
+        raise RegressorError(f"{name}: no encoder of this name; there are {', '.join(['released', *stored])}")
+    return places[0]
+
+
+def _encoder_places(folder: Path) -> list[Path]:
+    return [place for place in (folder, folder / "encoder") if (place / ENCODER).is_file()]
+
+
 def _release(folder: Path) -> Iterator[StoredRegressor]:
-    places = [place for place in (folder, folder / "encoder") if (place / ENCODER).is_file()]
+    places = _encoder_places(folder)
     if places:
         for card in sorted(folder.rglob(CARD)):
             yield StoredRegressor(f"released/{read_regressor_card(card.parent)['database']}", card.parent, places[0])

@@ -12,7 +12,7 @@ from pipeline.evaluation import PREDICTIONS, RESULTS
 from pipeline.features import feature_schema
 from pipeline.params.sections import QualityParams
 from pipeline.quality import quality_schema
-from pipeline.scoring import SCORES
+from pipeline.scoring import SCORES, features_schema
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 INTRODUCTION = """# Tables
@@ -68,6 +68,7 @@ def render() -> str:
             section("data/quality/{set}.parquet", quality_schema(QualityParams().metrics)),
             section("data/domains/greedy/{name}.parquet", PATH),
             section("what `synthetic-iqa score --out` writes", SCORES),
+            section("what `synthetic-iqa features --out` writes", features_schema(2)),
         ]
     )
 

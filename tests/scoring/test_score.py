@@ -27,7 +27,7 @@ from pipeline.encoder.network import ResNet, initialise
 from pipeline.encoder.weights import save_encoder
 from pipeline.engine import Engine
 from pipeline.features import load_extractor
-from pipeline.scoring import Linear, Regressor, Scored, Scorer, load_regressor, memory, save_regressor, score_files
+from pipeline.scoring import FileRow, Linear, Regressor, Scorer, load_regressor, measure_files, memory, save_regressor
 from tests.scoring.extractors import Toy
 
 Run = Callable[..., tuple[int, str, str]]
@@ -54,8 +54,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(project: Path, monkeypatch: pytest.MonkeyPatch, synthetic_iqa: Run) -> Run:
     monkeypatch.chdir(project)
-    monkeypatch.setattr(sys.modules["pipeline.cli.score"], "RELEASED", (Path("released"),))
+    monkeypatch.setattr(sys.modules["pipeline.cli.files"], "RELEASED", (Path("released"),))
     return partial(synthetic_iqa, "score")
+
+
+@pytest.fixture
+def run_features(run: Run, synthetic_iqa: Run) -> Run:
+    return partial(synthetic_iqa, "features")
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40)) -> np.ndarray:
@@ -141,9 +146,9 @@ def encoded_float() -> bytes:
     return sink.getvalue()
 
 
-def scored(scorer: Scorer, files: Sequence[Path], **options: Any) -> list[Scored]:
+def scored(scorer: Scorer, files: Sequence[Path], **options: Any) -> list[FileRow]:
     """The rows in the order of the files."""
-    return [row for _, row in sorted(score_files(scorer, files, **options))]
+    return [row for _, row in sorted(measure_files(scorer, files, **options))]
 
 
 def toy_regressor(folder: Path) -> Regressor:
@@ -204,8 +209,8 @@ def test_a_score_is_the_same_alone_and_among_others(run: Run, project: Path, tmp
     for row in together[::7]:
         image = images.read(row.path)
         feature = load_extractor(folder).extract([image])
-        assert row.score == pytest.approx(float(regressor.modes["nr"].predict(feature)[0]), abs=1e-4)
-    assert len({row.score for row in together}) == 40
+        assert row.value == pytest.approx(float(regressor.modes["nr"].predict(feature)[0]), abs=1e-4)
+    assert len({row.value for row in together}) == 40
 
 
 def test_a_list_on_stdout_names_scores_direction_and_range(run: Run, tmp_path: Path) -> None:
@@ -282,8 +287,8 @@ def test_a_regressor_sees_images_at_its_databases_short_side(project: Path, tmp_
     scorer = Scorer(extractor, load_regressor(tmp_path / "r"))
     image = picture(5, (96, 64))
     small = extractor.extract([images.to_short_side(image, 32)])
-    assert scorer.scores([image])[0] == pytest.approx(float(regressor.modes["nr"].predict(small)[0]), abs=1e-9)
-    assert scorer.scores([image])[0] != Scorer(extractor, regressor).scores([image])[0]
+    assert scorer.values([image])[0] == pytest.approx(float(regressor.modes["nr"].predict(small)[0]), abs=1e-9)
+    assert scorer.values([image])[0] != Scorer(extractor, regressor).values([image])[0]
 
 
 def test_an_image_that_the_extractor_can_not_take_is_its_own_failure(project: Path, tmp_path: Path) -> None:
@@ -303,7 +308,7 @@ def test_an_image_that_the_extractor_can_not_take_is_its_own_failure(project: Pa
     toy_regressor(tmp_path / "r")
     rows = scored(Scorer(Picky(), load_regressor(tmp_path / "r")), files)
     assert [row.error for row in rows] == ["", "", "MemoryError", "its features are not all finite"]
-    assert rows[0].score == pytest.approx(picture(0).mean() + 1)
+    assert rows[0].value == pytest.approx(picture(0).mean() + 1)
 
 
 def written(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Path]:
@@ -318,7 +323,7 @@ def test_rows_do_not_depend_on_the_workers_and_a_killed_one_is_a_row(tmp_path: P
     files = written(tmp_path, [(40, 40), (40, 48), (24, 40), *[(40, 40)] * 15])
     fitted = toy_regressor(tmp_path / "r")
     alone = scored(Scorer(Toy(), fitted), files)
-    assert all(row.score is not None for row in alone)
+    assert all(row.value is not None for row in alone)
     shared = scored(Scorer(Toy(deadly=24), fitted), files, engine=Engine("processes", 2))
     assert [row.path for row in shared] == files
     assert "its worker process was ended (killed by SIGKILL): too little memory" in shared[2].error
@@ -367,12 +372,12 @@ def test_the_smallest_side_is_that_of_the_crops(tmp_path: Path, params: dict[str
 def test_ctrl_c_leaves_a_table_of_what_is_done(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = written(tmp_path, [(40, 40)] * 5)
 
-    def stopped(scorer: Scorer, files: Sequence[Path], **_: Any) -> Iterator[tuple[int, Scored]]:
-        yield 3, Scored(files[3], 2.5)
-        yield 0, Scored(files[0], 1.5)
+    def stopped(scorer: Scorer, files: Sequence[Path], **_: Any) -> Iterator[tuple[int, FileRow]]:
+        yield 3, FileRow(files[3], 2.5)
+        yield 0, FileRow(files[0], 1.5)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.scoring.score_files", stopped)
+    monkeypatch.setattr("pipeline.scoring.measure_files", stopped)
     code, out, _ = run(*files, "--out", tmp_path / "s.csv")
     assert code == 130 and "2 scored, 0 failed, 3 not looked at" in out
     assert pyarrow.csv.read_csv(tmp_path / "s.csv")["score"].to_pylist() == [1.5, 2.5]
@@ -380,5 +385,60 @@ def test_ctrl_c_leaves_a_table_of_what_is_done(run: Run, tmp_path: Path, monkeyp
 
 def test_scores_are_printed_in_order_as_they_come(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = written(tmp_path, [(40, 40)] * 3)
-    monkeypatch.setattr("pipeline.scoring.score_files", lambda *_, **__: ((i, Scored(files[i], i)) for i in (2, 0, 1)))
+    monkeypatch.setattr(
+        "pipeline.scoring.measure_files", lambda *_, **__: ((i, FileRow(files[i], i)) for i in (2, 0, 1))
+    )
     assert [line.split()[0] for line in run(*files)[1].splitlines()[:3]] == ["0.000", "1.000", "2.000"]
+
+
+def test_features_of_a_folder_are_a_table_with_a_row_for_what_is_broken(run_features: Run, tmp_path: Path) -> None:
+    top, table_of = tmp_path / "mixed", {}
+    top.mkdir()
+    for index in range(24):
+        ending, data = whole(index)
+        (top / f"image{index:02d}.{ending}").write_bytes(data)
+    broken = break_twenty(top)
+    for out in ("f.parquet", "f.csv"):
+        code, said, err = run_features(top, "--encoder", "small", "--batch", 3, "--out", tmp_path / out)
+        assert code == 1 and err.count("synthetic-iqa: ") == 20
+        assert said == f"{tmp_path / out}: 24 features, 20 failed; 256 numbers each, by small\n"
+        table_of[out] = tmp_path / out
+    table, csv = pq.read_table(table_of["f.parquet"]), pyarrow.csv.read_csv(table_of["f.csv"])
+    extractor = load_extractor(Path("data/models/small"))
+    assert table.schema.metadata[b"weights_sha256"].decode() == extractor.sha256
+    assert csv.column_names[1:257] == [f"feature_{number}" for number in range(256)]
+    for position, row in enumerate(table.to_pylist()):
+        name = Path(row["path"]).name
+        number = csv["feature_255"][position].as_py()
+        if name in broken:
+            assert row["feature"] is None and number is None and broken[name] in row["error"]
+        else:
+            np.testing.assert_allclose(
+                row["feature"], extractor.extract([images.read(Path(row["path"]))])[0], atol=1e-5
+            )
+            assert number == pytest.approx(row["feature"][255], abs=1e-7) and row["encoder"] == "small"
+
+
+def test_ctrl_c_leaves_the_features_that_are_done(
+    run_features: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = written(tmp_path, [(40, 40)] * 5)
+
+    def stopped(_: Any, files: Sequence[Path], **__: Any) -> Iterator[tuple[int, FileRow]]:
+        yield 3, FileRow(files[3], np.full(256, 2, np.float32))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.scoring.measure_files", stopped)
+    code, out, _ = run_features(*files, "--encoder", "small", "--out", tmp_path / "f.parquet")
+    assert code == 130 and "1 features, 0 failed, 4 not looked at" in out
+    assert pq.read_table(tmp_path / "f.parquet")["feature"].to_pylist() == [[2.0] * 256]
+
+
+def test_features_by_an_encoder_that_is_not_there_are_refused(run_features: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(images.encode(picture(1), "png"))
+    for arguments, said in (
+        (("--encoder", "large"), "large: no encoder of this name; there are released, small"),
+        (("--encoder", "small", "--out", "f.npy"), "f.npy: a table of features is written as .parquet or .csv"),
+    ):
+        code, out, err = run_features(tmp_path / "a.png", "--out", "f.csv", *arguments)
+        assert code == 2 and not out and said in err and err.count("\n") == 1, err
