@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import artifacts, distortions, images, profiles
+from pipeline import artifacts, cli, distortions, images, profiles
 from pipeline.cli.distort import parent_generator
 from pipeline.labels import label
 from pipeline.params import load
@@ -327,3 +327,15 @@ def test_verify_without_a_manifest_is_refused(run, tmp_path):
     for folder in ("empty", "gone"):
         code, _, err = run("verify", folder)
         assert code == 2 and err == f"synthetic-iqa: {folder}: no manifest.json here or below\n"
+
+
+@pytest.mark.parametrize(("library", "extra"), [("ray", "pipeline"), ("onnxruntime", "export")])
+def test_a_library_that_is_not_installed_is_named_with_its_extra(library, extra, monkeypatch, capsys):
+    def wanting() -> None:
+        raise ModuleNotFoundError(f"No module named '{library}'", name=library)
+
+    monkeypatch.setattr(sys.modules["pipeline.cli.app"], "app", wanting)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"synthetic-iqa: this needs {library}: pip install 'synthetic-iqa[{extra}]'\n"

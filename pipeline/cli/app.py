@@ -9,7 +9,8 @@ import signal
 
 import typer
 
-from pipeline.cli.console import Terminated, expected, one_line, say, terminate
+from pipeline.cli.card import card
+from pipeline.cli.console import Terminated, expected, missing, one_line, say, terminate
 from pipeline.cli.distort import distort
 from pipeline.cli.domains import domains
 from pipeline.cli.export import export
@@ -20,6 +21,7 @@ from pipeline.cli.remake import remake
 from pipeline.cli.remake_tid2013 import remake_tid2013
 from pipeline.cli.score import score
 from pipeline.cli.sheet import sheet
+from pipeline.cli.splits import splits
 from pipeline.cli.table import table
 from pipeline.cli.verify import verify
 
@@ -30,20 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (
-    profile,
-    score,
-    features,
-    export,
-    domains,
-    sheet,
-    distort,
-    remake,
-    remake_tid2013,
-    import_weights,
-    verify,
-    table,
-):
+FOR_IMAGES = (score, features, domains, sheet, distort)
+FOR_MODELS = (export, import_weights)
+FOR_THE_PIPELINE = (profile, remake, remake_tid2013, verify, table, card, splits)
+for verb in (*FOR_IMAGES, *FOR_MODELS, *FOR_THE_PIPELINE):
     app.command()(verb)
 
 
@@ -55,7 +47,7 @@ def main() -> None:
     except KeyboardInterrupt as end:
         raise SystemExit(143 if isinstance(end, Terminated) else 130) from None
     except Exception as error:
-        if not expected(error):
+        if not (text := missing(error)) and not expected(error):
             raise
-        say(one_line(error))
+        say(text or one_line(error))
         raise SystemExit(2) from None

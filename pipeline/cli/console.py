@@ -9,6 +9,12 @@ from typing import NoReturn
 from pipeline import Refusal
 from pipeline.errors import printable
 
+EXTRAS = {  # libraries that a plain install does not have -> the extra that brings them
+    **dict.fromkeys(("dask", "dvc", "jinja2", "matplotlib", "pandas"), "pipeline"),
+    **dict.fromkeys(("ray", "skimage", "sklearn", "webdataset"), "pipeline"),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
+}
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM ends a verb as Ctrl-C does, so that what is done is kept."""
@@ -33,6 +39,13 @@ def refuse(text: str) -> NoReturn:
 def expected(error: Exception) -> bool:
     """Whether the user can mend it: an error of the pipeline's own kinds or the file system's. Others are bugs."""
     return isinstance(error, Refusal | OSError) or type(error).__module__.startswith("pipeline.")
+
+
+def missing(error: Exception) -> str:
+    """Which extra brings the library that an import did not find; empty for any other error."""
+    library = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    extra = EXTRAS.get(library)
+    return f"this needs {library}: pip install 'synthetic-iqa[{extra}]'" if extra else ""
 
 
 def one_line(error: Exception) -> str:

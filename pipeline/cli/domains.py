@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import refuse
-from pipeline.cli.score import RELEASED
+from pipeline.cli.files import RELEASED
 
 MODELS = Path("data/models")
 

@@ -129,5 +129,8 @@ def _smooth(images: Tensor, axis: int) -> Tensor:
 def _mirror(images: Tensor, axis: int) -> Tensor:
     """Pad ``axis`` by the taps with its own mirror image, the edge pixel repeated (c b a | a b c ... x y z | z y x)."""
     size = images.shape[axis]
-    places = torch.arange(-_TAPS, size + _TAPS, device=images.device) % (2 * size)
-    return images.index_select(axis, torch.where(places < size, places, 2 * size - 1 - places))
+    places = torch.arange(-_TAPS, size + _TAPS, device=images.device)
+    for _ in range(2):  # the second time for images of fewer pixels than taps. ONNX has no modulo by a size
+        places = torch.where(places < 0, -1 - places, places)
+        places = torch.where(places < size, places, 2 * size - 1 - places)
+    return images.index_select(axis, places)

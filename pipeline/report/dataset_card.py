@@ -134,7 +134,7 @@ def dataset_card(folder: Path) -> str:
     shards = ShardSet(folder)
     manifest, recipe = shards.manifest, shards.manifest["sources"]["recipe"]
     sizes = np.unique(shards.shapes, axis=0)
-    licence, kind, origin = _origin(recipe)
+    licence, kind, where = origin(recipe)
     names = {type.id: type.name for type in TYPES}
     rows = [", ".join(f"{i} {names[i]}" for i in range(first, first + 5)) for first in range(1, 26, 5)]
     return _CARD.format(
@@ -153,7 +153,7 @@ def dataset_card(folder: Path) -> str:
         columns="\n".join(
             f"| {f.name} | {f.type} | {f.metadata[b'description'].decode()} |" for f in tables.distorted()
         ),
-        origin=origin,
+        origin=where,
         seed=manifest["seed"],
         libraries=", ".join(f"{name} {version}" for name, version in sorted(manifest["libraries"].items())),
         fingerprint=shards.fingerprint,
@@ -161,7 +161,7 @@ def dataset_card(folder: Path) -> str:
     )
 
 
-def _origin(recipe: Mapping[str, Any]) -> tuple[str, str, str]:
+def origin(recipe: Mapping[str, Any]) -> tuple[str, str, str]:
     """The licence in the hubs' words, what the sources are, and where they come from."""
     if recipe["kind"] == "photographs":
         return "other", "photographs", _PACKAGED

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -242,10 +242,13 @@ def _cut(text: str, size: int, width: int) -> str:
 
 @cache
 def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib ships it: Pillow's own font has no letters beyond ASCII, file names have."""
+    """DejaVu Sans as matplotlib ships it; where it is not installed, Pillow's own font, which has few letters beyond
+    ASCII.
+    """
     from PIL import ImageFont
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     package = find_spec("matplotlib")  # its folder, without the half second that importing it takes
-    assert package is not None and package.origin is not None
+    if package is None or package.origin is None:
+        return cast("ImageFont.FreeTypeFont", ImageFont.load_default(size))
     return ImageFont.truetype(str(Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / name), size)

@@ -22,8 +22,8 @@ from pipeline.scoring import Linear, load_regressor, save_regressor
 from pipeline.scoring.export import ExportError, checks, exportable, folder, onnx_file, write_folder, write_onnx
 
 Run = Callable[..., tuple[int, str, str]]
-POOL = Pool(layers=(1, 2), statistics=("mean", "std"), spaces=("rgb", "lab", "hsv", "grey", "ms"), scales=3)
-SIZES = [(64, 64), (65, 64), (33, 57), (128, 129), (255, 301), (311, 383)]
+POOL = Pool(layers=(1,), statistics=("mean", "std"), spaces=("lab", "hsv", "ms"))
+SIZES = [(64, 64), (65, 64), (33, 57), (128, 129), (155, 201)]
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["small", "wide"])
-def test_onnx_gives_our_features_and_scores_of_any_size(project: Path, name: str, tmp_path: Path, few_checks) -> None:
+def test_onnx_gives_our_features_and_scores_of_any_size(project: Path, tmp_path: Path, few_checks) -> None:
     import onnx
 
+    name = "wide"
     regressor = load_regressor(project / "data/regressors" / name / "photos")
     model = exportable(project / "data/models" / name, regressor)
     difference = write_onnx(model, tmp_path)

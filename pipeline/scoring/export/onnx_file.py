@@ -9,13 +9,16 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.artifacts import write_bytes
+from pipeline.encoder.preprocessing import Preprocessing
 from pipeline.encoder.trunk import as_input
 from pipeline.scoring.export.checks import Difference, compare
 from pipeline.scoring.export.model import Exportable, ExportError
@@ -23,6 +26,25 @@ from pipeline.scoring.export.model import Exportable, ExportError
 OPSET = 20
 ONNX = "model.onnx"
 _TRACED = (2, 96, 112, 3)  # the images that the graph is traced with: no two sides are equal
+
+
+@dataclass(frozen=True)
+class TraceablePreprocessing(Preprocessing):
+    """The same halves with sides that the tracer can follow: of a pooling that rounds up it takes all sides as even."""
+
+    def scales(self, images: Tensor, count: int) -> list[Tensor]:
+        """As :meth:`Preprocessing.scales`: an odd side's last pixels are repeated, so that each has a partner."""
+        if self.half != "area":
+            return super().scales(images, count)
+        scales = [images]
+        for _ in range(count - 1):
+            images = scales[-1]
+            for axis in (2, 3):
+                places = torch.arange(2 * ((images.shape[axis] + 1) // 2))
+                places = torch.where(places < images.shape[axis], places, places - 1)
+                images = images.index_select(axis, places)
+            scales.append(F.avg_pool2d(images, 2))
+        return scales
 
 
 class Graph(nn.Module):
@@ -33,7 +55,8 @@ class Graph(nn.Module):
 
     def __init__(self, model: Exportable) -> None:
         super().__init__()
-        self.trunk, self._pool, self._preprocessing = model.trunk, model.pool, model.preprocessing
+        self.trunk, self._pool = model.trunk, model.pool
+        self._preprocessing = TraceablePreprocessing(**asdict(model.preprocessing))
         fit = None if model.regressor is None else model.regressor.modes["nr"]
         self._scores = fit is not None
         if fit is not None:
