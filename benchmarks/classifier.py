@@ -82,17 +82,17 @@ def main() -> None:
     told |= {"single_types_right": right, "cpu_seconds": process_time() - start}
 
     print(f"{arguments.classifier}: top-1 of the type (chance 0.04)")
-    print(f"  {'':<24}{'textured dead leaves':>22}{'photos':>10}{'  a target of this type alone is most like':<44}")
+    print(f"  {'':<31}{'textured dead leaves':>22}{'photos':>10}{'  a target of this type alone is most like':<44}")
     for number, name in enumerate(NAMES, 1):
         cells = "".join(f"{by_set[s]['by_type'][str(number)]:>{w}.3f}" for s, w in zip(by_set, (22, 10), strict=True))
         answer, row = most[number - 1], np.array(by_set["photos"]["matrix"][number - 1])
         shares = (
             f"named for {row[answer - 1] / row.sum():.0%} of its images, itself for {row[number - 1] / row.sum():.0%}"
         )
-        print(f"  {number:>2} {name:<21}{cells}  {'itself' if answer == number else f'{NAMES[answer - 1]}: {shares}'}")
+        print(f"  {number:>2} {name:<28}{cells}  {'itself' if answer == number else f'{NAMES[answer - 1]}: {shares}'}")
     for level in range(1, LEVELS + 1):
         cells = "".join(f"{by_set[s]['by_level'][str(level)]:>{w}.3f}" for s, w in zip(by_set, (22, 10), strict=True))
-        print(f"  level {level:<18}{cells}")
+        print(f"  level {level:<25}{cells}")
     for key, value in told.items():
         print(f"  {key:<36} {value:.4g}")
     if arguments.json:

@@ -126,8 +126,8 @@ def greedy_path(
         domains = tuple(path[: index + 1])
         interval = correlation_interval(judge.predict(domains), opinions, groups)
         steps.append(Step(domain, domains, interval, counts[index]))
-    ends = {len(grams.grams): "there is no further type", most: f"at most {most} types were asked for"}
-    rule = "no further type raises the SROCC" if order is None else "the order has no further type"
+    ends = {most: f"at most {most} types were asked for", len(grams.grams): "there is no further type"}
+    rule = "no further type raises the SROCC" if order is None else "no further type is selected"
     return GreedyPath(tuple(steps), order is None, ends.get(len(path), rule))
 
 

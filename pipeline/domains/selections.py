@@ -147,6 +147,11 @@ class Transfer:
         for name, split in engine.progress(todo, total=len(todo), describe=title):
             rows = np.intersect1d(np.concatenate([split.train, split.val]), self.kept)
             rows = rows[np.isin(self.domains[rows], selections[name])]
+            if len(np.unique(self.source.groups[rows])) < 2:
+                types = ", ".join(map(str, selections[name]))
+                raise DomainsError(
+                    f"{self.source.name}, split {split.index}: types {types} are in fewer than two groups"
+                )
             model = self.source.model("nr", rows, self.lambdas, self.seed)
             prediction = predict(self.target.features["nr"], self.judged, model)[:, 0]
             prediction = rescaled(prediction, self.source, self.target)
@@ -157,9 +162,11 @@ def study(transfer: Transfer, similarities: pa.Table, asked: GreedyParams, split
     """The greedy path, and a ridge on every selection: all types, those of each rule, of the path, of ``asked.types``,
     and random ones. ``similarities``: the target's table of ``domains@``; ``splits`` are of the source.
     """
-    by_rule = {rule: selected(similarities, rule) for rule in RULES}
-    path, shares = transfer.path(None if asked.oracle else by_rule["mean_prob"], asked.most, asked.resamples)
     every = np.unique(transfer.domains[transfer.kept]).tolist()
+    by_rule = {rule: [domain for domain in selected(similarities, rule) if domain in every] for rule in RULES}
+    if not asked.oracle and not by_rule["mean_prob"]:
+        raise DomainsError(f"{asked.domains}: mean_prob selects none of the types of {asked.source}; set oracle: true")
+    path, shares = transfer.path(None if asked.oracle else by_rule["mean_prob"], asked.most, asked.resamples)
     chosen = {"all": every, **by_rule, "greedy": path.chosen, "types": asked.types}
     chosen = {name: present for name, types in chosen.items() if (present := [t for t in types if t in every])}
     sizes = sorted({len(types) for types in chosen.values()} - {len(every)})

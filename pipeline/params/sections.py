@@ -343,6 +343,13 @@ class GreedyParams(Section):
     draws: int = Field(20, ge=0, le=1000, description="random subsets of types, of each size that was selected")
     resamples: int = Field(100, ge=0, le=10000, description="of the target's groups, to see how stable the choice is")
 
+    @field_validator("types")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each type is named once")
+        return value
+
 
 class PoolParams(Section):
     """What is read out of an encoder: a block of numbers for each space, scale, layer and statistic, in this order."""

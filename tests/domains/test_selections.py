@@ -125,6 +125,9 @@ def test_figures_have_intervals_differences_and_random_draws(studied: Study) -> 
 
 def test_without_an_oracle_no_opinion_of_the_target_chooses(transfer: Transfer, similarities: pa.Table) -> None:
     asked = ASKED.model_copy(update={"oracle": False, "draws": 0})
+    nothing = similarities.set_column(10, "selected_mean_prob", pa.array([False] * 25))
+    with pytest.raises(DomainsError, match="target: mean_prob selects none of the types of source"):
+        study(transfer, nothing, asked, [])
     splits = leave_one_group_out(transfer.source.groups)
     one = study(transfer, similarities, asked, splits)
     assert [step["domain"] for step in one.figures["path"]] == [3, 1, 5] and one.figures["chosen_share"] == {}
@@ -148,6 +151,8 @@ def test_seen_opinions_shared_pictures_and_sources_without_types(transfer: Trans
     assert len(kept) == 192 and kept[0] == 48  # the first group of five trains nothing
     with pytest.raises(DomainsError, match="target: not every image has a distortion type"):
         _ = replace(transfer, source=transfer.target).domains
+    with pytest.raises(DomainsError, match="source, split 1: types 9 are in fewer than two groups"):
+        list(transfer.predictions({"nine": [9]}, leave_one_group_out(transfer.source.groups)[1:]))
     small = replace(transfer, source=replace(transfer.source, memory=8 * DIM**2 * TYPES - 1))
     with pytest.raises(DomainsError, match="6 Gram matrices of 8 numbers take 3,072 bytes; run.memory is 3,071"):
         small.path(None, 25, 0)
