@@ -37,7 +37,10 @@ def table(
         refuse(f"--date {date}: not a date such as 2026-01-31")
     results = markdown.read_results(metrics, encoder or (), database or ())
     if not files:
-        made = (render(results, day.isoformat()) for render in (markdown.render, markdown.render_selections))
+        made = (
+            render(results, day.isoformat())
+            for render in (markdown.render, markdown.render_finetuned, markdown.render_selections)
+        )
         print("\n".join(filter(None, made)), end="")
     for path in files or ():
         changed = markdown.refresh(path, results, day.isoformat())

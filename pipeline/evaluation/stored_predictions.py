@@ -44,8 +44,10 @@ def evaluate_stored(
                 "evaluate.protocol, run.paths.splits); run finetune again"
             )
     seen.permitted([splits[tested[0]]], names)
-    regressors = dict.fromkeys(predictions["regressor"].to_pylist())
+    regressors, made = dict.fromkeys(predictions["regressor"].to_pylist()), provenance(card)
     facts = {
+        "begun_from": made["begun_from"],
+        "mode": made["mode"],
         "protocol": protocol.name,
         "higher_is_better": scored["higher_is_better"][0].as_py(),
         "weights_sha256": card.get("sha256"),
@@ -54,7 +56,7 @@ def evaluate_stored(
         "groups": len(set(groups)),
         "non_finite": [],
     }
-    trained = replace(protocol, validation=provenance(card)["params"]["validation"])
+    trained = replace(protocol, validation=made["params"]["validation"])
     counts = {}
     for index in tested:
         split = labelled_split(scored, trained, database, index)

@@ -233,14 +233,17 @@ def _read_optional(path: Path) -> dict[str, Any]:
 
 
 def _embeddings(params: Params, data: Path, encoders: Sequence[Encoder]) -> Iterator[Embedding]:
-    """One layout for each database, of the first trained encoder that has features of it."""
+    """Layouts of each database: of the first trained encoder that has features of it, and of those that learnt opinions
+    (paper 3, Fig. 2 and 3).
+    """
     trained = [encoder.name for encoder in encoders if not encoder.is_baseline]
     for database in params.databases:
-        paths = (data / "features" / name / f"{database}.parquet" for name in trained)
-        path = next((path for path in paths if path.is_file()), None)
-        layout = None if path is None else embed(path, images=params.report.embedding_images, seed=params.seed)
-        if layout is not None:
-            yield layout
+        paths = {name: data / "features" / name / f"{database}.parquet" for name in trained}
+        made = [name for name, path in paths.items() if path.is_file()]
+        for name in dict.fromkeys([*made[:1], *(name for name in made if name in {*params.joint, *params.finetune})]):
+            layout = embed(paths[name], images=params.report.embedding_images, seed=params.seed)
+            if layout is not None:
+                yield layout
 
 
 def _evaluations(params: Params, data: Path, metrics: Path) -> Iterator[Evaluation]:

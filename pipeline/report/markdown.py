@@ -14,16 +14,18 @@ from typing import Any
 
 from pipeline import Refusal, artifacts
 from pipeline.evaluation.comparison.published import in_papers_order, published_figures
+from pipeline.report import finetuned_tables
 from pipeline.report.evaluations import MODES, Evaluation
 from pipeline.report.published_tables import by_method
 from pipeline.report.selection_tables import Selections, contradictions, paper_tables, read_selections, selections
-from pipeline.report.tables import Cell
+from pipeline.report.tables import Cell, Table
 
 BEGIN, END = "<!-- results: written by `synthetic-iqa table` -->", "<!-- end of results -->"
 SELECTION_BEGIN, SELECTION_END = (
     "<!-- selections: written by `synthetic-iqa table` -->",
     "<!-- end of selections -->",
 )
+TUNED_BEGIN, TUNED_END = "<!-- fine-tuned: written by `synthetic-iqa table` -->", "<!-- end of fine-tuned -->"
 SHORT_BEGIN, SHORT_END = "<!-- short results: written by `synthetic-iqa table` -->", "<!-- end of short results -->"
 _SHORT = (("released", "ridge"), ("random_init", "ridge"), ("floor", "ridge"), ("brisque36", "svr"), ("niqe", "none"))
 _BASELINES = ("random_init", "floor", "brisque36", "niqe")  # below the encoders, above the full-reference metrics
@@ -131,17 +133,31 @@ def render_selections(results: Results, date: str) -> str:
     if not tables:
         return ""
     parts = [f"Measured {date}."]
-    for table in tables:
-        lines = [_row(line.head, (c.text if isinstance(c, Cell) else c for c in line.cells)) for line in table.lines]
-        parts += [f"\n**{table.caption}**\n", *_head(table.columns), *lines]
+    parts += [line for table in tables for line in _lines(table)]
     notes = [_PROTOCOL_OF_SELECTIONS, *contradictions()]
     return "\n".join([*parts, "", *(line for note in notes for line in textwrap.wrap(note, 118))]) + "\n"
+
+
+def render_finetuned(results: Results, date: str) -> str:
+    """The block of paper 3's tables without its marks; empty where no network was fine-tuned."""
+    made = finetuned_tables.tables(results.evaluations)
+    if not made:
+        return ""
+    lines = [f"Measured {date}. Medians over the splits.", *(line for table in made for line in _lines(table))]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(table: Table) -> list[str]:
+    """A table of the page in Markdown, its caption above it."""
+    cells = ((line.head, (c.text if isinstance(c, Cell) else c for c in line.cells)) for line in table.lines)
+    return [f"\n**{table.caption}**\n", *_head(table.columns), *(_row(head, row) for head, row in cells)]
 
 
 BLOCKS: Mapping[tuple[str, str], Callable[[Results, str], str]] = {
     (BEGIN, END): render,
     (SHORT_BEGIN, SHORT_END): render_short,
     (SELECTION_BEGIN, SELECTION_END): render_selections,
+    (TUNED_BEGIN, TUNED_END): render_finetuned,
 }
 
 

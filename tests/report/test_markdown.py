@@ -184,3 +184,23 @@ def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path)
 def test_no_metrics_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="no metrics here; `dvc repro evaluate`"):
         markdown.read_results(tmp_path)
+
+
+def test_networks_that_learnt_opinions_make_the_tables_of_paper_3(metrics: Path) -> None:
+    """Encoder, mode and view name a row; the paper has rows below; types are those of databases numbered as ours."""
+    kinds = [{"type": kind, "level": None, "srocc": kind / 100} for kind in (1, 9, 10, 25)]
+    kinds += [{"type": 1, "level": 5, "srocc": 0.999}, {"type": None, "level": 1, "srocc": 0.999}]
+    head = {"srocc": 0.7, "plcc": 0.6, "types": kinds}
+    tuned = {"begun_from": "semi", "mode": "lp_ft", "regressor": "lp_ft_five_crops"}
+    nr = {"lp_ft_centre": {"srocc": 0.1, "plcc": 0.1}, "lp_ft_five_crops": head}
+    for database in ("kadid10k", "koniq10k"):
+        evaluated(metrics, "semi_tuned", database, **tuned, nr=nr)
+    assert markdown.render_finetuned(markdown.read_results(metrics, ["floor"]), "2026-01-31") == ""
+    text = markdown.render_finetuned(markdown.read_results(metrics), "2026-01-31")
+    first = rows(text, "Table 1: encoders, modes and databases")
+    assert first[0][1:5] == ["KADID SROCC", "KADID PLCC", "KonIQ SROCC", "KonIQ PLCC"]
+    assert first[2] == ["LP-FT: semi, five crops", "0.700", "0.600", "0.700", "0.600"]
+    assert ["LP-FT: SSL (paper 3)", "0.910", "0.900", "0.900", "0.890"] in first and len(first) == 2 + 1 + 9
+    second = rows(text, "Table 2: SROCC inside a distortion type")
+    assert second[2] == ["LP-FT: semi, five crops, KADID", "0.010", "0.090", "0.100", "–"]
+    assert ["SSL (paper 3), KADID", "0.880", "0.860", "0.900", "0.870"] in second and len(second) == 2 + 1 + 3
