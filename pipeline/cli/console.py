@@ -11,7 +11,7 @@ from pipeline.errors import printable
 
 EXTRAS = {  # libraries that a plain install does not have -> the extra that brings them
     **dict.fromkeys(("dask", "dvc", "jinja2", "matplotlib", "pandas"), "pipeline"),
-    **dict.fromkeys(("ray", "skimage", "sklearn", "webdataset"), "pipeline"),
+    **dict.fromkeys(("ray", "ruamel", "skimage", "sklearn", "webdataset"), "pipeline"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
 }
 
