@@ -137,6 +137,11 @@ def render(batch: LabelledBatch, device: torch.device) -> Tensor:
     return crops_in_rgb(squares, flips)
 
 
+def _together(squares: Sequence[Tensor]) -> Tensor:
+    """Those of all views; of one, without a copy."""
+    return torch.cat(list(squares)) if len(squares) > 1 else squares[0]
+
+
 class LabelledBatches:
     """The labelled images of every step: ``views`` random crops of each, flipped or not (paper 3, section 4.2).
 
@@ -195,11 +200,10 @@ class LabelledBatches:
             places, flips = draws[0], draws[1] < 0.5
             flips[..., 0] &= self.vertical
             cuts = [(crop_corners(shapes[samples[mine]], self.crop, place), self.crop) for place in places]
-            squares = self._decoded.cut(samples[mine], cuts)
+            squares = _together(self._decoded.cut(samples[mine], cuts))
             targets = torch.from_numpy(self.targets[samples[mine]])
             names = [keys[sample] for sample in samples]
-            all_squares = torch.cat(squares) if self.views > 1 else squares[0]
-            yield LabelledBatch(step, names, all_squares, torch.from_numpy(flips.reshape(-1, 2)), targets)
+            yield LabelledBatch(step, names, squares, torch.from_numpy(flips.reshape(-1, 2)), targets)
 
     def fingerprint(self) -> dict[str, object]:
         """What a run's weights depend on: the images in their order, their bytes, and the targets. (JSON-able.)"""
