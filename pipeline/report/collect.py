@@ -20,6 +20,7 @@ from pipeline.params import Params
 from pipeline.report import sheets
 from pipeline.report.embedding import Embedding, embed
 from pipeline.report.evaluations import MODES, Evaluation
+from pipeline.report.gallery import gallery
 from pipeline.report.sheets import Sheet
 from pipeline.report.tables import readable
 from pipeline.shards.reader import ShardSet
@@ -81,6 +82,7 @@ class Content:
     encoders: tuple[Encoder, ...]
     databases: Mapping[str, Manifest]
     evaluations: tuple[Evaluation, ...]
+    galleries: Mapping[str, Sheet]
     compared: Mapping[str, Any]
     regressors: tuple[Mapping[str, Any], ...]
     embeddings: tuple[Embedding, ...]
@@ -109,6 +111,7 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
     images and encoders must be there. Times, paths and workers are not read: equal results give an equal page.
     """
     encoders = tuple(_encoder(name, data, metrics) for name in params.encoders)
+    evaluations = tuple(_evaluations(params, data, metrics))
     return Content(
         params=params,
         versions={name: version(name) for name in LIBRARIES},
@@ -116,7 +119,8 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         distortions=_distortions(params, data),
         encoders=encoders,
         databases={name: _manifest(name, params) for name in params.databases},
-        evaluations=tuple(_evaluations(params, data, metrics)),
+        evaluations=evaluations,
+        galleries=dict(_galleries(params, data, encoders, evaluations)),
         compared=_read_optional(metrics / "compare.json"),
         regressors=tuple(_regressors(params, data)),
         embeddings=tuple(_embeddings(params, data, encoders)),
@@ -253,6 +257,18 @@ def _evaluations(params: Params, data: Path, metrics: Path) -> Iterator[Evaluati
             if path.is_file():
                 evaluation = Evaluation(encoder, database, read_json(path))
                 yield replace(evaluation, predictions=_predictions(data, evaluation))
+
+
+def _galleries(
+    params: Params, data: Path, encoders: Sequence[Encoder], evaluations: Sequence[Evaluation]
+) -> Iterator[tuple[str, Sheet]]:
+    """database -> its best and worst predictions, by the first encoder that was trained."""
+    trained = {encoder.name for encoder in encoders if not encoder.is_baseline}
+    for database in params.databases:
+        judged = [e for e in evaluations if e.database == database and e.encoder in trained and "nr" in e.modes]
+        sheet = gallery(judged[0], data, params.database_folder(database)) if judged else None
+        if sheet is not None:
+            yield database, sheet
 
 
 def _predictions(data: Path, evaluation: Evaluation) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import artifacts
+from pipeline import artifacts, images
+from pipeline.databases.table import DATABASE
 from pipeline.domains import Similarity
 from pipeline.evaluation import Part, metrics_of, predictions_table
 from pipeline.features import feature_table
@@ -145,6 +146,22 @@ def evaluation(data: Path, metrics: Path, name: str, database: str, noise: float
     found["fr"]["ridge"]["types"] = cells
     artifacts.write_json(metrics / "evaluate" / name / f"{database}.json", found)
     artifacts.write_table(data / "predictions" / name / f"{database}.parquet", table)
+
+
+def database(folder: Path, name: str, root: Path) -> None:
+    """The table and the files of the database that :func:`evaluation` predicts: 125 images of each of 5 groups."""
+    rows = []
+    for group in range(5):
+        for number in range(125):
+            image = np.full((24, 40, 3), 25 * group + number, np.uint8)
+            path = root / f"{group}-{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data := images.encode(image, "png"))
+            about = {"image_id": path.stem, "path": path.name, "sha256": artifacts.sha256_bytes(data), "phash": 0}
+            size = {"width": 40, "height": 24, "orientation": 1, "group": str(group)}
+            rows.append({**about, **size, "is_reference": False, "mos": 3.0, "higher_is_better": True})
+    table = pa.Table.from_pylist(rows, schema=DATABASE)
+    artifacts.write_table(folder / "databases" / f"{name}.parquet", table)
 
 
 def run(folder: Path) -> Params:
