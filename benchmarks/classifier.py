@@ -1,10 +1,12 @@
 """What a classifier of the 25 types knows: of drawn images that it has not seen, of photographs, and of single types.
 
-    python -m benchmarks.classifier [--json] [--classifier released/classifier] [--sources 16] [--seed 1000]
+    python -m benchmarks.classifier [--json] [--classifier released/classifier] [--params released/params.yaml]
+        [--sources 16] [--seed 1000]
 
-Textured dead leaves are drawn anew from a seed that no training used (``--seed``), and each image is distorted in its
-125 classes. The five packaged photographs are distorted in the same way; no classifier was trained on a photograph.
-Chance is 0.04. Four of the 125 classes equal the pristine image, and no one can see their type: their share is printed.
+Textured dead leaves are drawn anew by the classifier's own law (section ``sources`` of ``--params``), from a seed that
+no training used (``--seed``); each image is distorted in its 125 classes. The five packaged photographs are distorted
+in the same way; no classifier was trained on a photograph. Chance is 0.04. Four of the 125 classes equal the pristine
+image, and no one can see their type: their share is printed.
 Then each type in turn makes a target of its own, 25 images of the photographs in that type alone, and the type of the
 highest mean probability should be it; the misses are named with what the confusion matrix says of them. About two
 minutes of one core.
@@ -25,6 +27,7 @@ from pipeline import distortions, sources
 from pipeline.domains import Outputs, similarity
 from pipeline.engine import progress
 from pipeline.labels import LEVELS, TYPES
+from pipeline.params import load
 from pipeline.params.sections import SourcesParams
 from pipeline.seeding import generator
 from pipeline.training.confusion import confusion
@@ -33,9 +36,9 @@ from pipeline.training.methods.classifier import TypeLogits, load_classifier
 NAMES = [kind.name for kind in distortions.TYPES]
 
 
-def distorted(name: str, count: int, size: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+def distorted(name: str, law: SourcesParams, seed: int) -> Iterator[tuple[int, np.ndarray]]:
     """Label 1..125 and image of every source of a set."""
-    drawn = sources.source_set(name, SourcesParams(count=count, size=size), seed=seed)
+    drawn = sources.source_set(name, law, seed=seed)
     for index in range(drawn.count):
         image, _ = drawn.make(index)
         for sample in distortions.distort_all(image, generator(seed, f"benchmarks/classifier/{name}", index)):
@@ -43,10 +46,10 @@ def distorted(name: str, count: int, size: int, seed: int) -> Iterator[tuple[int
                 yield sample.label, sample.image
 
 
-def answers(classifier: TypeLogits, name: str, count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def answers(classifier: TypeLogits, name: str, law: SourcesParams, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels int64 [n] and the logits of five crops of each image, float32 [n, 5, 25 or 26]."""
-    samples = distorted(name, count, size, seed)
-    shown = progress(samples, total=count * TYPES * LEVELS, describe=name)
+    count = sources.source_set(name, law, seed=seed).count
+    shown = progress(distorted(name, law, seed), total=count * TYPES * LEVELS, describe=name)
     labels, logits = zip(*((label, classifier.of_image(image)) for label, image in shown), strict=True)
     return np.array(labels), np.stack(logits)
 
@@ -65,15 +68,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--classifier", type=Path, default=Path("released/classifier"))
+    parser.add_argument("--params", type=Path, default=Path("released/params.yaml"))
     parser.add_argument("--sources", type=int, default=16)
-    parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=1000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     classifier, start = load_classifier(arguments.classifier, torch.device("cpu")), process_time()
     told, by_set = {}, {}
-    for name, count in (("textured_dead_leaves", arguments.sources), ("photos", 5)):
-        labels, logits = answers(classifier, name, count, arguments.size, arguments.seed)
+    law = load(arguments.params).sources.model_copy(update={"count": arguments.sources})
+    for name in ("textured_dead_leaves", "photos"):
+        labels, logits = answers(classifier, name, law, arguments.seed)
         predicted = logits.mean(axis=1)[:, -TYPES:].argmax(axis=1) + 1
         by_set[name] = confusion(labels, predicted)
         told |= {f"top1_{name}": by_set[name]["accuracy"], f"invisible_{name}": by_set[name]["invisible"]}
