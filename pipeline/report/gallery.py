@@ -39,7 +39,7 @@ def gallery(evaluation: Evaluation, data: Path, root: Path) -> Sheet | None:
                 picture = thumbnail(decode_row(root, places[name]), SIDE)
             except (KeyError, ChangedImageError, ImageError):
                 return None
-            cells.append(Cell(picture, (f"{prediction[index]:.2f}", f"people {mos[index]:.2f}"), name))
+            cells.append(Cell(picture, (f"score {prediction[index]:.2f},", f"people {mos[index]:.2f}"), name))
         rows.append(Row(label, tuple(cells)))
     return Sheet(f"{evaluation.encoder}, {evaluation.database}", (), tuple(rows))
 

@@ -37,7 +37,7 @@ def test_the_best_and_the_worst_of_each_group_are_shown(evaluation: Evaluation, 
     group, number = map(int, cell.alt.split("-"))
     assert (cell.image == 25 * group + number).all() and cell.image.shape == (24, 40, 3)
     row = names.index(cell.alt)
-    assert cell.caption == (f"{table['prediction'][row].as_py():.2f}", f"people {table['mos'][row].as_py():.2f}")
+    assert cell.caption == (f"score {table['prediction'][row].as_py():.2f},", f"people {table['mos'][row].as_py():.2f}")
 
 
 def test_without_the_images_there_is_no_gallery(evaluation: Evaluation, tmp_path: Path) -> None:
