@@ -135,7 +135,10 @@ def render_selections(results: Results, date: str) -> str:
     parts = [f"Measured {date}."]
     parts += [line for table in tables for line in _lines(table)]
     notes = [_PROTOCOL_OF_SELECTIONS, *contradictions()]
-    return "\n".join([*parts, "", *(line for note in notes for line in textwrap.wrap(note, 118))]) + "\n"
+    return (
+        "\n".join([*parts, "", *(line for note in notes for line in textwrap.wrap(note, 118, break_on_hyphens=False))])
+        + "\n"
+    )
 
 
 def render_finetuned(results: Results, date: str) -> str:
