@@ -222,6 +222,26 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             'finetune.mine.database = "kadid": not one of databases: photos',
         ),
         (
+            {
+                "classify__c": {"set": "dead_leaves"},
+                "domains__d": {"classifier": "c", "folder": "mine"},
+                "transfer__t": {"encoder": "released", "source": "photos", "target": "photos", "domains": "d"},
+            },
+            'transfer.t.target = "photos": the database that is trained on, too',
+        ),
+        (
+            {
+                "transfer__t": {
+                    "encoder": "released",
+                    "source": "photos",
+                    "target": "photos",
+                    "domains": "d",
+                    "types": [26],
+                }
+            },
+            "transfer.t.types.0 = 26",
+        ),
+        (
             {"finetune__mine": {"encoder": "released", "database": "photos", "mode": "lpft"}},
             "finetune.mine.mode",
         ),

@@ -29,6 +29,7 @@ from pipeline.evaluation.regressors import Opinions, pooled_features, scored_row
 from pipeline.evaluation.results import FitFacts, metrics_of, results_of
 from pipeline.evaluation.splits import Split, SplitError
 from pipeline.evaluation.stored_predictions import evaluate_stored
+from pipeline.evaluation.transfer import across, limited_to_types
 
 __all__ = [
     "PREDICTIONS",
@@ -43,6 +44,8 @@ __all__ = [
     "ScoredDatabase",
     "SeenOpinions",
     "Split",
+    "across",
+    "limited_to_types",
     "SplitError",
     "check_encoder",
     "compare",

@@ -7,6 +7,7 @@ from pipeline.params.sections import (
     ClassificationParams,
     DatabaseParams,
     EvaluateParams,
+    FinetuneRun,
     FinetuningParams,
     GreedyParams,
     JointParams,
@@ -16,6 +17,7 @@ from pipeline.params.sections import (
     SetParams,
     SvrParams,
     TrainingParams,
+    TransferRun,
 )
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "EvaluateParams",
     "GreedyParams",
     "JointParams",
+    "FinetuneRun",
     "FinetuningParams",
     "Params",
     "ParamsError",
@@ -37,5 +40,6 @@ __all__ = [
     "SetParams",
     "SvrParams",
     "TrainingParams",
+    "TransferRun",
     "load",
 ]

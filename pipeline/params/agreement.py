@@ -42,6 +42,7 @@ def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
         _joint_runs(params),
         _classifiers(params),
         _finetuned(params),
+        _transfers(params),
         _knobs(params),
     )
     return list(dict.fromkeys(disagreement for check in checks for disagreement in check))
@@ -88,7 +89,7 @@ def _databases(params: Params) -> Iterator[Mistake]:
 def _encoders(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
     fixed = {RELEASED: "is the released encoder", RANDOM_INIT: "is the network before training"}
     taken = {**fixed, **dict.fromkeys(BASELINES, "is a baseline")}
-    for section in ("train", "joint", "classify", "finetune", "readouts", "niqe"):
+    for section in ("train", "joint", "classify", "finetune", "transfer", "readouts", "niqe"):
         for name in getattr(params, section):
             if name in taken:
                 yield Mistake(f"{section}.{name}: the name {taken[name]}; give another", (f"{section}.{name}",))
@@ -172,6 +173,17 @@ def _classifiers(params: Params) -> Iterator[Mistake]:
                 yield _not_one_of(f"greedy.{name}.{knob}", value, names, what)
         if greedy.source == greedy.target:
             yield mistake(f"greedy.{name}.target", greedy.target, "the database that is trained on, too")
+
+
+def _transfers(params: Params) -> Iterator[Mistake]:
+    for run, given in params.transfer.items():
+        known = {"domains": ([*params.domains], "domains: ")}
+        known |= dict.fromkeys(("source", "target"), ([*params.databases], "databases: "))
+        for knob, (names, what) in known.items():
+            if (value := getattr(given, knob)) not in names:
+                yield _not_one_of(f"transfer.{run}.{knob}", value, names, what)
+        if given.source == given.target:
+            yield mistake(f"transfer.{run}.target", given.target, "the database that is trained on, too")
 
 
 def _finetuned(params: Params) -> Iterator[Mistake]:

@@ -36,6 +36,7 @@ from pipeline.params.sections import (
     StatisticsParams,
     TrainingParams,
     TrainRun,
+    TransferRun,
 )
 
 DRAWN_SETS = ("dead_leaves", "textured_dead_leaves", "photos")
@@ -67,6 +68,7 @@ class Params(Section):
     domains: dict[Name, DomainsParams] = {}
     quality: dict[Name, QualityParams] = {}
     greedy: dict[Name, GreedyParams] = {}
+    transfer: dict[Name, TransferRun] = {}
     readouts: dict[Name, ReadoutParams] = {}
     niqe: dict[Name, NiqeParams] = {}
     pooled: dict[Name, PooledParams] = {}
@@ -100,6 +102,11 @@ class Params(Section):
     def finetuning_of(self, run: str) -> FinetuningParams:
         """The knobs of one fine-tuning: the section ``finetuning`` with what the run's line changes."""
         return self.finetune[run].over(self.finetuning)
+
+    def transfer_of(self, run: str) -> FinetuningParams:
+        """The knobs of one transfer: the section ``finetuning``, L1 and what the run's line changes."""
+        line = self.transfer[run]
+        return line.over(self.finetuning).model_copy(update={"loss": line.loss})
 
     def database_folder(self, name: str) -> Path:
         """Where a database's images are; :class:`ParamsError` for one that is not under ``databases``."""

@@ -35,6 +35,13 @@ ShapeOrShares = Annotated[
 """Which of the two a value is meant as decides its message; the loader leaves tags in brackets out of a key."""
 
 
+TypesOrRule = Annotated[
+    Annotated[Literal["selected", "all"], Tag("[rule]")]
+    | Annotated[tuple[Annotated[int, Field(ge=1, le=25)], ...], Field(min_length=1), Tag("[types]")],
+    Discriminator(lambda value: "[types]" if isinstance(value, list | tuple) else "[rule]"),
+]
+
+
 S = TypeVar("S", bound="Section")
 
 
@@ -378,6 +385,23 @@ class QualityParams(Section):
         if len(set(value)) < len(value):
             raise ValueError("each metric is named once")
         return value
+
+
+class TransferRun(Overlay, FinetuningParams):
+    """A network that learns the opinions of some types of one database, and is judged on another (paper 4, section
+    3.3); and whatever differs from the section ``finetuning``.
+    """
+
+    encoder: Name = Field(description="what it begins from, a network")
+    source: Name = Field(description="the database that is trained on; its types are the bank's")
+    target: Name = Field(description="the database that is judged on; none of its opinions is read before")
+    domains: Name = Field(description="a name under `domains`: which types the target's images resemble")
+    types: TypesOrRule = Field(
+        "selected", description="of the source: selected (by `rule`), all, or a list of their numbers"
+    )
+    rule: Literal["mean_prob", "top4_vote"] = Field("mean_prob", description="paper 4, eq. 6; or its code")
+    mode: Literal["ft", "lp_ft"] = Field("ft", description="encoder and head; or the head first")
+    loss: Literal["mse", "l1"] = Field("l1", description="paper 4, eq. 8")
 
 
 class PooledParams(Section):

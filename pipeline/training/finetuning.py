@@ -17,7 +17,7 @@ from pipeline.databases.pixels import TableImages
 from pipeline.devices import Device
 from pipeline.encoder.network import channels_last
 from pipeline.params import FinetuningParams
-from pipeline.shards.decoded import Mode
+from pipeline.shards.decoded import Images, Mode
 from pipeline.training.loop import Run, train
 from pipeline.training.methods.finetune import FineTune, LinearProbe, Start
 from pipeline.training.methods.regression import RegressionHead, load_head, load_network, over_views, predict
@@ -44,8 +44,8 @@ class FineTuning:
     """``mode`` lp, ft or lp_ft on top of the encoder in the folder ``encoder``, for the scored images of ``database``
     (rows of ``table``, whose files are below ``root``) with their ``targets`` (float32 in [1, 10]).
 
-    ``run`` says where and how: its ``out`` gets the network of the split number ``first``, its ``checkpoints`` those of
-    the others, and what each goes on from. ``features`` float32 [n, dim], of whole images, is what lp is trained on.
+    ``run`` says where and how: its ``out`` gets the network of the split number ``first``, and those of the others in
+    folders of their own. ``features`` float32 [n, dim], of whole images, is what lp is trained on.
     ``opinions`` are those that the encoder has seen before.
     """
 
@@ -71,20 +71,21 @@ class FineTuning:
             with torch.inference_mode():
                 said = load_head(self.out(split))(torch.from_numpy(self.features[split.test]))
             return {"whole": said.double().numpy()}
-        self._tune(split)
-        network, title = (
-            load_network(self.out(split))[0],
-            f"finetune {self.run.name}, predictions of split {split.index}",
-        )
-        asked = predict(network, self._images(split.test), self.params.views, self.params.crop, self._device, title)
+        self.tune(split)
+        return self.answers_to(split, self._images(split.test))
+
+    def answers_to(self, split: Split, images: Images) -> dict[str, NDArray[np.float64]]:
+        """What a split's network, trained by :meth:`tune`, says of any images: view -> float64 [n], in 1..10."""
+        network, title = load_network(self.out(split))[0], f"{self.run.name}, predictions of split {split.index}"
+        asked = predict(network, images, self.params.views, self.params.crop, self._device, title)
         return {str(view): said for view, said in asked.items()}
 
     def out(self, split: Split) -> Path:
         """Where a split's network lies."""
-        return self.run.out if split.index == self.first else self.run.checkpoints / f"network-{split.index}"
+        return self.run.out if split.index == self.first else self.run.out / f"split-{split.index}"
 
-    def _tune(self, split: Split) -> None:
-        """FT; in LP-FT, LP on features of fixed crops comes first."""
+    def tune(self, split: Split) -> None:
+        """FT on a split; in LP-FT, LP on features of fixed crops comes first."""
         start = Start(self.encoder)
         if self.mode == "lp_ft":
             start = Start(self.encoder, self.run.checkpoints / f"probe-{split.index}")

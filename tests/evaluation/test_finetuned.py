@@ -17,13 +17,15 @@ import stages.evaluate
 import stages.features
 import stages.finetune
 import stages.ingest
+import stages.transfer
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError
+from pipeline.domains import Similarity, domains_table
 from pipeline.encoder.network import ResNet, initialise, weight_generator
 from pipeline.encoder.weights import save_encoder
-from pipeline.evaluation import LeakError
+from pipeline.evaluation import LeakError, SplitError
 from pipeline.params import DatabaseParams, FinetuningParams, Params, ParamsError
-from pipeline.params.sections import FinetuneRun
+from pipeline.params.sections import FinetuneRun, TransferRun
 from tests import profile
 
 MANIFEST = """
@@ -192,3 +194,44 @@ def test_an_absent_database_is_named(params: Params) -> None:
     lines = {"tuned": params.finetune["tuned"].model_copy(update={"database": "kadid10k"})}
     with pytest.raises(ParamsError, match="^kadid10k: not one of databases: toys"):
         stages.finetune.run(params.model_copy(update={"finetune": lines}), "tuned")
+
+
+def test_a_network_on_chosen_types_is_judged_on_another_database(params: Params) -> None:
+    """Levels are taken for types of the bank here. The other database is judged as a whole, by each split's network."""
+    made = Path(params.databases["toys"].folder)
+    for name in ("source", "target"):
+        shutil.copytree(made, name)
+        text = (made / "database.yaml").read_text().replace("name: toys", f"name: {name}")
+        if name == "source":
+            text += "type_level: '[0-9]_(?P<type>[0-3])[.]png'\nbank_types: true\n"
+        else:  # other pictures
+            for path in Path(name).glob("*.png"):
+                path.write_bytes(images.encode(255 - images.read(path), "png"))
+        (Path(name) / "database.yaml").write_text(text)
+    databases = {name: DatabaseParams(folder=name) for name in ("source", "target")}
+    line = TransferRun(encoder="base", source="source", target="target", domains="asked", types=(1, 3))
+    given = params.model_copy(update={"databases": databases, "transfer": {"moved": line}})
+    for name in databases:
+        stages.ingest.run(given, name)
+    similar = [Similarity(kind, 0.02, 0, 1, 0.0, 0, 1, kind == 2, False) for kind in range(1, 26)]
+    artifacts.write_table(
+        Path("data/domains/asked.parquet"), domains_table("t", "c", similar, [str(k) for k in range(25)], 9)
+    )
+    stages.transfer.run(given, "moved")
+    metrics = artifacts.read_json(Path("metrics/transfer/moved.json"))
+    assert metrics["types"] == [1, 3] and metrics["images"] == 40 and set(metrics["nr"]) == {"ft_centre", "ft_resize"}
+    assert [(split["split"], split["test"]) for split in metrics["nr"]["ft_centre"]["splits"]] == [(0, 40), (1, 40)]
+    assert metrics["nr"]["ft_centre"]["srocc"] == pytest.approx(
+        np.median([split["srocc"] for split in metrics["nr"]["ft_centre"]["splits"]])
+    )
+    card = artifacts.read_json(Path("data/models/moved/encoder.json"))
+    assert card["provenance"]["params"]["loss"] == "l1"
+    (entry,) = card["opinions"]
+    assert entry["database"] == "source" and {name[-5] for name in entry["images"]} == {"1", "3"}
+    assert len(entry["images"]) == 20
+    selected = line.model_copy(update={"types": "selected"})
+    stages.transfer.run(given.model_copy(update={"transfer": {"moved": selected}}), "moved")
+    assert artifacts.read_json(Path("metrics/transfer/moved.json"))["types"] == [2]
+    nothing = line.model_copy(update={"types": (25,)})
+    with pytest.raises(SplitError, match="source, split 0: no image of the types 25"):
+        stages.transfer.run(given.model_copy(update={"transfer": {"moved": nothing}}), "moved")
