@@ -36,11 +36,12 @@ def export(
     from pipeline.scoring.export import exportable, model_card, write_folder, write_onnx
 
     encoder = find_encoder(name, files.RELEASED, files.DATA)
-    known = [entry for entry in find_regressors(files.RELEASED, files.DATA) if entry.encoder.samefile(encoder)]
+    stored = find_regressors(files.RELEASED, files.DATA)
+    known = [entry for entry in stored if entry.encoder.is_dir() and entry.encoder.samefile(encoder)]
     chosen = None
     if regressor not in (None, "none") or (regressor is None and known):
-        stored = choose_regressor(known, regressor=regressor, encoder=str(encoder) if regressor else None)
-        chosen = load_regressor(stored.regressor)
+        entry = choose_regressor(known, regressor=regressor, encoder=str(encoder) if regressor else None)
+        chosen = load_regressor(entry.regressor)
     model = exportable(encoder, chosen)
     difference = write_onnx(model, out) if to is Form.onnx else write_folder(model, out)
     write_bytes(out / "README.md", model_card(model, str(difference)).encode())
