@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.engine import progress
 from pipeline.evaluation.agreement import Interval, correlation_interval
 from pipeline.evaluation.agreement.measures import srocc
 from pipeline.evaluation.regressors.gram import Gram
@@ -147,7 +148,7 @@ def chosen_often(
     rows_of = [np.flatnonzero(groups == name) for name in names]
     counts = dict.fromkeys(sorted(grams.grams), 0)
     random = generator(seed, "domains/greedy", len(names))
-    for _ in range(resamples):
+    for _ in progress(range(resamples), total=resamples, describe="greedy, resamples"):
         rows = np.concatenate([rows_of[index] for index in random.integers(len(names), size=len(names))])
         path, _ = _climb(judge, sorted(grams.grams), opinions, rows, most or len(counts))
         for domain in path:
