@@ -3,7 +3,7 @@
     python docs/example_picture.py -o docs/example.webp
 
 The first row is what an encoder is trained on. Under the photographs (scikit-image's `coffee`) stand the scores by
-`released/`, in the units of BIQ2021: 0 to 1, higher is better. The types were not chosen by their scores.
+`released/`'s regressor on two databases: 0 to 1, higher is better. The types were not chosen by their scores.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def picture() -> np.ndarray:
     leaves = sources.source_set("textured_dead_leaves", SourcesParams(), seed=1, folder=None, paths=PathsParams())
     drawn, _ = leaves.make(0)
     extractor = load_extractor(RELEASED, device="cpu")
-    scorer = Scorer(extractor, load_regressor(RELEASED / "regressors" / "biq2021"))
+    scorer = Scorer(extractor, load_regressor(RELEASED / "regressors" / "people"))
     plain = tuple(Cell(thumbnail(image, SIDE)) for image in versions(drawn))
     scored = tuple(
         Cell(thumbnail(image, SIDE), (f"score {scorer.values([image])[0]:.2f}",)) for image in versions(data.coffee())

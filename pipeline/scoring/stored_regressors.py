@@ -21,7 +21,8 @@ class StoredRegressor:
 
 
 def find_regressors(released: Sequence[Path], data: Path) -> list[StoredRegressor]:
-    """All regressors, in the order in which the first one is the default: those of a release before the pipeline's own.
+    """All regressors, in the order in which the first one is the default: those of a release before the pipeline's own,
+    and of a release those on several databases before those on one.
 
     ``released``: folders with ``encoder.json`` (there, or in ``encoder/``) and a ``regressor.json`` anywhere below.
     ``data``: the pipeline's folder, with ``regressors/{encoder}/{database}/`` and ``models/{encoder}/``.
@@ -75,7 +76,9 @@ def _encoder_places(folder: Path) -> list[Path]:
 def _release(folder: Path) -> Iterator[StoredRegressor]:
     places = _encoder_places(folder)
     if places:
-        for card in sorted(folder.rglob(CARD)):
+        for card in sorted(
+            folder.rglob(CARD), key=lambda card: ("databases" not in read_regressor_card(card.parent), card)
+        ):
             yield StoredRegressor(f"released/{read_regressor_card(card.parent)['database']}", card.parent, places[0])
 
 
