@@ -91,7 +91,7 @@ def test_every_stage_runs_and_leaves_what_it_promises(project: Project) -> None:
     }
     page = (project.folder / "report/index.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html") and 'src="http' not in page
-    for encoder in ("textured_dead_leaves", "semi_supervised", "semi_supervised_lp_ft", "random_init", "floor"):
+    for encoder in ("textured_dead_leaves", "semi_supervised", "semi_supervised_lp_ft", "floor"):
         assert (project.folder / f"data/features/{encoder}/photos.parquet").is_file()
         metrics = json.loads((project.folder / f"metrics/evaluate/{encoder}/photos.json").read_text())
         assert metrics, encoder
