@@ -1,6 +1,6 @@
 """What a classifier of the 25 types knows: of drawn images that it has not seen, of photographs, and of single types.
 
-    python -m benchmarks.classifier [--json] [--classifier released/classifier] [--params released/params.yaml]
+    python -m benchmarks.classifier [--json] [--classifier released/classifier] [--params FILE]
         [--sources 16] [--seed 1000]
 
 Textured dead leaves are drawn anew by the classifier's own law (section ``sources`` of ``--params``), from a seed that
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--classifier", type=Path, default=Path("released/classifier"))
-    parser.add_argument("--params", type=Path, default=Path("released/params.yaml"))
+    parser.add_argument("--params", type=Path, default=Path("released/classifier/params.yaml"))
     parser.add_argument("--sources", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1000)
     arguments = parser.parse_args()
