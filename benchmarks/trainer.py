@@ -282,7 +282,7 @@ def _exchange(loop: Any, number: int, repeats: int = 30) -> float:
     from pipeline.training.collectives import GradientMean
 
     parameters = list(loop.method.network.parameters())
-    gloo, small, times = GradientMean(parameters, same_machine=False), torch.zeros(128), []
+    gloo, small, times = GradientMean(parameters, None), torch.zeros(128), []
     for _ in range(repeats):
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)

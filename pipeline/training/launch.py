@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,12 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessException, spawn
 
 from pipeline import Refusal
+from pipeline.training.collectives import share_memory
 
 FEWEST = 16  # images of a step that a rank computes its batch statistics on
 PATIENCE = timedelta(days=1)  # for another rank: a probe takes minutes. One that dies is noticed at once
-_places: list[Path] = []  # where this rank records what it does
+_LINE = 80  # bytes of what a rank does
+_records: list[int] = []  # the open file where this rank says what it does
 
 
 class RankRefused(Refusal, RuntimeError):
@@ -31,13 +36,8 @@ class RankDied(Refusal, RuntimeError):
 
 def record(what: str) -> None:
     """Remember what this rank does, for the message if it dies."""
-    for path in _places:
-        path.write_text(what)
-
-
-def launched() -> bool:
-    """Whether this process is a rank that :func:`launch` started: all ranks are on this machine."""
-    return bool(_places)
+    for file in _records:  # overwritten in place: a file that is truncated each step makes ext4 write to the disk
+        os.pwrite(file, what.encode().ljust(_LINE)[:_LINE], 0)
 
 
 def ranks_for(batch: int, most: int) -> int:
@@ -80,7 +80,8 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
     No rank outlives this call.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        handed = (ranks, device, folder, function, arguments)
+        barrier = multiprocessing.get_context("spawn").Barrier(ranks)
+        handed = (ranks, device, folder, barrier, function, arguments)
         group = spawn(_rank, handed, nprocs=ranks, join=False)  # type: ignore[no-untyped-call]
         try:
             while not group.join():
@@ -92,7 +93,7 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
             killed = [n for n, process in enumerate(group.processes) if process.exitcode == -signal.SIGKILL]
             if killed:  # the others lost a peer, or were stopped
                 doing = Path(folder) / f"doing-{killed[0]}"
-                what = doing.read_text() if doing.exists() else "its start"
+                what = (doing.read_text().strip() if doing.exists() else "") or "its start"
                 raise RankDied(
                     f"rank {killed[0]} of {ranks} was killed (SIGKILL) in {what}; the others were stopped. "
                     "A rerun goes on from the last checkpoint"
@@ -104,15 +105,23 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
 
 
 def _rank(
-    rank: int, ranks: int, device: str, folder: str, function: Callable[..., None], arguments: tuple[Any, ...]
+    rank: int,
+    ranks: int,
+    device: str,
+    folder: str,
+    barrier: Barrier,
+    function: Callable[..., None],
+    arguments: tuple[Any, ...],
 ) -> None:
     if device == "cuda":
         torch.cuda.set_device(rank)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
-    _places.append(Path(folder) / f"doing-{rank}")
+    _records.append(os.open(Path(folder) / f"doing-{rank}", os.O_WRONLY | os.O_CREAT))
     backend, meeting = "nccl" if device == "cuda" else "gloo", f"file://{folder}/meeting"
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=ranks, timeout=PATIENCE)
+    if device == "cpu":
+        share_memory(barrier)
     try:
         function(*arguments)
     except Refusal as error:  # told before the group goes, of which the other ranks would say that a peer is lost

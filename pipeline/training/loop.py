@@ -55,10 +55,10 @@ from pipeline.devices import Device
 from pipeline.encoder.network import channels_last
 from pipeline.shards.loader import Prefetch
 from pipeline.training import checkpoint
-from pipeline.training.collectives import GradientMean, average_statistics, from_first, mean_over_ranks, world
+from pipeline.training.collectives import GradientMean, average_statistics, board, from_first, mean_over_ranks, world
 from pipeline.training.ema import EMA
 from pipeline.training.history import History
-from pipeline.training.launch import launch, launched, record
+from pipeline.training.launch import launch, record
 
 FORMAT = 2  # raise it when the same parameters would train other weights, or a checkpoint holds something else
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
@@ -257,7 +257,7 @@ class Loop:
         self.ema = EMA(method.network, run.ema) if run.ema else None
         self.optimiser = method.optimiser()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.requires_grad]
-        self.average_gradients = GradientMean(parameters, same_machine=launched())
+        self.average_gradients = GradientMean(parameters, board())
         self.history = History(method.columns, run.name, method.steps, method.steps_in_epoch, quiet=self.rank > 0)
         self.first = self.done = self._restore()
         self._pending: deque[_Reading] = deque()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline.training import collectives, views
 from pipeline.training.collectives import GradientMean, average_statistics, mean_over_ranks, world
-from pipeline.training.launch import RankDied, launch, launched, ranks_for
+from pipeline.training.launch import RankDied, launch, ranks_for
 from pipeline.training.loop import train
 from pipeline.training.loss import contrastive_loss
 from pipeline.training.methods.contrastive import Contrastive
@@ -57,7 +57,7 @@ def gradients(folder: str, parts: int) -> None:
     (batch,) = method.batches(3, 4, rank, ranks)
     results = {}
     for shared in (True, False):
-        average = GradientMean(list(method.network.parameters()), same_machine=shared and launched())
+        average = GradientMean(list(method.network.parameters()), collectives.board() if shared else None)
         assert (average._shared is not None) == (shared and ranks > 1)
         for _ in range(2):  # the shared memory is used again
             method.network.zero_grad(set_to_none=True)
