@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import artifacts
-from pipeline.devices import Device, resolve_device, resolve_precision
 from pipeline.folders import folder_lock
 from pipeline.labels import CLASSES
 from pipeline.params import Params
@@ -17,10 +16,10 @@ from pipeline.shards.decoded import Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.training.confusion import Logits, confusion, predicted_types
-from pipeline.training.launch import ranks_for
-from pipeline.training.loop import Run, train
+from pipeline.training.loop import train
 from pipeline.training.methods.classifier import Classifier, load_classifier, outputs_of
-from stages import DATA, LOCKS, METRICS, entry, workers
+from stages import DATA, LOCKS, METRICS, entry
+from stages.training import training_run
 
 LOOKED_AT = 2  # held-out sources in a look while it trains
 
@@ -32,17 +31,9 @@ def run(params: Params, name: str) -> None:
     held = held_out(shards.sources, params.probe.sources)
     distorted = np.flatnonzero(held & (shards.labels > 0) & (shards.labels < CLASSES))
     few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
-    device = resolve_device(params.run.device)
-    ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))
-    training = Run(
-        name=name,
-        out=DATA / "models" / name,
-        checkpoints=DATA / "checkpoints" / name,
-        device=Device(device.kind, ranks),
-        threads=params.run.threads or 1,
-        precision=resolve_precision(knobs.precision, device),
-        ema=knobs.ema,
-        provenance={"trained_on": set_name},
+    provenance = {"trained_on": set_name}
+    training = training_run(
+        params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )
     images = Subset(shards, np.flatnonzero(~held))
     make = partial(
@@ -55,7 +46,7 @@ def run(params: Params, name: str) -> None:
     )
     with folder_lock(training.checkpoints, LOCKS):
         train(training, make)
-    classifier = load_classifier(training.out, torch.device(device.kind))
+    classifier = load_classifier(training.out, torch.device(training.device.kind))
     predicted = predicted_types(classifier.of_image, shards, distorted, f"classify {name} {set_name}")
     figures = confusion(shards.labels[distorted].astype(np.int64), predicted)
     artifacts.write_json(METRICS / "classify" / f"{name}.json", {"classifier": name, "sets": {set_name: figures}})

@@ -10,18 +10,18 @@ import numpy as np
 from pipeline import artifacts
 from pipeline.databases import load_manifest
 from pipeline.databases.pixels import TableImages
-from pipeline.devices import Device, cores, resolve_device, resolve_precision
+from pipeline.devices import cores
 from pipeline.evaluation import Protocol, labelled_split, scored_images
 from pipeline.folders import folder_lock
 from pipeline.params import Params
 from pipeline.shards.decoded import Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
-from pipeline.training.launch import ranks_for
-from pipeline.training.loop import Run, train
+from pipeline.training.loop import train
 from pipeline.training.methods.joint import Data, Joint
 from pipeline.training.methods.regression import OpinionScale
-from stages import DATA, LOCKS, entry, workers
+from stages import DATA, LOCKS, entry
+from stages.training import training_run
 
 
 def run(params: Params, name: str) -> None:
@@ -48,16 +48,11 @@ def run(params: Params, name: str) -> None:
     def data(samples: np.ndarray, rows: np.ndarray) -> Data:
         return Data(Subset(shards, samples), TableImages(scored.take(rows), root), opinions[rows])
 
-    device = resolve_device(params.run.device)
-    divisible = math.gcd(knobs.batch, knobs.labelled_batch)
-    ranks = device.ranks if device.kind == "cuda" else ranks_for(divisible, workers(params.run))
-    training = Run(
-        name=name,
-        out=DATA / "models" / name,
-        checkpoints=DATA / "checkpoints" / name,
-        device=Device(device.kind, ranks),
-        threads=params.run.threads or 1,
-        precision=resolve_precision(knobs.precision, device),
+    training = training_run(
+        params,
+        name,
+        batch=math.gcd(knobs.batch, knobs.labelled_batch),
+        precision=knobs.precision,
         ema=knobs.ema,
         provenance={"trained_on": line.set if knobs.alpha > 0 else []},
     )
@@ -69,7 +64,7 @@ def run(params: Params, name: str) -> None:
         seed=params.seed,
         seen=[{"database": line.database, "split": line.split, "images": seen}],
         cache=params.run.cache,
-        readers=max(1, cores() // ranks) if device.kind == "cuda" else 1,
+        readers=max(1, cores() // training.device.ranks) if training.device.kind == "cuda" else 1,
     )
     with folder_lock(training.checkpoints, LOCKS):
         train(training, make)

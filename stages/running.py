@@ -50,13 +50,6 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
-def workers(run: RunParams) -> int:
-    """How many ranks train on this machine's CPU: as many as `run.workers` asks for, else one. Two ranks on two idle
-    cores are 1.5 times one, and beside a busy neighbour 0.9 times (benchmarks.trainer).
-    """
-    return 1 if run.engine == "serial" else min(run.workers or 1, cores())
-
-
 def engine(run: RunParams) -> Engine:
     """The engine that params.yaml asks for; RAY_ADDRESS, where set, names the cluster."""
     return Engine(run.engine, run.workers or cores(), os.environ.get("RAY_ADDRESS"), LOCKS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from pipeline.devices import Device, cores, resolve_device, resolve_precision
+from pipeline.devices import Device, cores
 from pipeline.folders import folder_lock
 from pipeline.params import Params, TrainingParams
 from pipeline.shards.decoded import LabelledImages, Subset
@@ -16,11 +17,12 @@ from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
 from pipeline.shards.streamed import StreamedImages
 from pipeline.training.authentic import Mixture
-from pipeline.training.launch import joined, ranks_for
-from pipeline.training.loop import Run, train
+from pipeline.training.launch import joined
+from pipeline.training.loop import train
 from pipeline.training.methods.contrastive import Contrastive
 from pipeline.training.probe import HeldOut
-from stages import DATA, LOCKS, entry, workers
+from stages import DATA, LOCKS, entry
+from stages.training import training_run
 
 PROBED = 4  # sources
 
@@ -36,19 +38,18 @@ def run(params: Params, name: str) -> None:
         kept_out = frozenset(np.unique(shards.sources[held]).tolist())
         images = StreamedImages(url, knobs.batch, params.seed, per_class, buffer, exclude=kept_out)
     probe = HeldOut.of(shards, params.probe).first(PROBED)
-    device, local = resolve_device(params.run.device), os.environ.get("LOCAL_RANK")
-    ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))
-    readers = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", ranks))) if device.kind == "cuda" else 1
-    training = Run(
-        name=name,
-        out=DATA / "models" / name,
-        checkpoints=DATA / "checkpoints" / name,
-        device=Device(device.kind, ranks if local is None else 1),
-        threads=params.run.threads or 1,
-        precision=resolve_precision(knobs.precision, device),
+    training = training_run(
+        params,
+        name,
+        batch=knobs.batch,
+        precision=knobs.precision,
         ema=knobs.ema,
         provenance={"trained_on": params.train[name].stream or set_name, "authentic_set": knobs.authentic_set},
     )
+    device, local = training.device, os.environ.get("LOCAL_RANK")
+    readers = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", device.ranks))) if device.kind == "cuda" else 1
+    if local is not None:  # a launcher has started the ranks
+        training = replace(training, device=Device(device.kind))
     method = partial(
         Contrastive,
         images=images,

@@ -10,15 +10,13 @@ import pyarrow as pa
 
 from pipeline import artifacts
 from pipeline.databases import Manifest, load_manifest
-from pipeline.devices import Device, resolve_device, resolve_precision
 from pipeline.encoder import read_card
 from pipeline.evaluation import scored_images, trained_on
 from pipeline.params import FinetuneRun, FinetuningParams, Params, TransferRun
 from pipeline.training.finetuning import FineTuning
-from pipeline.training.launch import ranks_for
-from pipeline.training.loop import Run
 from pipeline.training.methods.regression import OpinionScale
-from stages.running import DATA, workers
+from stages.running import DATA
+from stages.training import training_run
 
 
 @dataclass(frozen=True)
@@ -51,17 +49,9 @@ def tuning(
     features: np.ndarray | None = None,
 ) -> FineTuning:
     """The fine-tuning that a run's line asks for, into data/models/{run}; its splits' first is number ``first``."""
-    encoder, device = DATA / "models" / line.encoder, resolve_device(params.run.device)
-    ranks = device.ranks if device.kind == "cuda" else ranks_for(knobs.batch, workers(params.run))
-    run = Run(
-        name=name,
-        out=DATA / "models" / name,
-        checkpoints=DATA / "checkpoints" / name,
-        device=Device(device.kind, ranks),
-        threads=params.run.threads or 1,
-        precision=resolve_precision(knobs.precision, device),
-        provenance={"trained_on": trained_on(read_card(encoder))},
-    )
+    encoder = DATA / "models" / line.encoder
+    provenance = {"trained_on": trained_on(read_card(encoder))}
+    run = training_run(params, name, batch=knobs.batch, precision=knobs.precision, ema=None, provenance=provenance)
     return FineTuning(
         run,
         mode=line.mode,

@@ -1,0 +1,39 @@
+"""What the stages that train share: where and how params.yaml has a method run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.devices import Device, cores, resolve_device, resolve_precision
+from pipeline.params import Params
+from pipeline.training.launch import ranks_for
+from pipeline.training.loop import Run
+from stages.running import DATA
+
+
+def training_run(
+    params: Params, name: str, *, batch: int, precision: str, ema: float | None, provenance: Mapping[str, object]
+) -> Run:
+    """The run ``name``, into data/models: a rank for each GPU, or as many of one CPU core as :func:`workers` says and
+    as divide ``batch``.
+    """
+    device = resolve_device(params.run.device)
+    ranks = device.ranks if device.kind == "cuda" else ranks_for(batch, workers(params))
+    return Run(
+        name=name,
+        out=DATA / "models" / name,
+        checkpoints=DATA / "checkpoints" / name,
+        device=Device(device.kind, ranks),
+        threads=params.run.threads or 1,
+        precision=resolve_precision(precision, device),
+        ema=ema,
+        provenance=provenance,
+    )
+
+
+def workers(params: Params) -> int:
+    """How many ranks train on this machine's CPU: as many as `run.workers` asks for, else one. Two ranks on two idle
+    cores are 1.5 times one, and beside a busy neighbour 0.9 times (benchmarks.trainer).
+    """
+    run = params.run
+    return 1 if run.engine == "serial" else min(run.workers or 1, cores())
