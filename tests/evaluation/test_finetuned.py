@@ -17,6 +17,7 @@ import stages.evaluate
 import stages.features
 import stages.finetune
 import stages.ingest
+import stages.joint
 import stages.transfer
 from pipeline import artifacts, images
 from pipeline.artifacts import ArtifactError
@@ -25,8 +26,9 @@ from pipeline.encoder.network import ResNet, initialise, weight_generator
 from pipeline.encoder.weights import save_encoder
 from pipeline.evaluation import LeakError, SplitError
 from pipeline.params import DatabaseParams, FinetuningParams, Params, ParamsError
-from pipeline.params.sections import FinetuneRun, TransferRun
+from pipeline.params.sections import FinetuneRun, JointRun, TransferRun
 from tests import profile
+from tests.training.stand_in import StandIn
 
 MANIFEST = """
 name: toys
@@ -182,6 +184,30 @@ def test_a_near_duplicate_of_a_labelled_image_of_another_database_is_refused(par
     shutil.rmtree("data/checkpoints/tuned")
     stages.finetune.run(params, "tuned")  # is trained on another split than before
     assert 0 not in artifacts.read_table(Path("data/models/tuned/predictions/toys.parquet"))["split"].to_pylist()
+
+
+def test_an_encoder_of_a_joint_run_is_judged_on_that_runs_split_alone(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card is the one that training writes; another seed draws other splits."""
+    monkeypatch.setattr(stages.joint, "ShardSet", lambda folder: StandIn(sources=4))
+    line = JointRun(
+        set="gratings", database="toys", split=1, depth=18, width=8, crop=32, batch=7, labelled_batch=8, epochs=1
+    )
+    probe = params.probe.model_copy(update={"sources": 1})
+    params = params.model_copy(update={"joint": {"both": line}, "probe": probe})
+    stages.joint.run(params, "both")
+    stages.features.run(params, "both", "toys")
+    stages.evaluate.run(params, "both", "toys")
+    metrics = artifacts.read_json(Path("metrics/evaluate/both/toys.json"))
+    assert [split["split"] for split in metrics["nr"]["ridge"]["splits"]] == [1]
+    assert set(metrics["refused_splits"]) == {str(number) for number in range(params.evaluate.splits)} - {"1"}
+    (entry,) = artifacts.read_json(Path("data/models/both/encoder.json"))["opinions"]
+    tested = artifacts.read_table(Path("data/predictions/both/toys.parquet"))
+    tested = set(tested.filter(pc.field("part") == "test")["image_id"].to_pylist())
+    assert len(entry["images"]) == 32 and tested.isdisjoint(entry["images"]) and len(tested) == 8
+    with pytest.raises(LeakError, match=r"both: it has seen opinions of every split's test part; split 0, 8 of 8 test"):
+        stages.evaluate.run(params.model_copy(update={"seed": 77}), "both", "toys")
 
 
 def test_predictions_that_are_not_the_cards_are_refused(params: Params) -> None:
