@@ -51,6 +51,8 @@ FIVE = ("rgb", "lab", "hsv", "grey", "ms")
 POOLS = {
     "paper": Pool(),
     "layers_2_3": Pool(layers=(2, 3), statistics=("mean", "std")),
+    "layers_3_4": Pool(layers=(3, 4), statistics=("mean", "std")),
+    "layers_3_4_of_rgb_lab": Pool(layers=(3, 4), statistics=("mean", "std"), spaces=("rgb", "lab")),
     "layers_2_3_of_rgb_ms": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=("rgb", "ms")),
     "layers_2_3_of_five": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=FIVE),
     "layers_2_4_of_five": Pool(layers=(2, 3, 4), statistics=("mean", "std"), spaces=FIVE),
