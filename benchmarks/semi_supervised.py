@@ -1,6 +1,6 @@
 """Paper 3 on real opinions: contrastive training, regression and both together, at equal compute.
 
-    python -m benchmarks.semi_supervised WORK --database NAME=FOLDER ... [--seeds 1,2,3] [--crops 16000] [--json]
+    python -m benchmarks.semi_supervised WORK --database NAME=FOLDER ... [--seeds 1,2,3] [--modes ridge,lp] [--json]
 
 Images of the databases are reduced to at most ``--longest`` pixels (the paper's are 224 x 224, section 4.3). Each
 encoder is the small profile's (ResNet-18 of width 16, crops of 64) and sees ``--crops`` crops: of a set of textured
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--database", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--crops", type=int, default=16_000, help="that an encoder is trained on")
+    parser.add_argument("--modes", default=",".join(MODES), help="separated by commas")
     parser.add_argument("--longest", type=int, default=256, help="side of the databases' images, pixels")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -66,10 +67,10 @@ def main() -> None:
     }
     seeds = [int(seed) for seed in options.seeds.split(",")]
     figures: Figures = {}
-    for mode, candidates in MODES.items():
+    for mode in options.modes.split(","):
         for database in databases:
             pages = {seed: page(databases, seed, options.crops) for seed in seeds}
-            chosen = choice(pages[seeds[0]], database, seeds[0], candidates)
+            chosen = choice(pages[seeds[0]], database, seeds[0], MODES[mode])
             for seed, params in pages.items():
                 for method in (*["random_init"] * (mode == "ridge"), *METHODS):
                     figure = judged(params, method, database, seed, mode, chosen)
