@@ -43,7 +43,9 @@ def run(params: Params, name: str) -> None:
         }
         table, figures = across(predictions, target.scored, rows, encoder=name, database=line.target)
         artifacts.write_table(made.run.out / "predictions" / f"{line.target}.parquet", table)
-        asked = {"begun_from": line.encoder, "source": line.source, "types": [int(number) for number in types]}
+        selection = {"all": "all", "selected": line.rule}.get(str(line.types), "types")
+        asked = {"begun_from": line.encoder, "source": line.source, "selection": selection}
+        asked["types"] = [int(number) for number in types]
         artifacts.write_json(METRICS / "transfer" / f"{name}.json", {**figures, **asked})
 
 

@@ -17,7 +17,14 @@ from pipeline.evaluation.comparison.published import in_papers_order, published_
 from pipeline.report import finetuned_tables
 from pipeline.report.evaluations import MODES, Evaluation
 from pipeline.report.published_tables import by_method
-from pipeline.report.selection_tables import Selections, contradictions, paper_tables, read_selections, selections
+from pipeline.report.selection_tables import (
+    Selections,
+    contradictions,
+    networks,
+    paper_tables,
+    read_selections,
+    selections,
+)
 from pipeline.report.tables import Cell, Table
 
 BEGIN, END = "<!-- results: written by `synthetic-iqa table` -->", "<!-- end of results -->"
@@ -37,7 +44,8 @@ _PROTOCOL_OF_SELECTIONS = (
     "Ours: a ridge on frozen features of the encoder, trained on types of the synthetic database (five splits by "
     "reference) and judged on every image of the target. Figures are medians over the splits, with the gain over all "
     "types in brackets; pooled is of each image's mean prediction, with intervals over the target's groups. Where the "
-    "target's opinions choose the types (greedy) the figure is an upper bound. "
+    "target's opinions choose the types (greedy) the figure is an upper bound. A network learns the same opinions from "
+    "the encoder's weights, by the same splits. "
     "The paper trains networks that start from ImageNet weights on KADID-10k."
 )
 Metrics = Mapping[str, Any]
@@ -129,7 +137,7 @@ def render_short(results: Results, date: str) -> str:
 def render_selections(results: Results, date: str) -> str:
     """The block of paper 4's tables without its marks; empty where the stage domains has not run."""
     found = results.selections
-    tables = [*(selections(*item) for item in found.judged.items()), *paper_tables(found)]
+    tables = [*(selections(*item) for item in found.judged.items()), *networks(found), *paper_tables(found)]
     if not tables:
         return ""
     parts = [f"Measured {date}."]

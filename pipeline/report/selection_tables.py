@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +28,25 @@ Rows = dict[str, dict[str, str]]  # method -> column -> cell
 
 @dataclass(frozen=True)
 class Selections:
-    """``similar``: target -> metrics/domains/TARGET.json; ``judged``: run -> metrics/greedy/RUN.json; ``cross``:
-    compare's figures of a ridge on all of one database, judged on another.
+    """``similar``: target -> metrics/domains/TARGET.json; ``judged``: run -> metrics/greedy/RUN.json; ``networks``: run
+    -> metrics/transfer/RUN.json; ``cross``: compare's figures of a ridge on all of one database, judged on another.
     """
 
     similar: Mapping[str, Metrics]
     judged: Mapping[str, Metrics]
+    networks: Mapping[str, Metrics] = field(default_factory=dict)
     cross: Sequence[Metrics] = ()
 
 
 def read_selections(metrics: Path) -> Selections:
-    """What the stages domains, greedy and compare wrote below ``metrics``; empty where they have not run."""
-    similar, judged = (
+    """What the stages domains, greedy, transfer and compare wrote below ``metrics``; empty where they have not run."""
+    similar, judged, networks = (
         {path.stem: artifacts.read_json(path) for path in sorted((metrics / stage).glob("*.json"))}
-        for stage in ("domains", "greedy")
+        for stage in ("domains", "greedy", "transfer")
     )
     compared = metrics / "compare.json"
     cross = artifacts.read_json(compared).get("cross", ()) if compared.is_file() else ()
-    return Selections(similar, judged, cross)
+    return Selections(similar, judged, networks, cross)
 
 
 def selections(run: str, metrics: Metrics) -> Table:
@@ -71,6 +72,24 @@ def selections(run: str, metrics: Metrics) -> Table:
     title = f"{run}: trained on types of {metrics['source']}, judged on {metrics['database']}, by {metrics['encoder']}"
     columns = ("types", "SROCC", "PLCC", "pooled SROCC (95 %)", "minus all (95 %)")
     return Table(title, columns, lines, corner="selection")
+
+
+def networks(found: Selections) -> list[Table]:
+    """Networks trained on types of a database: medians over the splits, and of the images' mean predictions the SROCC
+    with its interval. No table where the stage transfer has not run.
+    """
+    lines = []
+    for run, metrics in found.networks.items():
+        regressor, figures = _headline(metrics)
+        pooled = figures["pooled"]
+        types = _numbers(metrics["types"]) if len(metrics["types"]) < TYPES else "all"
+        cells: list[str | Cell] = [Cell(types, kind="text"), *(figure(figures[key]) for key in ("srocc", "plcc"))]
+        cells.append(f"{figure(pooled['value'])} ({interval(pooled['low'], pooled['high'])})")
+        line = f"{metrics['source']} to {metrics['database']}, {readable(metrics['selection'])}"
+        lines.append(Line(line, cells, note=f"{run}: from {metrics['begun_from']}, {readable(regressor)}"))
+    title = "Networks that were trained on types of a database with the L1 loss, judged on another one"
+    columns = ("types", "SROCC", "PLCC", "pooled SROCC (95 %)")
+    return [Table(title, columns, lines, corner="databases, selection")] if lines else []
 
 
 def path(run: str, metrics: Metrics) -> Table:
@@ -134,28 +153,37 @@ def _selected(found: Selections) -> Table:
 def _judged(found: Selections) -> list[Table]:
     """Tables 3, 5 and 6: SROCC and PLCC on each target."""
     third, fifth, sixth = Rows(), Rows(), Rows()
+
+    def put(table: Rows, method: str, database: str, figures: Metrics, base: Metrics | None = None) -> None:
+        for key in ("srocc", "plcc"):
+            gain = f" ({signed(figures[key] - base[key])})" if base else ""
+            table.setdefault(method, {})[f"{known_as(database)} {key.upper()}"] = figure(figures[key]) + gain
+
     for metrics in found.judged.values():
-        target, nr = known_as(metrics["database"]), metrics["nr"]
+        target, nr = metrics["database"], metrics["nr"]
         who, every = f"{metrics['encoder']}, {metrics['source']}", nr["ridge_all"]
 
-        def put(table: Rows, method: str, figures: Metrics, base: Metrics | None = None, target: str = target) -> None:
-            for key in ("srocc", "plcc"):
-                gain = f" ({signed(figures[key] - base[key])})" if base else ""
-                table.setdefault(method, {})[f"{target} {key.upper()}"] = figure(figures[key]) + gain
-
-        put(fifth, f"{who}: all", every)
+        put(fifth, f"{who}: all", target, every)
         for rule in RULES:
             if (selected := nr.get(f"ridge_{rule}")) is not None:
-                put(fifth, f"{who}: {rule}", selected, every)
-                put(sixth, f"{who}: {rule}", selected)
+                put(fifth, f"{who}: {rule}", target, selected, every)
+                put(sixth, f"{who}: {rule}", target, selected)
         if "ridge_mean_prob" in nr:
-            put(third, who, nr["ridge_mean_prob"])
+            put(third, who, target, nr["ridge_mean_prob"])
         if metrics["oracle"]:
-            put(sixth, f"{who}: greedy (the target's opinions choose)", nr["ridge_greedy"])
+            put(sixth, f"{who}: greedy (the target's opinions choose)", target, nr["ridge_greedy"])
         for row in found.cross:
             mine = (row["encoder"], row["database"], row["mode"]) == (metrics["encoder"], metrics["database"], "nr")
             if mine and row["train"] != metrics["source"]:
-                put(sixth, f"{metrics['encoder']}, all of {row['train']}", row)
+                put(sixth, f"{metrics['encoder']}, all of {row['train']}", target, row)
+    whole = {n["database"]: _headline(n)[1] for n in found.networks.values() if n["selection"] == "all"}
+    for network in sorted(found.networks.values(), key=lambda n: n["selection"] != "all"):
+        target, selection, figures = network["database"], network["selection"], _headline(network)[1]
+        who = f"{network['begun_from']}, {network['source']}, network"
+        put(fifth, f"{who}: {selection}", target, figures, whole.get(target) if selection != "all" else None)
+        if selection in RULES:
+            put(third, who, target, figures)
+            put(sixth, f"{who}: {selection}", target, figures)
     titles = {
         "T3": "Table 3: trained on the selected types of a synthetic database",
         "T5": "Table 5: all types against the selected ones",
@@ -165,6 +193,12 @@ def _judged(found: Selections) -> list[Table]:
         _with_published(key, title, ours)
         for (key, title), ours in zip(titles.items(), (third, fifth, sixth), strict=True)
     ]
+
+
+def _headline(network: Metrics) -> tuple[str, Metrics]:
+    """The regressor that a network's metrics name first, mode and view, and its figures."""
+    regressor = network["regressor"]
+    return regressor, network["nr"][regressor]
 
 
 def _with_published(table: str, title: str, ours: Rows) -> Table:

@@ -245,7 +245,11 @@ def test_a_network_on_chosen_types_is_judged_on_another_database(params: Params)
     )
     stages.transfer.run(given, "moved")
     metrics = artifacts.read_json(Path("metrics/transfer/moved.json"))
-    assert metrics["types"] == [1, 3] and metrics["images"] == 40 and set(metrics["nr"]) == {"ft_centre", "ft_resize"}
+    assert (
+        (metrics["selection"], metrics["types"]) == ("types", [1, 3])
+        and metrics["images"] == 40
+        and set(metrics["nr"]) == {"ft_centre", "ft_resize"}
+    )
     assert [(split["split"], split["test"]) for split in metrics["nr"]["ft_centre"]["splits"]] == [(0, 40), (1, 40)]
     assert metrics["nr"]["ft_centre"]["srocc"] == pytest.approx(
         np.median([split["srocc"] for split in metrics["nr"]["ft_centre"]["splits"]])
@@ -257,7 +261,8 @@ def test_a_network_on_chosen_types_is_judged_on_another_database(params: Params)
     assert len(entry["images"]) == 20
     selected = line.model_copy(update={"types": "selected"})
     stages.transfer.run(given.model_copy(update={"transfer": {"moved": selected}}), "moved")
-    assert artifacts.read_json(Path("metrics/transfer/moved.json"))["types"] == [2]
+    metrics = artifacts.read_json(Path("metrics/transfer/moved.json"))
+    assert (metrics["selection"], metrics["types"]) == ("mean_prob", [2])
     nothing = line.model_copy(update={"types": (25,)})
     with pytest.raises(SplitError, match="source, split 0: no image of the types 25"):
         stages.transfer.run(given.model_copy(update={"transfer": {"moved": nothing}}), "moved")

@@ -136,6 +136,17 @@ def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path)
     made.types(metrics, "clive", "run", "clive", encoder="released")
     cross = {"encoder": "released", "train": "koniq10k", "database": "clive", "mode": "nr", "srocc": 0.777, "plcc": 0.7}
     artifacts.write_json(metrics / "compare.json", {"methods": [], "cross": [cross]})
+    for selection, of, srocc in (("mean_prob", [3, 9], 0.45), ("all", list(range(1, 26)), 0.35)):
+        learnt = {"srocc": srocc, "plcc": 0.3, "pooled": {"value": 0.46, "low": 0.4, "high": 0.52}}
+        network = {
+            "begun_from": "released",
+            "source": "photos",
+            "database": "clive",
+            "selection": selection,
+            "types": of,
+        }
+        nr = {"regressor": "ft_five_crops", "nr": {"ft_five_crops": learnt}}
+        artifacts.write_json(metrics / "transfer" / f"network_{selection}.json", network | nr)
     text = markdown.render_selections(markdown.read_results(metrics), "2026-01-31")
     second = rows(text, "Table 2: types that each target resembles")
     assert second[0][1:] == [
@@ -167,6 +178,8 @@ def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path)
     assert third["released, photos"][:4] == ["–", "–", "0.500", "0.550"] and third["DGQA"][2] == "0.696"
     fifth = {row[0]: row[1:] for row in rows(text, "Table 5: all types against the selected ones")}
     assert fifth["released, photos: top4_vote"][2] == "0.600 (+0.200)" and fifth["HyperIQA DGDS (DGQA)"][0] == "0.685"
+    assert fifth["released, photos, network: mean_prob"][2] == "0.450 (+0.100)"
+    assert third["released, photos, network"][2] == "0.450" and "| #3 and #9 | 0.450 | 0.300 | 0.460 (" in text
     sixth = {row[0]: row[1:] for row in rows(text, "Table 6: selected, greedy, and trained on another database")}
     assert sixth["released, all of koniq10k"][2] == "0.777" and sixth["KADID GDS (greedy) (DGQA)"][2] == "0.713"
     assert (
