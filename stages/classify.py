@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline import artifacts
 from pipeline.folders import folder_lock
 from pipeline.labels import CLASSES
-from pipeline.params import Params
+from pipeline.params import RANDOM_INIT, Params
 from pipeline.shards.decoded import Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
@@ -26,12 +26,12 @@ LOOKED_AT = 2  # held-out sources in a look while it trains
 
 def run(params: Params, name: str) -> None:
     """Train on all but the last `probe.sources` sources of the run's set, and test on those."""
-    set_name, knobs = params.classify[name].set, params.classification_of(name)
+    set_name, begun, knobs = params.classify[name].set, params.classify[name].encoder, params.classification_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)
     distorted = np.flatnonzero(held & (shards.labels > 0) & (shards.labels < CLASSES))
     few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
-    provenance = {"trained_on": set_name}
+    provenance = {"trained_on": set_name, "begun_from": begun}
     training = training_run(
         params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )
@@ -41,6 +41,7 @@ def run(params: Params, name: str) -> None:
         images=images,
         params=knobs,
         seed=params.seed,
+        encoder=None if begun == RANDOM_INIT else DATA / "models" / begun,
         cache=params.run.cache,
         validation=partial(_accuracy, shards, few),
     )

@@ -223,7 +223,7 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
         ),
         (
             {
-                "classify__c": {"set": "dead_leaves"},
+                "classify__c": {"set": "dead_leaves", "encoder": "random_init"},
                 "domains__d": {"classifier": "c", "folder": "mine"},
                 "transfer__t": {"encoder": "released", "source": "photos", "target": "photos", "domains": "d"},
             },

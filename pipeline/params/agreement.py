@@ -40,7 +40,7 @@ def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
         _encoders(params, imported),
         _runs(params),
         _joint_runs(params),
-        _classifiers(params),
+        _classifiers(params, imported),
         _finetuned(params),
         _transfers(params),
         _knobs(params),
@@ -156,10 +156,13 @@ def _joint_runs(params: Params) -> Iterator[Mistake]:
             yield mistake(keys[0], knobs.batch, text, *keys[1:])
 
 
-def _classifiers(params: Params) -> Iterator[Mistake]:
+def _classifiers(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
     for run, given in params.classify.items():
         if given.set not in params.sets:
             yield _not_one_of(f"classify.{run}.set", given.set, [*params.sets], "sets: ")
+        begun = [*params.train, *params.joint, RELEASED, RANDOM_INIT, *imported]
+        if given.encoder not in begun:
+            yield _not_one_of(f"classify.{run}.encoder", given.encoder, begun)
     for name, target in params.domains.items():
         classifiers = [*params.classify, CLASSIFIER]
         if target.classifier not in classifiers:

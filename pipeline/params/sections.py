@@ -223,8 +223,8 @@ class TrainRun(Overlay, TrainingParams):
 class ClassificationParams(Section):
     """Classifiers of the distortion types (paper 4, section 4.1, is the `paper` profile)."""
 
-    depth: Literal[18, 34, 50] = 18
-    width: int = Field(16, ge=8, le=256, description="channels of the first layer; 64 is the published networks'")
+    depth: Literal[18, 34, 50] = Field(18, description="of a network that begins from random weights")
+    width: int = Field(16, ge=8, le=256, description="channels of its first layer; 64 is the published networks'")
     pristine: bool = Field(False, description="a 26th output for pristine images (the paper's code)")
     crop: int = Field(64, ge=32, le=1024, description="side of a crop in pixels (the paper: 224)")
     batch: int = Field(32, ge=2, le=8192, description="images in a step, over all ranks")
@@ -240,6 +240,7 @@ class ClassificationParams(Section):
 class ClassifyRun(Overlay, ClassificationParams):
     """One classifier: its set, and what differs from the section ``classification``."""
 
+    encoder: Name = Field(description="what it begins from: a run, released; random_init: random weights")
     set: Name = Field(description="the set whose distorted images it is trained on")
 
 

@@ -15,6 +15,7 @@ from pipeline.artifacts import read_table
 from pipeline.cli import app
 from pipeline.devices import Device
 from pipeline.domains import DOMAINS, Outputs, TargetError, domains_table, in_words, similarity, target_outputs
+from pipeline.encoder.network import ResNet, initialise
 from pipeline.engine import Engine
 from pipeline.params import ClassificationParams
 from pipeline.training.loop import Run
@@ -25,7 +26,9 @@ PARAMS = ClassificationParams(width=8, crop=32)
 
 
 def network(seed: int = 1, pristine: bool = False):  # type: ignore[no-untyped-def]
-    made = build(PARAMS.model_copy(update={"pristine": pristine}), torch.Generator().manual_seed(seed))
+    trunk = ResNet(18, 8)
+    initialise(trunk, torch.Generator().manual_seed(seed))
+    made = build(trunk, pristine)
     torch.nn.init.normal_(made.head.weight, generator=torch.Generator().manual_seed(seed))
     return made
 

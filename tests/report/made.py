@@ -29,7 +29,7 @@ PARAMS: dict[str, Any] = {
     "sets": {"dead_leaves": {}, "photos": {}},
     "databases": {"photos": {"folder": "data/distorted/photos"}, "kadid10k": {"folder": "kadid10k"}},
     "train": {"dead_leaves": {"set": "dead_leaves"}},
-    "classify": {"types": {"set": "dead_leaves"}},
+    "classify": {"types": {"set": "dead_leaves", "encoder": "random_init"}},
     "domains": {"mine": {"classifier": "types", "folder": "mine"}},
     "greedy": {"path": {"encoder": "dead_leaves", "source": "photos", "target": "kadid10k", "domains": "mine"}},
     "encoders": ["dead_leaves", "random_init", "floor"],

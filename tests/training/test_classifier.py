@@ -13,7 +13,8 @@ from stand_in import StandIn
 
 from pipeline.artifacts import ArtifactError
 from pipeline.devices import Device
-from pipeline.encoder.weights import load_encoder
+from pipeline.encoder.network import ResNet
+from pipeline.encoder.weights import load_encoder, load_trunk
 from pipeline.params import ClassificationParams
 from pipeline.training.confusion import confusion, predicted_types
 from pipeline.training.loop import Loop, Run, train
@@ -73,7 +74,7 @@ def test_five_crops_are_the_corners_and_the_centre() -> None:
 
 def test_the_first_loss_is_the_logarithm_of_the_outputs() -> None:
     for pristine in (False, True):
-        network = build(TINY.model_copy(update={"pristine": pristine}), torch.Generator().manual_seed(1))
+        network = build(ResNet(18, 8), pristine)
         logits = network(torch.rand(3, 3, 32, 32))
         assert logits.shape == (3, 25 + pristine) and logits.abs().max() == 0
 
@@ -113,6 +114,18 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     train(run, make)  # from the checkpoint of step 2
     for name in ("encoder.safetensors", HEAD):
         assert (tmp_path / "cut/out" / name).read_bytes() == (tmp_path / "whole/out" / name).read_bytes()
+
+
+def test_it_begins_from_an_encoder(tmp_path: Path) -> None:
+    """Its weights and its width, with a new head; and another encoder is another run."""
+    images = OneLevelEach()
+    train(*job(tmp_path, images))
+    run, make = job(tmp_path, images, TINY.model_copy(update={"width": 16}), encoder=tmp_path / "out")
+    method, trunk = make(run, torch.device("cpu")), load_trunk(tmp_path / "out")[0]
+    for name, value in trunk.state_dict().items():
+        assert torch.equal(method.network.trunk.state_dict()[name], value)
+    assert trunk.width == 8 and not method.network.head.weight.any()
+    assert "encoder" in method.fingerprint() and "encoder" not in job(tmp_path, images)[1](run, "cpu").fingerprint()
 
 
 def test_pristine_images_are_left_out_unless_asked_for() -> None:

@@ -4,8 +4,9 @@ A network is shown a random crop of a distorted image and says which of the 25 t
 cross-entropy). The authors' code has a 26th output for pristine images, which is an option here. For other images, its
 outputs show which types those resemble (``pipeline.domains``).
 
-The paper starts from ImageNet weights. Training here starts from random weights, so the learning rate (with warm-up and
-a cosine) differs; Adam, weight decay, crops, flips, batch and epochs are the paper's in the ``paper`` profile.
+The paper starts from ImageNet weights. Training here starts from an encoder of this project or from random weights, so
+the learning rate (with warm-up and a cosine) differs. Adam, weight decay, crops, flips, batch and epochs are those of
+the paper in the ``paper`` profile.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.artifacts import ArtifactError, write_bytes
+from pipeline.artifacts import ArtifactError, sha256_file, write_bytes
 from pipeline.encoder import weights
+from pipeline.encoder.card import WEIGHTS
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
 from pipeline.encoder.trunk import as_input
 from pipeline.labels import CLASSES, LEVELS, PRISTINE, TYPES
@@ -66,7 +68,8 @@ class Batch:
 
 
 class Classifier(Method[Batch]):
-    """The method of paper 4 on ``images``, which have the labels of a distorted set.
+    """The method of paper 4 on ``images``, which have the labels of a distorted set, from the weights of ``encoder`` (a
+    folder; its depth and width count then, not those of ``params``) or from random ones (None).
 
     ``validation``, where given, is called every ``params.validate_every`` epochs and at the end with the logits of the
     network as it is; its ``type_accuracy`` goes into the history and decides nothing. ``cache`` and ``readers``: as for
@@ -86,12 +89,13 @@ class Classifier(Method[Batch]):
         images: LabelledImages,
         params: ClassificationParams,
         seed: int,
+        encoder: Path | None = None,
         cache: Mode = "host",
         readers: int = 1,
         validation: Callable[[Callable[[NDArray[np.uint8]], NDArray[np.float32]]], float] | None = None,
     ) -> None:
         self.run, self.device = run, device
-        self.images, self.params, self.seed = images, params, seed
+        self.images, self.params, self.seed, self.encoder = images, params, seed, encoder
         self._cache, self._readers, self._validation = cache, readers, validation
         self.rows = np.flatnonzero(((images.labels != PRISTINE) | params.pristine) & (images.labels < CLASSES))
         self.types = outputs_of(images.labels, params.pristine)
@@ -105,7 +109,12 @@ class Classifier(Method[Batch]):
         self.warmup = min(round(params.warmup * self.steps_in_epoch), self.steps - 1)
         self.views = params.batch
         self.validate_every = round(params.validate_every * self.steps_in_epoch) if validation else 0
-        self.network: TypeNetwork = build(params, weight_generator(seed)).to(device)
+        if encoder is None:
+            trunk = ResNet(params.depth, params.width)
+            initialise(trunk, weight_generator(seed))
+        else:
+            trunk, _ = weights.load_trunk(encoder)
+        self.network: TypeNetwork = build(trunk, params.pristine).to(device)
         self._decoded: Decoded | None = None
 
     def prepare(self, ranks: int) -> str:
@@ -171,7 +180,7 @@ class Classifier(Method[Batch]):
         weights.save_encoder(folder, of_types.trunk, self.run.name, {**own, **provenance})
 
     def fingerprint(self) -> Mapping[str, object]:
-        """Keys, labels and bytes of the images, parameters and seed."""
+        """Keys, labels and bytes of the images, parameters, seed, and the weights that it begins from."""
         pairs = zip(self.images.keys, self.images.labels, strict=True)
         return {
             "data": getattr(self.images, "fingerprint", None),
@@ -179,7 +188,7 @@ class Classifier(Method[Batch]):
             "method": "classifier",
             "params": self.params.model_dump(),
             "seed": self.seed,
-        }
+        } | ({} if self.encoder is None else {"encoder": sha256_file(self.encoder / WEIGHTS)})
 
 
 class TypeLogits:
@@ -219,13 +228,9 @@ def load_classifier(folder: Path, device: torch.device) -> TypeLogits:
     return TypeLogits(network, crop, device)
 
 
-def build(params: ClassificationParams, random: torch.Generator) -> TypeNetwork:
-    """The network whose weights are drawn from ``random`` (a CPU generator), the trunk's first; the head begins at
-    zero, so that the first loss is the logarithm of the number of outputs.
-    """
-    trunk = ResNet(params.depth, params.width)
-    initialise(trunk, random)
-    network = TypeNetwork(trunk, TYPES + params.pristine)
+def build(trunk: ResNet, pristine: bool) -> TypeNetwork:
+    """A head on ``trunk`` that begins at zero, so that the first loss is the logarithm of the number of outputs."""
+    network = TypeNetwork(trunk, TYPES + pristine)
     nn.init.zeros_(network.head.weight)
     nn.init.zeros_(network.head.bias)
     return network
