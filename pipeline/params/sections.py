@@ -240,8 +240,8 @@ class ClassificationParams(Section):
 class ClassifyRun(Overlay, ClassificationParams):
     """One classifier: its set, and what differs from the section ``classification``."""
 
-    encoder: Name = Field(description="what it begins from: a run, released; random_init: random weights")
     set: Name = Field(description="the set whose distorted images it is trained on")
+    encoder: Name = Field(description="what it begins from: a run, released; random_init: random weights")
 
 
 class JointParams(Section):

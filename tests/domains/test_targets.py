@@ -90,7 +90,7 @@ def test_the_verb_prints_words_and_writes_a_table(
     run = Run(name="types", out=tmp_path / "model", checkpoints=tmp_path / "unused", device=Device("cpu"))
     method = Classifier.__new__(Classifier)  # only what write() reads
     method.run, method.params, method.rows, method.seed = run, PARAMS, np.arange(0), 1
-    method.images = object()  # type: ignore[assignment]
+    method.images, method.opinions = object(), ()  # type: ignore[assignment]
     method.write(network(), run.out, {})
     table = tmp_path / "table.parquet"
     result = CliRunner().invoke(app, ["domains", str(folder), "--classifier", str(run.out), "--out", str(table)])

@@ -13,8 +13,9 @@ from stand_in import StandIn
 
 from pipeline.artifacts import ArtifactError
 from pipeline.devices import Device
+from pipeline.encoder.card import read_card
 from pipeline.encoder.network import ResNet
-from pipeline.encoder.weights import load_encoder, load_trunk
+from pipeline.encoder.weights import load_encoder, load_trunk, save_encoder
 from pipeline.params import ClassificationParams
 from pipeline.training.confusion import confusion, predicted_types
 from pipeline.training.loop import Loop, Run, train
@@ -117,13 +118,17 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_it_begins_from_an_encoder(tmp_path: Path) -> None:
-    """Its weights and its width, with a new head; and another encoder is another run."""
+    """Its weights, its width and the opinions that it has seen, with a new head; another encoder is another run."""
     images = OneLevelEach()
     train(*job(tmp_path, images))
+    seen = {"database": "koniq10k", "split": 0, "images": ["a.png"]}
+    save_encoder(tmp_path / "out", load_trunk(tmp_path / "out")[0], "mine", {}, opinions=[seen])
     run, make = job(tmp_path, images, TINY.model_copy(update={"width": 16}), encoder=tmp_path / "out")
     method, trunk = make(run, torch.device("cpu")), load_trunk(tmp_path / "out")[0]
     for name, value in trunk.state_dict().items():
         assert torch.equal(method.network.trunk.state_dict()[name], value)
+    method.write(method.network, tmp_path / "next", {})
+    assert read_card(tmp_path / "next")["opinions"] == [seen]
     assert trunk.width == 8 and not method.network.head.weight.any()
     assert "encoder" in method.fingerprint() and "encoder" not in job(tmp_path, images)[1](run, "cpu").fingerprint()
 

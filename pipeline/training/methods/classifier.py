@@ -109,11 +109,13 @@ class Classifier(Method[Batch]):
         self.warmup = min(round(params.warmup * self.steps_in_epoch), self.steps - 1)
         self.views = params.batch
         self.validate_every = round(params.validate_every * self.steps_in_epoch) if validation else 0
+        self.opinions: Sequence[Mapping[str, object]] = ()  # that the encoder has seen
         if encoder is None:
             trunk = ResNet(params.depth, params.width)
             initialise(trunk, weight_generator(seed))
         else:
-            trunk, _ = weights.load_trunk(encoder)
+            trunk, card = weights.load_trunk(encoder)
+            self.opinions = card.get("opinions", [])
         self.network: TypeNetwork = build(trunk, params.pristine).to(device)
         self._decoded: Decoded | None = None
 
@@ -177,7 +179,8 @@ class Classifier(Method[Batch]):
             "params": self.params.model_dump(),
             "seed": self.seed,
         }
-        weights.save_encoder(folder, of_types.trunk, self.run.name, {**own, **provenance})
+        card = {**own, **provenance}
+        weights.save_encoder(folder, of_types.trunk, self.run.name, card, opinions=self.opinions)
 
     def fingerprint(self) -> Mapping[str, object]:
         """Keys, labels and bytes of the images, parameters, seed, and the weights that it begins from."""
