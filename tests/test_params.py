@@ -68,6 +68,7 @@ def test_every_profile_is_valid(name: str) -> None:
 def test_the_project_comes_with_the_small_profile() -> None:
     assert (ROOT / "params.yaml").read_text() == profiles.profile_text("small")
     assert load(ROOT / "released/params.yaml").training.width == 32
+    assert load(ROOT / "released/classifier/params.yaml").classification_of("types").width == 32
 
 
 def test_the_minimal_file_has_the_defaults(tmp_path: Path) -> None:
