@@ -45,8 +45,8 @@ def run(params: Params, name: str) -> None:
         artifacts.write_table(made.run.out / "predictions" / f"{line.target}.parquet", table)
         selection = {"all": "all", "selected": line.rule}.get(str(line.types), "types")
         asked = {"begun_from": line.encoder, "source": line.source, "selection": selection}
-        asked["types"] = [int(number) for number in types]
-        artifacts.write_json(METRICS / "transfer" / f"{name}.json", {**figures, **asked})
+        trained = {"types": [int(number) for number in types]}
+        artifacts.write_json(METRICS / "transfer" / f"{name}.json", {**figures, **asked, **trained})
 
 
 if __name__ == "__main__":
