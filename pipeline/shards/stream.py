@@ -228,22 +228,26 @@ class _Named:
 
     def __init__(self, whole: Whole, due: list[_Member]) -> None:
         self._whole, self._piece, self._used, self._place = whole, b"", 0, 0
-        self._starts, self.headers = deque(member.start for member in due), dict[int, bytes]()
+        self._bounds = deque(place for member in due for place in (member.start, member.end))
+        self._starts, self.headers = {member.start for member in due}, dict[int, bytes]()
 
     def __str__(self) -> str:
         return str(self._whole)
 
     def read(self, size: int) -> bytes:
-        """The next ``size`` bytes, fewer at the end. tarfile asks for whole records of 20 blocks."""
-        data = self._piece[self._used : self._used + size]
+        """The bytes to the end of the header or of the data that the table says is next; after the last, ``size``.
+
+        tarfile asks for 10 KiB at a time, but takes what it gets: an image is not put together from many parts.
+        """
+        wanted = self._bounds.popleft() - self._place if self._bounds else size
+        data = self._piece[self._used : self._used + wanted]
         self._used += len(data)
-        while len(data) < size and (piece := self._whole.piece()):
-            self._piece, self._used = piece, size - len(data)
+        while len(data) < wanted and (piece := self._whole.piece()):
+            self._piece, self._used = piece, wanted - len(data)
             data += piece[: self._used]
-        while self._starts and self._starts[0] <= self._place + len(data):
-            start = self._starts.popleft()
-            self.headers[start] = data[start - tarfile.BLOCKSIZE - self._place : start - self._place]
         self._place += len(data)
+        if self._place in self._starts:
+            self.headers[self._place] = data
         return data
 
 
