@@ -5,8 +5,9 @@
 - step: the released recipe (ResNet-18 of width 32, 64 images, crops of 96, bf16), one thread, whole steps of the loop
   with views, loss, update and moving average; the old step (torch's own operations, one after the other) and the new
   one take turns in one process. step_ratio is that of the medians of CPU seconds.
-- ranks: the same recipe by one process and by two ranks of one thread each, which take turns of a few steps, alone and
-  beside a process that keeps one core busy. rank_speedup is that of the medians of wall seconds: run it on idle cores.
+- ranks: the same recipe by one process, by two ranks of one thread each, and by two processes apart, which take turns
+  of a few steps, alone and beside a process that keeps one core busy. rank_speedup is that of the medians of wall
+  seconds, and speedup_of_two_apart is what it could be at most: run it on idle cores.
   Then what the ranks exchange, by itself: the gradients in shared memory and by gloo, and 40 small sums, as
   synchronised batch norms would need.
 - loss: forward and backward in CPU seconds on one thread, each form in a process of its own, with its peak memory above
@@ -193,61 +194,72 @@ def steps_in_turn(steps: int) -> dict[str, float | str]:
 
 
 def ranks_in_turn(steps: int, turns: int = 8) -> dict[str, float | str]:
-    """Wall seconds of steps by one process and by two ranks, in turn."""
+    """Wall seconds of steps by one process, by two ranks, and by two processes that do not know of each other, in turn.
+    What the last lose against one process is the machine's: memory, caches and cores that are halves of one.
+    """
     import torch.multiprocessing as multiprocessing
 
     from pipeline.training.launch import launch
 
     context = multiprocessing.get_context("spawn")
     shape = (max(2, steps // turns), turns)
-    started = {name: context.Semaphore(0) for name in ("one", "two")}
-    times, exchange = context.Queue(), context.Queue()
-    one = context.Process(target=_one, args=(started["one"], times, shape), daemon=True)
-    two = threading.Thread(target=launch, args=(_two, 2, "cpu", started["two"], times, exchange, shape), daemon=True)
-    one.start()
-    two.start()
-    ready = {times.get() for _ in range(2)}
-    assert ready == {"one", "two"}, ready
+    names = ("one", "two", "apart 0", "apart 1")
+    started, times = {name: context.Semaphore(0) for name in names}, {name: context.Queue() for name in names}
+    exchange = context.Queue()
+    alone = [
+        context.Process(target=_one, args=(started[name], times[name], shape), daemon=True)
+        for name in names
+        if name != "two"
+    ]
+    handed = (_two, 2, "cpu", started["two"], times["two"], exchange, shape)
+    two = threading.Thread(target=launch, args=handed, daemon=True)
+    for group in (two, *alone):
+        group.start()
+    for name in names:
+        times[name].get()
     figures: dict[str, float | str] = {}
-    print(f"{'':<24} {'one process, ms':>16} {'two ranks, ms':>14}")
+    print(f"{'ms a step':<24} {'one process':>12} {'two ranks':>10} {'two apart':>10}")
     for place in ("alone", "beside a busy neighbour"):
         neighbour = context.Process(target=_busy, daemon=True)
         if place != "alone":
             neighbour.start()
-        found: dict[str, list[float]] = {"one": [], "two": []}
+        taken: dict[str, list[float]] = {"one": [], "two": [], "apart": []}
         for _ in range(turns):
-            for name in found:
-                started[name].release()
-                found[name].append(times.get() / shape[0])
+            for way, seconds in taken.items():
+                group = [name for name in names if name.startswith(way)]
+                for name in group:
+                    started[name].release()
+                seconds.append(statistics.mean(times[name].get() / shape[0] for name in group))
         if neighbour.pid:
             neighbour.kill()
-        medians = {name: statistics.median(values) for name, values in found.items()}
-        print(f"{place:<24} {1e3 * medians['one']:>16.0f} {1e3 * medians['two']:>14.0f}")
-        key = "rank_speedup" if place == "alone" else "rank_speedup_beside_neighbour"
-        figures[key] = medians["one"] / medians["two"]
-    two.join()
-    one.join()
-    names = ("gradients_shared_ms", "gradients_gloo_ms", "small_sums_ms")
-    return {**figures, **dict(zip(names, exchange.get(), strict=True))}
+        one, ranks, apart = (statistics.median(values) for values in taken.values())
+        print(f"{place:<24} {1e3 * one:>12.0f} {1e3 * ranks:>10.0f} {1e3 * apart:>10.0f}")
+        suffix = "" if place == "alone" else "_beside_neighbour"
+        figures[f"rank_speedup{suffix}"] = one / ranks
+        figures[f"speedup_of_two_apart{suffix}"] = 2 * one / apart
+    for group in (two, *alone):
+        group.join()
+    waits = ("gradients_shared_ms", "gradients_gloo_ms", "small_sums_ms")
+    return {**figures, **dict(zip(waits, exchange.get(), strict=True))}
 
 
 def _one(turn: Any, times: Any, shape: tuple[int, int]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _take_turns("one", turn, times, shape)
+    _take_turns(turn, times, shape)
 
 
 def _two(turn: Any, times: Any, exchange: Any, shape: tuple[int, int]) -> None:
     import torch.distributed as dist
 
-    loop = _take_turns("two", turn, times, shape)
+    loop = _take_turns(turn, times, shape)
     waits = [_exchange(loop, number) for number in range(3)]
     if dist.get_rank() == 0:
         exchange.put(waits)
 
 
-def _take_turns(name: str, turn: Any, times: Any, shape: tuple[int, int]) -> Any:
+def _take_turns(turn: Any, times: Any, shape: tuple[int, int]) -> Any:
     """Do a block of steps whenever it is this group's turn, and tell how long it took."""
     import torch.distributed as dist
 
@@ -259,7 +271,7 @@ def _take_turns(name: str, turn: Any, times: Any, shape: tuple[int, int]) -> Any
         for _ in range(3):
             loop.step(next(batches))
         if rank == 0:
-            times.put(name)
+            times.put(0.0)  # ready
         for _ in range(2 * shape[1]):
             if rank == 0:
                 turn.acquire()
