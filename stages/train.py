@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.devices import Device, cores
 from pipeline.folders import folder_lock
-from pipeline.params import Params, TrainingParams
+from pipeline.params import Params, ParamsError, TrainingParams
 from pipeline.shards.decoded import LabelledImages, Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
@@ -37,14 +37,12 @@ def run(params: Params, name: str) -> None:
         per_class, buffer = knobs.images_per_class if knobs.class_balanced else 1, params.train[name].buffer
         kept_out = frozenset(np.unique(shards.sources[held]).tolist())
         images = StreamedImages(url, knobs.batch, params.seed, per_class, buffer, exclude=kept_out)
+        if (theirs := images.stream.manifest.get("set")) != set_name:  # the probe and the search for leaks go by it
+            raise ParamsError(f"train.{name}.stream: {url} holds the set {theirs}, not {set_name} (train.{name}.set)")
     probe = HeldOut.of(shards, params.probe).first(PROBED)
+    provenance = {"trained_on": set_name, "authentic_set": knobs.authentic_set} | ({"stream": url} if url else {})
     training = training_run(
-        params,
-        name,
-        batch=knobs.batch,
-        precision=knobs.precision,
-        ema=knobs.ema,
-        provenance={"trained_on": params.train[name].stream or set_name, "authentic_set": knobs.authentic_set},
+        params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )
     device, local = training.device, os.environ.get("LOCAL_RANK")
     readers = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", device.ranks))) if device.kind == "cuda" else 1

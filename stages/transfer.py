@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline import artifacts
+from pipeline import Refusal, artifacts
 from pipeline.databases.pixels import TableImages
 from pipeline.domains import selected
 from pipeline.encoder import read_card
@@ -24,6 +24,11 @@ def run(params: Params, name: str) -> None:
     checked(params, line.encoder, read_card(DATA / "models" / line.encoder), source.images, source.manifest)
     similarities = artifacts.read_table(DATA / "domains" / f"{line.domains}.parquet")
     types = {"all": range(1, TYPES + 1), "selected": selected(similarities, line.rule)}.get(str(line.types), line.types)
+    if not list(types):
+        raise Refusal(f"transfer.{name}.types: {line.rule} of domains.{line.domains} selects none")
+    before = checked(params, line.encoder, read_card(DATA / "models" / line.encoder), target.images, target.manifest)
+    if not before.seen.judged(target.names).any():
+        raise Refusal(f"transfer.{name}.target: {line.encoder} has seen every image of {line.target}")
     protocol = Protocol.of(
         params.evaluate, source.manifest, seed=params.seed, memory=params.run.memory, split_file=None
     )

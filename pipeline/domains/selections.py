@@ -166,6 +166,8 @@ def study(transfer: Transfer, similarities: pa.Table, asked: GreedyParams, split
     by_rule = {rule: [domain for domain in selected(similarities, rule) if domain in every] for rule in RULES}
     if not asked.oracle and not by_rule["mean_prob"]:
         raise DomainsError(f"{asked.domains}: mean_prob selects none of the types of {asked.source}; set oracle: true")
+    if missing := [number for number in asked.types if number not in every]:
+        raise DomainsError(f"greedy types: {', '.join(map(str, missing))} are no types of {asked.source}'s images")
     path, shares = transfer.path(None if asked.oracle else by_rule["mean_prob"], asked.most, asked.resamples)
     chosen = {"all": every, **by_rule, "greedy": path.chosen, "types": asked.types}
     chosen = {name: present for name, types in chosen.items() if (present := [t for t in types if t in every])}

@@ -145,13 +145,13 @@ class _NormReLUPool(torch.autograd.Function):
         n, channels, height, width = x.shape
         size = (n, channels, (height + 1) // 2, (width + 1) // 2)
         y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-        largest, ctx.place = torch.empty_like(y), np.empty(y.numel(), np.uint8)
+        largest, place = torch.empty_like(y), torch.empty(y.numel(), dtype=torch.uint8)
         ctx.shape = (n, height, width, channels)
         ctx.numbers = kernels.pool_forward(
-            _pixels(x), ctx.shape, *_numbers(norm, x), _pixels(y), _pixels(largest), ctx.place
+            _pixels(x), ctx.shape, *_numbers(norm, x), _pixels(y), _pixels(largest), place.numpy()
         )
         _keep_nan(y, ctx.numbers)
-        ctx.save_for_backward(x, weight, y, largest)
+        ctx.save_for_backward(x, weight, y, largest, place)
         return y
 
     @staticmethod
@@ -160,7 +160,7 @@ class _NormReLUPool(torch.autograd.Function):
         """The sums from the pooled map alone, then one pass over the input."""
         from pipeline.encoder import kernels
 
-        x, weight, y, largest = ctx.saved_tensors
+        x, weight, y, largest, place = ctx.saved_tensors
         dy = gradients[0].to(x.dtype).contiguous(memory_format=torch.channels_last)
         g, dx = torch.empty_like(y), torch.empty_like(x)
         by_weight, by_bias = torch.empty_like(weight), torch.empty_like(weight)
@@ -169,7 +169,7 @@ class _NormReLUPool(torch.autograd.Function):
             ctx.shape,
             _pixels(y),
             _pixels(largest),
-            ctx.place,
+            place.numpy(),
             _pixels(dy),
             weight.detach().numpy(),
             ctx.numbers,

@@ -126,6 +126,8 @@ def _runs(params: Params) -> Iterator[Mistake]:
         elif knobs.authentic != "none" and knobs.authentic_set not in free:
             what = "the sets that no database is made of: "
             yield _not_one_of(key("authentic_set"), str(knobs.authentic_set), free, what)
+        if given.stream and knobs.authentic != "none":
+            yield mistake(f"train.{run}.stream", given.stream, "of distorted images alone", key("authentic"))
         if knobs.authentic == "half" and knobs.batch % 2:
             yield mistake(key("batch"), knobs.batch, "odd, and half of it is to be authentic", key("authentic"))
         distorted = knobs.batch // (2 if knobs.authentic == "half" else 1)
@@ -185,6 +187,10 @@ def _transfers(params: Params) -> Iterator[Mistake]:
         for knob, (names, what) in known.items():
             if (value := getattr(given, knob)) not in names:
                 yield _not_one_of(f"transfer.{run}.{knob}", value, names, what)
+        networks = [*params.train, *params.joint, *params.finetune, "released", "random_init"]
+        networks += [name for name in params.encoders if name not in (*BASELINES, *params.niqe, *networks)]
+        if given.encoder not in networks:
+            yield _not_one_of(f"transfer.{run}.encoder", given.encoder, networks, "networks: ")
         if given.source == given.target:
             yield mistake(f"transfer.{run}.target", given.target, "the database that is trained on, too")
 

@@ -411,6 +411,13 @@ class PooledParams(Section):
     encoder: Name = Field(description="one of `encoders` that gives features")
     databases: tuple[Name, ...] = Field(min_length=2, description="names under `databases`; each counts alike")
 
+    @field_validator("databases")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each database is named once")
+        return value
+
 
 class ReadoutParams(Section):
     """An encoder that is another one with another readout: the same weights (paper 2, table VII)."""
@@ -517,10 +524,14 @@ class PathsParams(Section):
 
 
 class RunParams(Section):
-    """The machine that the stages run on. DVC does not look at it; only the folders can change a result."""
+    """The machine that the stages run on. DVC does not look at it; only the folders can change a result, and
+    ``workers`` where it is set and a training runs on a CPU: its ranks have batch statistics of their own.
+    """
 
     engine: Literal["serial", "processes", "ray"] = "ray"
-    workers: int | None = Field(None, ge=1, description="null: as many as the process may use cores")
+    workers: int | None = Field(
+        None, ge=1, description="null: as many as the process may use cores; a training takes one"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="torch threads a CPU process; null: one where it trains")
     memory: int = Field(2**31, ge=2**26, description="bytes of features that evaluate and compare may hold")

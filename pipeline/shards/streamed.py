@@ -70,7 +70,11 @@ class StreamedImages:
 
     def room(self, ranks: int) -> int:
         """Images in the buffer of a rank: no more than half of its own, so that it mixes few epochs."""
-        return min(self.buffer, len(self.stream) // (2 * ranks))
+        sources, own = self.stream.manifest.get("sources"), len(self.stream)
+        count = sources.get("count") if isinstance(sources, dict) else None
+        if isinstance(count, int) and count > len(self.exclude):
+            own = own * (count - len(self.exclude)) // count
+        return min(self.buffer, own // (2 * ranks))
 
     def steps(self, first: int, last: int, rank: int, ranks: int) -> Iterator[tuple[int, list[Streamed]]]:
         """(step, this rank's samples) for the steps ``first`` .. ``last - 1``.
@@ -92,7 +96,7 @@ class StreamedImages:
         arrivals, random = _Arrivals(self, rank, ranks), generator(self.seed, "stream/buffer", rank)
         waiting: dict[int, list[_Place]] = {}
         inside: set[tuple[int, int]] = set()
-        held, room = 0, self.room(ranks)
+        held, room, still = 0, self.room(ranks), 0
         for step in range(last):
             if step == first:
                 arrivals.fetch({place for places in waiting.values() for place in places})
@@ -100,7 +104,11 @@ class StreamedImages:
                 place, label = next(arrivals)
                 if place[1:] in inside:  # still there from the epoch before
                     arrivals.dropped(place)
+                    if (still := still + 1) > 2 * len(self.stream):  # whole epochs bring nothing new
+                        what = f"{room} images, or {size // self.per_class} groups of {self.per_class} of a class"
+                        raise EpochError(f"buffer: rank {rank} of {self.url} never has {what} (training.batch)")
                     continue
+                still = 0
                 waiting.setdefault(label, []).append(place)
                 inside.add(place[1:])
                 held += 1
@@ -171,6 +179,7 @@ class _Arrivals:
             shards = random.permutation(len(self._images.stream.shards))[self._rank :: self._ranks]
             lanes = [self._lane(epoch, shards[lane :: self._images.lanes]) for lane in range(self._images.lanes)]
             turns = generator(self._images.seed, "stream/lanes", epoch, self._rank)
+            count = 0
             while lanes:
                 lane = int(turns.integers(len(lanes)))
                 arrival = next(lanes[lane], None)
@@ -178,6 +187,9 @@ class _Arrivals:
                     lanes.pop(lane)
                 else:
                     yield arrival
+                    count += 1
+            if not count:
+                raise EpochError(f"{self._images.url}: rank {self._rank} has no image that is not held out")
             epoch += 1
 
     def _lane(self, epoch: int, shards: np.ndarray) -> Iterator[tuple[_Place, int]]:

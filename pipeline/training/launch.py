@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessException, spawn
+from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
 from pipeline import Refusal
-from pipeline.training.collectives import share_memory
+from pipeline.training.collectives import SHARED, share_memory
 
 FEWEST = 16  # images of a step that a rank computes its batch statistics on
 PATIENCE = timedelta(days=1)  # for another rank: a probe takes minutes. One that dies is noticed at once
@@ -31,7 +31,7 @@ class RankRefused(Refusal, RuntimeError):
 
 
 class RankDied(Refusal, RuntimeError):
-    """A rank was ended from outside; the message names the signal and what it did."""
+    """A rank was ended from outside; the message names the signal and what the rank did."""
 
 
 def record(what: str) -> None:
@@ -80,28 +80,48 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
     No rank outlives this call.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        barrier = multiprocessing.get_context("spawn").Barrier(ranks)
+        barrier = multiprocessing.get_context("spawn").Barrier(ranks, timeout=PATIENCE.total_seconds())
         handed = (ranks, device, folder, barrier, function, arguments)
         group = spawn(_rank, handed, nprocs=ranks, join=False)  # type: ignore[no-untyped-call]
         try:
             while not group.join():
                 pass
-        except ProcessException:
+        except ProcessException as error:
             refusals = sorted(Path(folder).glob("refused-*"))
             if refusals:
                 raise RankRefused(refusals[0].read_text()) from None
-            killed = [n for n, process in enumerate(group.processes) if process.exitcode == -signal.SIGKILL]
-            if killed:  # the others lost a peer, or were stopped
-                doing = Path(folder) / f"doing-{killed[0]}"
-                what = (doing.read_text().strip() if doing.exists() else "") or "its start"
-                raise RankDied(
-                    f"rank {killed[0]} of {ranks} was killed (SIGKILL) in {what}; the others were stopped. "
-                    "A rerun goes on from the last checkpoint"
-                ) from None
-            raise
+            dead = _ended_from_outside(group.processes, error)
+            if dead is None:
+                raise
+            rank, end = dead
+            doing = Path(folder) / f"doing-{rank}"
+            what = (doing.read_text().strip() if doing.exists() else "") or "its start"
+            raise RankDied(
+                f"rank {rank} of {ranks} was {end} in {what}; the others were stopped. "
+                "A rerun goes on from the last checkpoint"
+            ) from None
         finally:
             for process in group.processes:  # those that are left after Ctrl-C, which may have reached this one alone
                 process.kill()
+            for left in SHARED.glob(f"{Path(folder).name}-*"):  # of a rank that ended before it could remove it
+                left.unlink(missing_ok=True)
+
+
+def _ended_from_outside(processes: Sequence[Any], error: ProcessException) -> tuple[int, str] | None:
+    """Which rank a signal ended, and how; None where a rank failed by itself. The others lose a peer and are stopped by
+    SIGTERM, so any other signal comes first.
+    """
+    codes = {number: process.exitcode or 0 for number, process in enumerate(processes)}
+    signals = [number for number, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    if not signals and isinstance(error, ProcessExitedException):
+        signals = [error.error_index]
+    if not signals:
+        return None
+    code = codes[signals[0]]
+    number = -code if code < 0 else code - 128
+    if number not in set(signal.Signals):
+        return signals[0], f"ended (exit code {code})"
+    return signals[0], f"{'killed' if number == signal.SIGKILL else 'stopped'} ({signal.Signals(number).name})"
 
 
 def _rank(
@@ -121,11 +141,13 @@ def _rank(
     backend, meeting = "nccl" if device == "cuda" else "gloo", f"file://{folder}/meeting"
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=ranks, timeout=PATIENCE)
     if device == "cpu":
-        share_memory(barrier)
+        share_memory(barrier, f"{Path(folder).name}-")
     try:
         function(*arguments)
-    except Refusal as error:  # told before the group goes, of which the other ranks would say that a peer is lost
+    except (Refusal, OSError) as error:  # told before the group goes: the others would say that a peer is lost
         (Path(folder) / f"refused-{rank}").write_text(str(error))
         raise
+    except KeyboardInterrupt:  # torch would take it for a rank that is done, and the others would wait for it
+        raise SystemExit(128 + signal.SIGINT) from None
     finally:
         dist.destroy_process_group()

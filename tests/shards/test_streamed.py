@@ -104,3 +104,13 @@ def test_sources_have_no_classes(undisturbed: Path) -> None:
     images = StreamedImages((undisturbed / "sources").resolve().as_uri(), 1, 0, buffer=2)
     with pytest.raises((ArtifactError, EpochError), match="no classes|buffer"):
         next(images.steps(0, 1, 0, 1))
+
+
+def test_a_stream_that_never_has_a_step_is_refused(undisturbed: Path) -> None:
+    url = (undisturbed / "distorted").resolve().as_uri()
+    stream = StreamedImages(url, 12, 1).stream
+    sources = sorted({source for shard in range(len(stream.shards)) for _, source in stream.labels(shard)})
+    with pytest.raises(EpochError, match="has no image that is not held out"):
+        keys(StreamedImages(url, 12, 1, exclude=frozenset(sources)), 0, 1)
+    with pytest.raises(EpochError, match="never has .* groups of 4 of a class"):  # a source has one image of a class
+        keys(StreamedImages(url, 12, 1, per_class=4, exclude=frozenset(sources[1:])), 0, 1)

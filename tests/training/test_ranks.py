@@ -57,6 +57,8 @@ def gradients(folder: str, parts: int) -> None:
     (batch,) = method.batches(3, 4, rank, ranks)
     results = {}
     for shared in (True, False):
+        if not shared:
+            collectives._boards.clear()  # from here on by gloo
         average = GradientMean(list(method.network.parameters()), collectives.board() if shared else None)
         assert (average._shared is not None) == (shared and ranks > 1)
         for _ in range(2):  # the shared memory is used again
@@ -87,11 +89,11 @@ def test_gradients_of_ranks_are_those_of_one_process(tmp_path: Path, ranks: int)
 
 
 def test_without_room_in_shared_memory_gloo_adds_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    name = collectives._reserved(4096)
-    assert collectives._reserved(2**60) is None and name is not None and os.path.getsize(name) == 4096
+    name = collectives._reserved(4096, "test-")
+    assert collectives._reserved(2**60, "test-") is None and name is not None and os.path.getsize(name) == 4096
     os.unlink(name)
     monkeypatch.setattr(collectives, "SHARED", tmp_path / "none")
-    assert collectives._reserved(4096) is None
+    assert collectives._reserved(4096, "test-") is None
 
 
 def test_ranks_divide_a_batch_and_keep_enough_images() -> None:
@@ -105,16 +107,16 @@ def outs(folder: Path) -> tuple[bytes, Any]:
 
 
 class Suicidal(StandIn):
-    """Kills ``rank`` while its ``reading``-th image is read; notes whose turn it was."""
+    """Sends ``rank`` a signal while its ``reading``-th image is read."""
 
-    def __init__(self, rank: int, reading: int) -> None:
+    def __init__(self, rank: int, reading: int, number: int = signal.SIGKILL) -> None:
         super().__init__()
-        self.rank, self.reading = rank, reading
+        self.rank, self.reading, self.number = rank, reading, number
 
     def image(self, index: int) -> np.ndarray:
         if world()[0] == self.rank and self.read >= self.reading:
             time.sleep(0.2)  # the steps before are done
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
         return super().image(index)
 
 
@@ -131,3 +133,9 @@ def test_a_killed_rank_ends_the_others_and_the_rerun_is_unbroken(tmp_path: Path,
     train(run, make)
     assert outs(tmp_path / "broken")[0] == outs(tmp_path / "whole")[0]
     assert outs(tmp_path / "broken")[1].equals(outs(tmp_path / "whole")[1])
+
+
+def test_an_interrupted_rank_ends_the_others_and_leaves_no_memory(tmp_path: Path) -> None:
+    with pytest.raises(RankDied, match=r"^rank 0 of 2 was stopped \(SIGINT\) in step \d+; the others were stopped"):
+        train(*job(tmp_path, Suicidal(0, 27, signal.SIGINT), PARAMS, ranks=2, cache="none"))
+    assert not list(collectives.SHARED.glob("ranks-*"))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ class Classifier(Method[Batch]):
         self.steps = max(1, round(params.epochs * self.steps_in_epoch))
         self.warmup = min(round(params.warmup * self.steps_in_epoch), self.steps - 1)
         self.views = params.batch
-        self.validate_every = round(params.validate_every * self.steps_in_epoch) if validation else 0
+        self.validate_every = math.ceil(params.validate_every * self.steps_in_epoch) if validation else 0
         self.opinions: Sequence[Mapping[str, object]] = ()  # that the encoder has seen
         if encoder is None:
             trunk = ResNet(params.depth, params.width)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,7 +290,7 @@ def _new_head(inputs: int, targets: NDArray[np.float32], seed: int) -> Regressio
 
 def _validation(params: FinetuningParams, in_epoch: int, images: int) -> tuple[int, Plateau | None]:
     """Every how many steps the validation part is looked at, and what comes of it."""
-    every = round(params.validate_every * in_epoch) if images else 0
+    every = math.ceil(params.validate_every * in_epoch) if images else 0
     if not every or params.patience is None:
         return every, None
     return every, Plateau("validation_loss", params.patience, params.factor, params.stop_after)

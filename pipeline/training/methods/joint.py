@@ -174,7 +174,8 @@ class Joint(Method[Batch]):
 
     def _batches(self, data: Data, stage: str, sizes: tuple[int, int] | None = None, per_class: int = 0) -> Batches:
         """Batches of ``sizes``, of distorted and of labelled images; None: of ``batch``, or of all that there are."""
-        rows = np.flatnonzero((data.distorted.labels != PRISTINE) | self.params.pristine)
+        labels = data.distorted.labels
+        rows = np.flatnonzero(((labels != PRISTINE) | self.params.pristine) & (labels < CLASSES))  # no composites
         batch, labelled = sizes or (min(self.params.batch, count) for count in (len(rows), len(data.opinions)))
         distorted = Subset(data.distorted, rows)
         made = partial(LabelledBatches, crop=self.params.crop, seed=self.seed)
