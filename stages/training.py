@@ -32,8 +32,8 @@ def training_run(
 
 
 def workers(params: Params) -> int:
-    """How many ranks train on this machine's CPU: as many as `run.workers` asks for, else one. Two ranks on two idle
-    cores are 1.5 times one, and beside a busy neighbour 0.9 times (benchmarks.trainer).
+    """How many ranks train on this machine's CPU: as many as `run.workers` asks for, else one, because two are slower
+    than one beside a busy neighbour (docs/training.md).
     """
     run = params.run
     return 1 if run.engine == "serial" else min(run.workers or 1, cores())

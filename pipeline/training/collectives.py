@@ -66,8 +66,8 @@ def from_first(value: object) -> Any:
 class Board:
     """Memory that the ranks of one machine share: each writes its part, all meet, each reads what it needs.
 
-    A meeting wakes one thread a rank, where gloo wakes three: on a busy machine, where each waits for its turn, it took
-    a half to a quarter of gloo's time. ``prefix`` begins the names of the files, while they have one.
+    A meeting wakes one thread a rank, where gloo wakes several, and on a busy machine each waits for its turn.
+    ``prefix`` begins the names of the files, while they have one.
     """
 
     def __init__(self, barrier: Barrier, prefix: str) -> None:
@@ -205,9 +205,15 @@ def _split(flat: Tensor, like: Sequence[Tensor]) -> Sequence[Tensor]:
     return parts
 
 
+def _exchanged(values: Tensor) -> list[Tensor] | None:
+    """Every rank's ``values`` on the board; None where there is none, or no room."""
+    ours = board()
+    return ours.exchange(values) if ours else None
+
+
 def _of_all_ranks(values: Tensor) -> list[Tensor]:
     """Every rank's ``values``; with a board to be read before the next exchange."""
-    shared = _boards[0].exchange(values) if _boards else None
+    shared = _exchanged(values)
     if shared is None:
         shared = [torch.empty_like(values) for _ in range(dist.get_world_size())]
         dist.all_gather(shared, values.contiguous())
@@ -216,7 +222,7 @@ def _of_all_ranks(values: Tensor) -> list[Tensor]:
 
 def _sum(values: Tensor) -> Tensor:
     """The elementwise sum of all ranks' ``values``, in the order of the ranks where they share memory."""
-    shared = _boards[0].exchange(values) if _boards else None
+    shared = _exchanged(values)
     if shared is not None:
         return torch.stack(shared).sum(0)
     summed = values.clone(memory_format=torch.contiguous_format)
