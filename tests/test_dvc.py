@@ -115,3 +115,12 @@ def test_every_dependency_in_the_code_is_there(stage: str) -> None:
     for dep in STAGES[stage]["deps"]:
         if not dep.startswith(("data", "metrics")) and "${" not in dep:
             assert (ROOT / dep).exists(), dep
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in ("ingest", "features")])
+def test_a_stage_that_reads_a_manifest_sees_a_users_change_of_it(stage: str) -> None:
+    """The tables of databases have the manifest in their metadata, those of features the hash of the database's."""
+    entry = Path("stages", STAGES[stage]["cmd"].split()[2].removeprefix("stages.") + ".py")
+    files = [path for path in closure(entry) if within(path, ["stages"])]
+    if any("load_manifest(" in (ROOT / path).read_text() and path != Path("stages/ingest.py") for path in files):
+        assert [dep for dep in STAGES[stage]["deps"] if dep.startswith(("data/databases", "data/features"))], stage

@@ -75,8 +75,11 @@ def database_table(
     """The table of ``rows`` (one mapping an image, keys of :data:`DATABASE`), ordered by image_id.
 
     The groups of the ``equals`` (sets of rows of equal images) are tied. In the schema's metadata: the manifest's name,
-    title, citation and note; ``equal_images``, a JSON list of the sets' names; the number of ``unscored`` images; and
-    ``notes``, a sentence a line, for people.
+    title, citation and note; the whole ``manifest`` as JSON, without what it leaves at its default; ``equal_images``, a
+    JSON list of the sets' names; the number of ``unscored`` images; and ``notes``, a sentence a line, for people.
+
+    The stages after ingest read range, protocol and splits from the manifest again. DVC knows the manifests of this
+    project as their dependency and a user's ``database.yaml`` through this metadata alone.
     """
     said = list(notes)
     if equals:
@@ -87,6 +90,7 @@ def database_table(
         "title": manifest.title,
         "citation": manifest.citation,
         "note": manifest.note,
+        "manifest": manifest.model_dump_json(exclude_defaults=True),
         "unscored": str(unscored),
         "equal_images": json.dumps([[row["image_id"] for row in equal] for equal in equals]),
         "notes": "\n".join(said),

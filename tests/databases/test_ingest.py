@@ -82,6 +82,27 @@ def test_a_csv_of_path_score_and_group(tmp_path: Path) -> None:
     assert not any(table["higher_is_better"].to_pylist())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"range": [0, 50]},
+        {"protocol": "leave_one_group_out"},
+        {"stratified": True},
+        {"official_shares_groups": True},
+        {"bank_types": True},
+    ],
+)
+def test_what_the_manifest_alone_decides_changes_the_table(tmp_path: Path, change: dict[str, object]) -> None:
+    """No column has it, and a user's database.yaml is a dependency of ingest alone."""
+    save(tmp_path / "0.png", 0)
+    before, after = own(tmp_path, ["0.png,5,g"]), own(tmp_path, ["0.png,5,g"], **change)
+    for manifest in (before, after):
+        artifacts.write_table(tmp_path / f"{manifest is after}", ingest_folder(manifest, tmp_path))
+    assert (tmp_path / "True").read_bytes() != (tmp_path / "False").read_bytes()
+    table = artifacts.read_table(tmp_path / "True")
+    assert Manifest.model_validate_json(table.schema.metadata[b"manifest"]) == after
+
+
 FAULTS = {
     "missing": (["gone.png,5,g"], "1 scores without images: gone.png"),
     "outside": (["0.png,101,g"], "scores outside 0 to 100: 0.png (101)"),
