@@ -119,6 +119,32 @@ def test_the_readmes_recipe_judges_without_training(tmp_path: Path, monkeypatch:
     assert stages == sorted(["baselines", "ingest@mine", *judged]) and f"({len(stages)} stages)" in README.read_text()
 
 
+def test_a_plain_repro_lacks_what_the_readme_says_to_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the recipe: stages that depend on what no stage makes, such as the table of a database that is gone."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | yaml.safe_load(blocks(README, "yaml")[1])
+    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    Repo.init(no_scm=True).close()
+
+    def lacking(page: dict[str, object]) -> set[str]:
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(page))
+        load(tmp_path / "params.yaml")
+        with Repo() as repo:
+            stages = list(repo.index.stages)
+        made = {str(out) for stage in stages for out in stage.outs}
+        asked = [(stage.addressing.split("@")[0], str(dep)) for stage in stages for dep in stage.deps]
+        return {
+            stage
+            for stage, dep in asked
+            if dep.startswith(("data/", "metrics/"))
+            and not any(Path(dep).is_relative_to(out) or Path(out).is_relative_to(dep) for out in made)
+        }
+
+    (told,) = re.findall(r"set `(\w+)` and `(\w+)` to `{}`", README.read_text())
+    assert lacking(params) == set(told)
+    assert lacking(params | dict.fromkeys(told, {})) == set()
+
+
 @pytest.mark.parametrize("path", [README, ROOT / "docs" / "first-run.md"], ids=name)
 def test_every_stage_is_named(path: Path) -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from pipeline.params.page import BASELINES, CLASSIFIER, DRAWN_SETS, EMBEDDED, RANDOM_INIT, RELEASED, Params
 
@@ -169,6 +170,9 @@ def _classifiers(params: Params, imported: Collection[str]) -> Iterator[Mistake]
         classifiers = [*params.classify, CLASSIFIER]
         if target.classifier not in classifiers:
             yield _not_one_of(f"domains.{name}.classifier", target.classifier, classifiers, "classify: ")
+        *made, of = Path(target.folder).parts[:3] or ("",)
+        if made in (["data", "sources"], ["data", "distorted"]) and of not in params.sets:
+            yield mistake(f"domains.{name}.folder", target.folder, f"made of the set {of}, which is not in sets")
     for name, greedy in params.greedy.items():
         featured = [encoder for encoder in params.encoders if not params.is_metric(encoder)]
         known = {"encoder": (featured, "encoders (no metric): "), "domains": ([*params.domains], "domains: ")}
