@@ -130,17 +130,22 @@ def test_modelling_is_short() -> None:
     assert sum(bool(line.strip()) for line in lines) <= 50
 
 
-def test_an_export_that_computes_something_else_is_not_kept(
+def test_an_export_that_computes_something_else_leaves_the_one_that_was_there(
     project: Path, tmp_path: Path, few_checks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
     model = exportable(project / "data/models/small", None)
+    write_folder(model, tmp_path)
+    before = content()
     wrong = folder.code() | {
         "modelling.py": folder.code()["modelling.py"].replace("F.relu(x + y)", "F.relu(x + 1.01 * y)")
     }
     monkeypatch.setattr(folder, "code", lambda: wrong)
     with pytest.raises(ExportError, match="differs from ours by .*so nothing was kept"):
         write_folder(model, tmp_path)
-    assert not (tmp_path / "config.json").exists()
+    assert content() == before
 
 
 def test_a_protocol_that_resizes_is_refused(project: Path) -> None:

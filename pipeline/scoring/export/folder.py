@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -30,19 +31,24 @@ _LUMA_IMPORT = "from pipeline.images import LUMA\n"
 
 
 def write_folder(model: Exportable, out: Path) -> Difference:
-    """Write the model into the folder ``out``, run by its own code beside ours. :class:`ExportError` where it differs
-    by more than 1e-4; config.json is written last, so that a folder with one is whole.
+    """Write the model into the folder ``out``, after it was run by its own code beside ours, in a temporary folder.
+
+    :class:`ExportError` where it differs by more than 1e-4: what ``out`` held stays then. config.json is written last,
+    so that a folder with one is whole.
     """
+    with tempfile.TemporaryDirectory() as checked:
+        _write(model, Path(checked))
+        difference = compare(model, runner(Path(checked)), str(out))
+    _write(model, out)
+    return difference
+
+
+def _write(model: Exportable, out: Path) -> None:
     (out / CONFIG).unlink(missing_ok=True)
     for name, text in code().items():
         write_bytes(out / name, text.encode())
     write_bytes(out / WEIGHTS, _tensors(model))
     write_json(out / CONFIG, model.config())
-    try:
-        return compare(model, runner(out), str(out))
-    except BaseException:
-        (out / CONFIG).unlink()
-        raise
 
 
 def code() -> dict[str, str]:
