@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.artifacts import ArtifactError, read_manifest
 from pipeline.distortions import TYPES
+from pipeline.labels import CLASSES, COMPOSITE
 from pipeline.shards import tables
 from pipeline.shards.reader import ShardSet
 from pipeline.sources import palettes
@@ -27,8 +29,8 @@ configs:
 
 # {name}
 
-{samples:,} images: {sources} {kind}, each as it is and in 25 types of distortion at 5 levels. An image is lossless
-{codec}, RGB, sRGB, {sizes}. The types and levels are KADID-10k's, in its order. {pristine}
+{samples:,} images: {sources} {kind}, each as it is and in 25 types of distortion at 5 levels{also}. An image is
+lossless {codec}, RGB, sRGB, {sizes}. The types and levels are KADID-10k's, in its order. {pristine}
 
 | file | what it is |
 |---|---|
@@ -36,12 +38,12 @@ configs:
 | `distorted-*.parquet` | one row a sample: the columns below |
 | `manifest.json` | every shard with its bytes, samples and sha256 |
 
-The label is 0 for the pristine image and 5 (type - 1) + level for the others.
+The label is 0 for the pristine image and 5 (type - 1) + level for the others{of_composites}.
 
 | types |
 |---|
 {types}
-
+{composites}
 ## Columns
 
 | column | type | what it is |
@@ -109,6 +111,16 @@ Made by synthetic-iqa with seed {seed}; the same seed, parameters and library ve
 {shards}
 """
 
+_COMPOSITES = """
+## Composites
+
+A composite is distorted by two to five types in turn. Its type is {composite} and its level is the number of types.
+
+| label | types and levels, in their order |
+|---|---|
+{rows}
+"""
+
 _PACKAGED = """\
 Photographs of Python packages: astronaut (NASA, public domain), chelsea, coffee and rocket (CC0), and motorcycle
 (Middlebury 2014 stereo benchmark; scikit-image names no licence, so ask before you publish it)."""
@@ -130,9 +142,11 @@ it. The recipe of each sample's source has the file's name and sha256."""
 
 
 def dataset_card(folder: Path) -> str:
-    """The card of the distorted set in ``folder``, in Markdown; ``ArtifactError`` if it is no whole set."""
-    shards = ShardSet(folder)
-    manifest, recipe = shards.manifest, shards.manifest["sources"]["recipe"]
+    """The card of the distorted set in ``folder``, in Markdown; :class:`ArtifactError` if it is no whole one."""
+    manifest, _ = read_manifest(folder)
+    if "sources" not in manifest:
+        raise ArtifactError(f"{folder}: not a distorted set; a card is of one, such as data/distorted/NAME")
+    shards, recipe, composites = ShardSet(folder), manifest["sources"]["recipe"], manifest.get("composites", ())
     sizes = np.unique(shards.shapes, axis=0)
     licence, kind, where = origin(recipe)
     names = {type.id: type.name for type in TYPES}
@@ -144,6 +158,9 @@ def dataset_card(folder: Path) -> str:
         samples=len(shards),
         sources=len(np.unique(shards.sources)),
         kind=kind,
+        also=f", and in {len(composites)} composites of these" if composites else "",
+        of_composites=f", from {CLASSES} on a composite" if composites else "",
+        composites=_composites(composites, names),
         codec=shards.codec,
         sizes=f"{sizes[0][1]} x {sizes[0][0]}" if len(sizes) == 1 else f"of {len(sizes)} sizes",
         pristine="The pristine image is the source after KADIS's global stretch."
@@ -159,6 +176,13 @@ def dataset_card(folder: Path) -> str:
         fingerprint=shards.fingerprint,
         shards="\n".join(f"| {s.name} | {s.samples} | {s.bytes} | `{s.sha256}` |" for s in shards.shards),
     )
+
+
+def _composites(recipes: Sequence[Sequence[tuple[int, int]]], names: Mapping[int, str]) -> str:
+    """The section of the composites; nothing where there are none."""
+    steps = [", ".join(f"{names[kind]} {level}" for kind, level in recipe) for recipe in recipes]
+    rows = "\n".join(f"| {label} | {text} |" for label, text in enumerate(steps, CLASSES))
+    return _COMPOSITES.format(composite=COMPOSITE, rows=rows) if steps else ""
 
 
 def origin(recipe: Mapping[str, Any]) -> tuple[str, str, str]:

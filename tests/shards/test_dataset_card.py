@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from pipeline import artifacts
+from pipeline.distortions import TYPES
 from pipeline.report import dataset_card
 from pipeline.shards.reader import ShardSet
 from pipeline.sources import palettes
+from tests.shards import stand_in
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -41,6 +43,21 @@ def test_the_card_has_the_sets_hashes_and_its_examples_run(
             assert int(names["label"]) in range(126)  # type: ignore[call-overload]
         if "image" in names:
             np.testing.assert_array_equal(np.asarray(names["image"]), shards.image(last))
+
+
+def test_the_card_lists_the_composites_and_says_nothing_of_them_where_there_are_none(copy: Path) -> None:
+    plain = dataset_card.dataset_card(copy / "distorted")
+    recipes = (((1, 5), (10, 2)), ((11, 3), (16, 1), (24, 2)))
+    stand_in.distort_stage(copy / "sources", copy / "distorted", recipes=recipes)
+    text = dataset_card.dataset_card(copy / "distorted")
+    assert "composite" not in plain and "at 5 levels, and in 2 composites of these." in text
+    first, second = (", ".join(f"{TYPES[kind - 1].name} {level}" for kind, level in recipe) for recipe in recipes)
+    assert f"| 126 | {first} |\n| 127 | {second} |\n\n## Columns" in text and "Its type is 26 and" in text
+
+
+def test_a_folder_that_is_no_distorted_set_is_refused_in_words(copy: Path, synthetic_iqa: Run) -> None:
+    code, out, err = synthetic_iqa("card", copy / "sources")
+    assert code == 2 and not out and f"{copy / 'sources'}: not a distorted set" in err
 
 
 def test_the_licence_is_that_of_the_sources() -> None:
