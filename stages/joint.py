@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
@@ -51,7 +50,7 @@ def run(params: Params, name: str) -> None:
     training = training_run(
         params,
         name,
-        batch=math.gcd(knobs.batch, knobs.labelled_batch),
+        batch=[getattr(knobs, batch) for batch in knobs.batches],
         precision=knobs.precision,
         ema=knobs.ema,
         provenance={"trained_on": line.set if knobs.alpha > 0 else []},

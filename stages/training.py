@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.devices import Device, cores, resolve_device, resolve_precision
 from pipeline.params import Params
@@ -12,10 +12,16 @@ from stages.running import DATA
 
 
 def training_run(
-    params: Params, name: str, *, batch: int, precision: str, ema: float | None, provenance: Mapping[str, object]
+    params: Params,
+    name: str,
+    *,
+    batch: int | Sequence[int],
+    precision: str,
+    ema: float | None,
+    provenance: Mapping[str, object],
 ) -> Run:
     """The run ``name``, into data/models: a rank for each GPU, or as many of one CPU core as :func:`workers` says and
-    as divide ``batch``.
+    as divide ``batch``, or each of several kinds of images in a step.
     """
     device = resolve_device(params.run.device)
     ranks = device.ranks if device.kind == "cuda" else ranks_for(batch, workers(params))

@@ -189,10 +189,10 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             {"training__colour_spaces": ["xyz"]},
             "training.colour_spaces.0 = \"xyz\": input should be 'rgb', 'lab', 'hsv', ",
         ),
-        ({"training__colour_spaces": ["ms", "ms"]}, 'training.colour_spaces = ["ms", "ms"]: each space is named once'),
+        ({"training__colour_spaces": ["ms", "ms"]}, 'training.colour_spaces = ["ms", "ms"]: each is named once'),
         (
             {"evaluate__regressors": ["svr", "svr"]},
-            'evaluate.regressors = ["svr", "svr"]: each regressor is ',
+            'evaluate.regressors = ["svr", "svr"]: each is named once',
         ),
         (
             {"joint__ssl": {"set": "photoss", "database": "photos"}},
@@ -243,6 +243,24 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             "transfer.t.types.0 = 26",
         ),
         (
+            {
+                "databases__mine": {"folder": "mine"},
+                "domains__d": {"classifier": "released/classifier", "folder": "mine"},
+                "transfer__t": {
+                    "encoder": "released",
+                    "source": "photos",
+                    "target": "mine",
+                    "domains": "d",
+                    "types": [1, 2, 1],
+                },
+            },
+            "transfer.t.types = [1, 2, 1]: each is named once",
+        ),
+        (
+            {"domains__d": {"classifier": "released/classifier", "folder": "data/distorted/textured_dead_leaves"}},
+            'domains.d.folder = "data/distorted/textured_dead_leaves": made of the set textured_dead_leaves, which',
+        ),
+        (
             {"finetune__mine": {"encoder": "released", "database": "photos", "mode": "lpft"}},
             "finetune.mine.mode",
         ),
@@ -251,7 +269,10 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             "joint.dead_leaves: the name stands under `train`",
         ),
         ({"quality__photoss": {}}, 'quality = "photoss": not one of sets: dead_leaves, photos; did you mean photos?'),
-        ({"quality__photos": {"metrics": ["psnr", "psnr"]}}, 'quality.photos.metrics = ["psnr", "psnr"]: each metric'),
+        (
+            {"quality__photos": {"metrics": ["psnr", "psnr"]}},
+            'quality.photos.metrics = ["psnr", "psnr"]: each is named once',
+        ),
         ({"distort__composites": 513}, "distort.composites = 513: input should be less than or equal to 512"),
         (
             {"readouts__floor_lab": {"encoder": "floor", "pool": {"spaces": ["lab"]}}},

@@ -6,21 +6,33 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 import numpy as np
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
     Tag,
-    field_validator,
     model_serializer,
     model_validator,
 )
 
 from pipeline import Refusal
 
+T = TypeVar("T")
+S = TypeVar("S", bound="Section")
+
+
+def _once(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("each is named once")
+    return values
+
+
+Distinct = Annotated[tuple[T, ...], AfterValidator(_once)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Count = Annotated[int, Field(ge=1)]
+Type = Annotated[int, Field(ge=1, le=25)]
 Codec = Literal["qoi", "png", "webp", "jxl"]
 Space = Literal["rgb", "lab", "hsv", "grey", "ms"]
 Metric = Literal["psnr", "ssim", "ms_ssim", "gmsd", "fsim", "fsimc", "vsi", "haarpsi", "mdsi"]
@@ -37,12 +49,9 @@ ShapeOrShares = Annotated[
 
 TypesOrRule = Annotated[
     Annotated[Literal["selected", "all"], Tag("[rule]")]
-    | Annotated[tuple[Annotated[int, Field(ge=1, le=25)], ...], Field(min_length=1), Tag("[types]")],
+    | Annotated[Distinct[Type], Field(min_length=1), Tag("[types]")],
     Discriminator(lambda value: "[types]" if isinstance(value, list | tuple) else "[rule]"),
 ]
-
-
-S = TypeVar("S", bound="Section")
 
 
 class ParamsError(Refusal, ValueError):
@@ -192,7 +201,7 @@ class TrainingParams(Section):
     images_per_class: int = Field(4, ge=2, le=64, description="images in such a group")
     merge_identical_classes: bool = Field(False, description="the four classes that equal the pristine image join it")
     neighbour_weight: float = Field(0.0, ge=0, le=1, description="how much of a positive a type's next level is")
-    colour_spaces: tuple[Space, ...] = Field(
+    colour_spaces: Distinct[Space] = Field(
         ("rgb", "lab", "hsv", "grey", "ms"), min_length=1, description="of the views, each as likely as the others"
     )
     authentic: Literal["none", "half", "only"] = Field(
@@ -201,13 +210,6 @@ class TrainingParams(Section):
     authentic_set: Name | None = Field(None, description="the set whose sources are the authentic images")
     probe_every: int = Field(4, ge=0, description="epochs between looks at the type accuracy; 0: never")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
-
-    @field_validator("colour_spaces")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each space is named once")
-        return value
 
 
 class TrainRun(Overlay, TrainingParams):
@@ -280,6 +282,11 @@ class JointParams(Section):
     precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' moving average; null: the last ones")
 
+    @property
+    def batches(self) -> list[str]:
+        """The knobs of the batches that a step has: ``alpha`` may leave one of the two kinds of images out."""
+        return ["batch"] * (self.alpha > 0) + ["labelled_batch"] * (self.alpha < 1)
+
 
 class JointRun(Overlay, JointParams):
     """One run of paper 3: its set, its database, and whatever differs from the section ``joint_training``."""
@@ -302,7 +309,7 @@ class FinetuningParams(Section):
     weight_decay: float = Field(0.0, ge=0, lt=1, description="added to the gradient (paper 4: 5e-4)")
     loss: Literal["mse", "l1"] = Field("mse", description="paper 3, eq. 7; or paper 4, eq. 8")
     vertical_flips: bool = Field(True, description="crops upside down as well (paper 4: left to right alone)")
-    views: tuple[Literal["five_crops", "centre", "resize"], ...] = Field(
+    views: Distinct[Literal["five_crops", "centre", "resize"]] = Field(
         ("five_crops", "centre", "resize"), min_length=1, description="of test images; the first is the headline"
     )
     splits: Count = Field(1, description="how many of the protocol's splits are trained on, each by itself")
@@ -312,13 +319,6 @@ class FinetuningParams(Section):
     factor: float = Field(0.1, gt=0, lt=1, description="by which they fall then (paper 3, section 4.2)")
     stop_after: int | None = Field(10, ge=1, description="looks without a fall until it stops; null: never")
     precision: Literal["fp32", "bf16", "auto"] = Field("fp32", description="auto: bf16 where the hardware has it")
-
-    @field_validator("views")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each view is named once")
-        return value
 
 
 class FinetuneRun(Overlay, FinetuningParams):
@@ -346,46 +346,25 @@ class GreedyParams(Section):
     oracle: bool = Field(
         True, description="whether the target's opinions choose the types (an upper bound); false: the similarity does"
     )
-    types: tuple[Annotated[int, Field(ge=1, le=25)], ...] = Field((), description="a list of yours, judged as well")
+    types: Distinct[Type] = Field((), description="a list of yours, judged as well")
     most: int = Field(25, ge=1, le=25, description="types that are chosen at most")
     draws: int = Field(20, ge=0, le=1000, description="random subsets of types, of each size that was selected")
     resamples: int = Field(100, ge=0, le=10000, description="of the target's groups, to see how stable the choice is")
-
-    @field_validator("types")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each type is named once")
-        return value
 
 
 class PoolParams(Section):
     """What is read out of an encoder: a block of numbers for each space, scale, layer and statistic, in this order."""
 
-    layers: tuple[Literal[1, 2, 3, 4], ...] = Field((4,), min_length=1, description="of the network; the papers': 4")
-    statistics: tuple[Literal["mean", "std"], ...] = Field(("mean",), min_length=1, description="over a layer's places")
-    spaces: tuple[Space, ...] = Field(("rgb",), min_length=1, description="colour spaces of the images")
+    layers: Distinct[Literal[1, 2, 3, 4]] = Field((4,), min_length=1, description="of the network; the papers': 4")
+    statistics: Distinct[Literal["mean", "std"]] = Field(("mean",), min_length=1, description="over a layer's places")
+    spaces: Distinct[Space] = Field(("rgb",), min_length=1, description="colour spaces of the images")
     scales: int = Field(2, ge=1, le=4, description="of the images, each half the last")
-
-    @field_validator("layers", "statistics", "spaces")
-    @classmethod
-    def _distinct(cls, value: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each is named once")
-        return value
 
 
 class QualityParams(Section):
     """Pseudo-opinions of a distorted set: its samples against their pristine images, by full-reference metrics."""
 
-    metrics: tuple[Metric, ...] = Field(("psnr", "ssim", "ms_ssim", "gmsd", "haarpsi", "mdsi"), min_length=1)
-
-    @field_validator("metrics")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each metric is named once")
-        return value
+    metrics: Distinct[Metric] = Field(("psnr", "ssim", "ms_ssim", "gmsd", "haarpsi", "mdsi"), min_length=1)
 
 
 class TransferRun(Overlay, FinetuningParams):
@@ -409,14 +388,7 @@ class PooledParams(Section):
     """A regressor on several databases together."""
 
     encoder: Name = Field(description="one of `encoders` that gives features")
-    databases: tuple[Name, ...] = Field(min_length=2, description="names under `databases`; each counts alike")
-
-    @field_validator("databases")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each database is named once")
-        return value
+    databases: Distinct[Name] = Field(min_length=2, description="names under `databases`; each counts alike")
 
 
 class ReadoutParams(Section):
@@ -482,7 +454,7 @@ class EvaluateParams(Section):
     min_validation_groups: int = Field(
         5, ge=2, description="with fewer, lambda is chosen by leaving one group out of train and val"
     )
-    regressors: tuple[Literal["ridge", "svr"], ...] = Field(
+    regressors: Distinct[Literal["ridge", "svr"]] = Field(
         ("ridge",), min_length=1, description="the first is the headline; a metric needs none"
     )
     svr: SvrParams = SvrParams()
@@ -494,13 +466,6 @@ class EvaluateParams(Section):
     def lambdas(self) -> tuple[float, ...]:
         """The ridge's candidates, ascending."""
         return tuple(np.geomspace(self.lambda_min, self.lambda_max, self.lambda_count).tolist())
-
-    @field_validator("regressors")
-    @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("each regressor is named once")
-        return value
 
 
 class ReportParams(Section):

@@ -40,11 +40,14 @@ def record(what: str) -> None:
         os.pwrite(file, what.encode().ljust(_LINE)[:_LINE], 0)
 
 
-def ranks_for(batch: int, most: int) -> int:
-    """How many ranks of one CPU core share ``batch`` images: as many as divide it, up to ``most``, and leave each at
-    least :data:`FEWEST`, because batch norms take their statistics from a rank's own images.
+def ranks_for(batch: int | Sequence[int], most: int) -> int:
+    """How many ranks of one CPU core share ``batch`` images, or several kinds of images in a step, each its own batch:
+    as many as divide each, up to ``most``, and leave each rank at least :data:`FEWEST` of each, because batch norms
+    take their statistics from a rank's own images of a kind.
     """
-    return max(n for n in range(1, max(most, 1) + 1) if n == 1 or (batch % n == 0 and batch // n >= FEWEST))
+    batches = (batch,) if isinstance(batch, int) else batch
+    fits = (n for n in range(2, most + 1) if all(size % n == 0 and size // n >= FEWEST for size in batches))
+    return max(fits, default=1)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pipeline import artifacts
 from pipeline.devices import Device
 from pipeline.params import JointParams, ParamsError
 from pipeline.training import checkpoint
+from pipeline.training.launch import ranks_for
 from pipeline.training.loop import Run, train
 from pipeline.training.methods import contrastive
 from pipeline.training.methods.joint import Batch, Data, Joint
@@ -243,6 +244,18 @@ def test_ranks_share_a_step_and_one_validates(tmp_path: Path) -> None:
     train(replace(run, device=Device("cpu", 2)), make)
     history = pq.read_table(tmp_path / "out" / "history.parquet").to_pydict()
     assert len(history["step"]) == 2 and np.isfinite(history["validation_loss"][-1])
+
+
+def test_a_rank_has_enough_images_of_each_kind_that_a_step_has() -> None:
+    for batch, labelled, alpha, ranks in (
+        (64, 16, 0.9, 1),  # two would have 8 labelled images each
+        (64, 32, 0.9, 2),
+        (48, 32, 0.9, 2),  # both halves are enough, though the greatest common divisor is 16
+        (64, 15, 1.0, 2),  # no labelled image is looked at
+        (15, 32, 0.0, 2),
+    ):
+        params = JointParams(batch=batch, labelled_batch=labelled, alpha=alpha)
+        assert ranks_for([getattr(params, knob) for knob in params.batches], 2) == ranks, params
 
 
 @pytest.mark.parametrize("knob", ("batch", "labelled_batch"))

@@ -190,7 +190,7 @@ class Joint(Method[Batch]):
 
     def prepare(self, ranks: int) -> str:
         """Open the images: half of the memory that is free is for the distorted ones, an eighth for each other part."""
-        for knob in ("batch", "labelled_batch"):
+        for knob in self.params.batches:
             if (count := getattr(self.params, knob)) % ranks:
                 raise ParamsError(f"joint_training.{knob}: {count} is not a multiple of the {ranks} ranks")
         elsewhere: Mode = "none" if self._cache == "none" else "host"  # the device is for what trains
