@@ -10,7 +10,7 @@ from pipeline.folders import folder_lock
 from pipeline.params import Params
 from stages import DATA, LOCKS, entry
 from stages.evaluate import checked
-from stages.tuning import database_of, tuning
+from stages.finetuning import database_of, finetuning
 
 
 def run(params: Params, name: str) -> None:
@@ -37,7 +37,7 @@ def run(params: Params, name: str) -> None:
     if line.mode == "lp":
         stored, table = DATA / "features" / line.encoder / file, DATA / "databases" / file
         features = read_features(stored, weights=weights_sha256(encoder), database=table).of_images(database.names)
-    made = tuning(params, name, line, knobs, database, numbers[0], features)
+    made = finetuning(params, name, line, knobs, database, numbers[0], features)
     with folder_lock(made.run.checkpoints, LOCKS):
         parts = [
             Part("nr", f"{line.mode}_{view}", split.index, "test", split.test, database.scale.opinions(answers))

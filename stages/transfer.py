@@ -14,7 +14,7 @@ from pipeline.labels import TYPES
 from pipeline.params import Params
 from stages import DATA, LOCKS, METRICS, entry
 from stages.evaluate import checked
-from stages.tuning import database_of, tuning
+from stages.finetuning import database_of, finetuning
 
 
 def run(params: Params, name: str) -> None:
@@ -34,7 +34,7 @@ def run(params: Params, name: str) -> None:
     )
     drawn = splits_of(source.scored, protocol, line.source)[: knobs.splits]
     splits = limited_to_types(drawn, source.scored, source.manifest, [int(number) for number in types])
-    made = tuning(params, name, line, knobs, source, splits[0].index)
+    made = finetuning(params, name, line, knobs, source, splits[0].index)
     with folder_lock(made.run.checkpoints, LOCKS):
         for split in splits:
             made.tune(split)

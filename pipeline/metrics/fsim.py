@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.metrics.pairs import prepared_pair
 from pipeline.metrics.phase_congruency import phase_congruency
-from pipeline.metrics.planes import SCHARR, YIQ, gradient, planes, pooled, similarity, viewing_factor
+from pipeline.metrics.planes import SCHARR, YIQ, gradient, planes, similarity, viewing_factor, weighted_mean
 
 _T1, _T2, _T3, _T4 = 0.85, 160.0, 200.0, 200.0
 _LAMBDA = 0.03  # the power of the colour term
@@ -42,14 +42,14 @@ def prepare(image: np.ndarray) -> Prepared:
 
 def compare(reference: Prepared, image: Prepared) -> float:
     """FSIM on luma, 1 for equal images."""
-    return pooled(_structure(reference, image), np.maximum(reference.congruency, image.congruency))
+    return weighted_mean(_structure(reference, image), np.maximum(reference.congruency, image.congruency))
 
 
 def compare_colour(reference: Prepared, image: Prepared) -> float:
     """FSIMc, 1 for equal images; of a negative colour similarity's power the real part counts."""
     colour = similarity(reference.i, image.i, _T3) * similarity(reference.q, image.q, _T4)
     power = (colour.astype(np.complex128) ** _LAMBDA).real
-    return pooled(_structure(reference, image) * power, np.maximum(reference.congruency, image.congruency))
+    return weighted_mean(_structure(reference, image) * power, np.maximum(reference.congruency, image.congruency))
 
 
 def _structure(reference: Prepared, image: Prepared) -> np.ndarray:

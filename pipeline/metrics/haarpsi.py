@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.metrics.pairs import prepared_pair
-from pipeline.metrics.planes import YIQ, planes, pooled, similarity
+from pipeline.metrics.planes import YIQ, planes, similarity, weighted_mean
 
 _C, _ALPHA = 30.0, 4.2
 _SCALES = 3
@@ -47,7 +47,7 @@ def compare(reference: Prepared, image: Prepared) -> float:
         maps.append((similarity(one[0], other[0], _C) + similarity(one[1], other[1], _C)) / 2)
     weights.append((weights[0] + weights[1]) / 2)
     maps.append(sum(similarity(a, b, _C) for a, b in zip(reference.colour, image.colour, strict=True)) / 2)
-    share = pooled(1 / (1 + np.exp(-_ALPHA * np.stack(maps))), np.stack(weights))
+    share = weighted_mean(1 / (1 + np.exp(-_ALPHA * np.stack(maps))), np.stack(weights))
     return float((np.log(share / (1 - share)) / _ALPHA) ** 2)
 
 

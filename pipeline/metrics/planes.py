@@ -66,7 +66,7 @@ def similarity(one: np.ndarray, other: np.ndarray, constant: float) -> np.ndarra
     return np.asarray((2 * one * other + constant) / (one * one + other * other + constant))
 
 
-def pooled(score: np.ndarray, weight: np.ndarray) -> float:
+def weighted_mean(score: np.ndarray, weight: np.ndarray) -> float:
     """The mean of a map, weighted; of no weight at all (two flat images) the plain mean."""
     total = float(weight.sum())
     return float((score * weight).sum()) / total if total > 0 else float(score.mean())

@@ -12,10 +12,10 @@ from pipeline.metrics.planes import (
     SCHARR,
     gradient,
     planes,
-    pooled,
     reduced,
     similarity,
     viewing_factor,
+    weighted_mean,
 )
 from pipeline.metrics.saliency import saliency
 
@@ -50,4 +50,4 @@ def compare(reference: Prepared, image: Prepared) -> float:
     colour = similarity(reference.m, image.m, _C3) * similarity(reference.n, image.n, _C3)
     score = similarity(reference.saliency, image.saliency, _C1) * (colour.astype(np.complex128) ** _BETA).real
     score *= similarity(reference.gradient, image.gradient, _C2) ** _ALPHA
-    return pooled(score, np.maximum(reference.saliency, image.saliency))
+    return weighted_mean(score, np.maximum(reference.saliency, image.saliency))

@@ -15,7 +15,7 @@ from pipeline.training.methods.regression import (
     LabelledBatches,
     OpinionScale,
     RegressionHead,
-    pooled,
+    last_map_mean,
     render,
 )
 
@@ -58,7 +58,7 @@ def test_the_losses_written_out() -> None:
         np.testing.assert_allclose(torch.autograd.grad(loss, predictions)[0], slopes[name], atol=1e-12)
 
 
-def test_the_head_and_the_pooled_trunk_written_out() -> None:
+def test_the_head_and_the_mean_of_the_last_map_written_out() -> None:
     """Eq. (6) in float64: the mean over the places of the last map, and two layers by hand."""
     trunk, random = ResNet(18, 8), torch.Generator().manual_seed(0)
     initialise(trunk, random)
@@ -66,7 +66,7 @@ def test_the_head_and_the_pooled_trunk_written_out() -> None:
     head = RegressionHead(trunk.dim).double()
     head.initialise(random, 7.0)
     crops = torch.rand(3, 3, 64, 96, dtype=torch.float64)
-    features = pooled(trunk, crops)
+    features = last_map_mean(trunk, crops)
     np.testing.assert_allclose(features.detach(), trunk(crops).detach().flatten(2).mean(2), atol=1e-12)
     first, second = head.first, head.last
     hidden = np.maximum(features.detach().numpy() @ first.weight.detach().numpy().T + first.bias.detach().numpy(), 0)

@@ -33,7 +33,7 @@ from pipeline.shards.decoded import Images, LabelledImages, Mode, Subset
 from pipeline.shards.epochs import EpochError
 from pipeline.training.loop import Method, Plateau, Run
 from pipeline.training.loss import contrastive_loss
-from pipeline.training.methods.regression import LOSSES, LabelledBatch, LabelledBatches, RegressionHead, pooled
+from pipeline.training.methods.regression import LOSSES, LabelledBatch, LabelledBatches, RegressionHead, last_map_mean
 from pipeline.training.optimisers import LARS, lars
 from pipeline.training.projector import Projector, draw_linear
 from pipeline.training.views import crops_in_rgb
@@ -63,7 +63,7 @@ class JointNetwork(nn.Module):
         return torch.cat(cast(list[Tensor], parts))
 
     def _features(self, squares: Tensor, flips: Tensor) -> Tensor:
-        return pooled(self.trunk, crops_in_rgb(squares, flips).to(self.trunk.conv1.weight.dtype))
+        return last_map_mean(self.trunk, crops_in_rgb(squares, flips).to(self.trunk.conv1.weight.dtype))
 
 
 def _passes(trunk: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

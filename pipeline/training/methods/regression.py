@@ -109,7 +109,7 @@ class RegressionHead(nn.Module):
             self.last.bias.fill_(level)
 
 
-def pooled(trunk: ResNet, crops: Tensor) -> Tensor:
+def last_map_mean(trunk: ResNet, crops: Tensor) -> Tensor:
     """f of eq. (6): float [n, 3, h, w] in [0, 1] -> the trunk's last map averaged over its places, [n, trunk.dim],
     float32 (float64 of such an input).
     """
@@ -225,7 +225,7 @@ class RegressionNetwork(nn.Module):
 
     def features(self, crops: Tensor) -> Tensor:
         """float [n, 3, h, w] in [0, 1] -> f(x), float32 [n, trunk.dim]."""
-        return pooled(self.trunk, self.preprocessing.shown(crops, "rgb"))
+        return last_map_mean(self.trunk, self.preprocessing.shown(crops, "rgb"))
 
     def forward(self, crops: Tensor) -> Tensor:
         """float [n, 3, h, w] in [0, 1] -> predictions on the scale of 1 to 10, float32 [n]."""

@@ -39,7 +39,7 @@ def database_of(params: Params, name: str) -> Database:
     return Database(manifest, root, images, scored, scored["image_id"].to_pylist(), OpinionScale.of(manifest))
 
 
-def tuning(
+def finetuning(
     params: Params,
     name: str,
     line: FinetuneRun | TransferRun,
