@@ -47,20 +47,24 @@ import polars as pl
 print(pl.read_parquet("data/features/textured_dead_leaves/photos.parquet").select("image_id", "mos", "feature"))
 ```
 """
+MANIFEST = """
+The metadata of the schema have the manifest that the table was made by, as JSON (`manifest`). So an edit of `range` or
+`protocol` in a `database.yaml` makes another table, and DVC runs again what follows from it, the features included.
+"""
 
 
-def section(title: str, schema: pa.Schema) -> str:
+def section(title: str, schema: pa.Schema, note: str = "") -> str:
     lines = [f"\n## {title}\n", "| column | type | what it is |", "|---|---|---|"]
     for field in schema:
         kind = str(field.type).replace("fixed_size_list<item: float>[2]", "fixed_size_list<float>[n]")
         lines.append(f"| {field.name} | {kind} | {field.metadata[b'description'].decode()} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + note
 
 
 def render() -> str:
     return INTRODUCTION + "".join(
         [
-            section("data/databases/{database}.parquet", DATABASE),
+            section("data/databases/{database}.parquet", DATABASE, MANIFEST),
             section("data/features/{encoder}/{database}.parquet", feature_schema(2)),
             section("data/predictions/{encoder}/{database}.parquet", PREDICTIONS),
             section("data/compare/table.parquet", RESULTS),
