@@ -21,12 +21,14 @@ from pipeline.artifacts import MANIFEST, ArtifactError, ShardMeta
 from pipeline.seeding import generator
 from pipeline.shards import plan
 from pipeline.shards.epochs import EpochError
+from pipeline.shards.loader import Prefetch
 from pipeline.shards.reader import sample_table, table_name
 from pipeline.shards.remote import SLACK, Whole, fetch, open_url
 from pipeline.shards.writer import crc32, header
 
 MANIFEST_BYTES = 2**26  # some 100,000 shards
 TABLE_BYTES = 2**28  # some 500,000 samples in one shard
+AHEAD = 8  # samples that are read and checked before they are asked for
 IMAGE_BYTES = 2**28  # more than the largest image that is decoded takes as it is
 
 
@@ -132,7 +134,13 @@ class ShardStream:
         """
         if not 0 <= part < parts or parts > len(self.shards) or lanes < 1 or start < 0:
             raise EpochError(f"part {part} of {parts}, {lanes} lanes from {start} on, of {len(self.shards)} shards")
-        return self._epoch(seed, epoch, lanes, part, parts, even, start)
+        return self._ahead(self._epoch(seed, epoch, lanes, part, parts, even, start))
+
+    @staticmethod
+    def _ahead(samples: Iterator[Streamed]) -> Iterator[Streamed]:
+        """Read and checked in a thread while the caller decodes: decoding is C, which lets that thread run."""
+        with Prefetch(samples, AHEAD) as ahead:
+            yield from ahead
 
     def _epoch(
         self, seed: int, epoch: int, lanes: int, part: int, parts: int, even: bool, start: int
