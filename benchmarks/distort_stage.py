@@ -74,8 +74,8 @@ def timed(task: DistortTask) -> dict[str, float]:
     return {"start": start, "end": time.monotonic(), "cpu": cpu, "images": sum(m.samples for m in made), **SPENT}
 
 
-def make_sources(folder: Path, count: int) -> ShardSet:
-    job = SourceJob(SET, sources.source_set(SET, SourcesParams(count=count, size=512), seed=1), folder, "qoi")
+def make_sources(folder: Path, count: int, size: int = 512) -> ShardSet:
+    job = SourceJob(SET, sources.source_set(SET, SourcesParams(count=count, size=size), seed=1), folder, "qoi")
     commit_sources(job, [build_sources(task) for task in job.tasks(16)])
     return ShardSet(folder)
 

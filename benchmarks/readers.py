@@ -36,9 +36,9 @@ CROP = 256
 WORKERS = 2
 
 
-def make_shards(folder: Path, count: int) -> ShardSet:
-    """``count`` sources x 126 classes, two shards for each two sources."""
-    sources = make_sources(folder / "sources", count)
+def make_shards(folder: Path, count: int, size: int = 512) -> ShardSet:
+    """``count`` sources x 126 classes of ``size`` pixels a side, two shards for each two sources."""
+    sources = make_sources(folder / "sources", count, size)
     job = job_of(sources, folder / "d", bank=distortions.distort_all, shards_per_block=2)
     commit_distorted(job, [build_distorted(task) for task in job.tasks(sources)], sources)
     return ShardSet(job.folder)

@@ -13,7 +13,8 @@
 - loss: forward and backward in CPU seconds on one thread, each form in a process of its own, with its peak memory above
   what the imports take. The peers are pytorch-metric-learning's SupConLoss, if it is installed (it is no dependency),
   and the plain way with an N x N mask of positives.
-- waiting: the share of a step that waits for data, of the small profile's shapes, every image decoded each time.
+- waiting: the share of a step that waits for data, of the small profile's recipe, every image decoded each time: from
+  memory, and from shards of 256 x 256 that a server on this machine streams.
 - memory: the peak of a step of paper 3 (two crops of 224 of each image, 32 labelled ones, ResNet-18 of width 16, fp32)
   above what the imports take: 125 images in one pass beside 1,000 with `accumulate: cached`, 125 at a time.
 - features: a ResNet-50 with random weights beside transformers' ResNetModel, if that is installed.
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from pipeline.encoder.network import ResNet
     from pipeline.params import TrainingParams
+    from pipeline.shards.streamed import StreamedImages
 
 FORMS = ("ours", "mask", "pml")
 
@@ -450,7 +452,12 @@ class Stand:
 
 
 def trained(
-    data: Stand, params: TrainingParams, skip: int, kind: str = "cpu", threads: int | None = None, **options: object
+    data: Stand | StreamedImages,
+    params: TrainingParams,
+    skip: int,
+    kind: str = "cpu",
+    threads: int | None = None,
+    **options: object,
 ) -> tuple[float, float]:
     """crops/s and the share of waiting of a run, without its first ``skip`` steps."""
     import pyarrow.parquet as pq
@@ -479,12 +486,37 @@ def trained(
 
 def waiting(steps: int) -> dict[str, float]:
     """The share of waiting and crops/s of the small profile, without the cache: the worst an epoch can be."""
+    from benchmarks.readers import make_shards
     from pipeline.params import load
+    from pipeline.shards.streamed import StreamedImages
 
     data, small = Stand(), load(Path(__file__).parents[1] / "params.yaml").training
     params = small.model_copy(update={"warmup": 0.0, "epochs": steps / (len(data) // small.batch)})
     speed, share = trained(data, params, 3, threads=1, cache="none")
-    return {"data_wait_share": share, "crops_per_s": speed}
+    with tempfile.TemporaryDirectory() as folder:
+        shards = make_shards(Path(folder), 8, 256)
+        with served(shards.folder) as url:
+            stream = StreamedImages(url, small.batch, seed=0, per_class=small.images_per_class)
+            params = params.model_copy(update={"epochs": steps / stream.in_epoch})
+            streamed_speed, streamed_share = trained(stream, params, 3, threads=1)
+    return {
+        "data_wait_share": share,
+        "crops_per_s": speed,
+        "data_wait_share_stream": streamed_share,
+        "crops_per_s_stream": streamed_speed,
+    }
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL of a folder that a process of the standard library's server gives out on the loopback interface."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield re.findall(r"http://[0-9.:]+", server.stdout.readline())[0]
+        finally:
+            server.kill()
 
 
 def features_difference() -> float:
