@@ -72,7 +72,8 @@ class Content:
     """All that the page is made from.
 
     ``classifiers``: run -> set -> confusions on held-out sources. ``similarities``: target -> its types
-    (metrics/domains), ``selections``: run -> what was judged (metrics/greedy).
+    (metrics/domains), ``selections``: run -> what was judged (metrics/greedy), ``networks``: run -> the same of a
+    network (metrics/transfer).
     """
 
     params: Params
@@ -92,6 +93,7 @@ class Content:
     classifiers: Mapping[str, Mapping[str, Any]]
     similarities: Mapping[str, Mapping[str, Any]]
     selections: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Mapping[str, Any]]
 
     @property
     def trained(self) -> list[str]:
@@ -130,6 +132,7 @@ def collect(params: Params, data: Path, metrics: Path) -> Content:
         classifiers={name: run["sets"] for name, run in _written(metrics / "classify", params.classify).items()},
         similarities=_written(metrics / "domains", params.domains),
         selections=_written(metrics / "greedy", params.greedy),
+        networks=_written(metrics / "transfer", params.transfer),
     )
 
 

@@ -71,7 +71,7 @@ class Results:
 
 
 def read_results(metrics: Path, encoders: Sequence[str] = (), databases: Sequence[str] = ()) -> Results:
-    """What evaluate, compare, domains and greedy wrote below ``metrics``; ``encoders`` (in this order) and
+    """What evaluate, compare, domains, greedy and transfer wrote below ``metrics``; ``encoders`` (in this order) and
     ``databases`` choose among evaluate's.
     """
     evaluations = []
@@ -137,7 +137,7 @@ def render_short(results: Results, date: str) -> str:
 def render_selections(results: Results, date: str) -> str:
     """The block of paper 4's tables without its marks; empty where the stage domains has not run."""
     found = results.selections
-    tables = [*(selections(*item) for item in found.judged.items()), *networks(found), *paper_tables(found)]
+    tables = [*(selections(*item) for item in found.judged.items()), *networks(found.networks), *paper_tables(found)]
     if not tables:
         return ""
     parts = [f"Measured {date}."]

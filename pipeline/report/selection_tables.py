@@ -24,6 +24,7 @@ RULES = ("mean_prob", "top4_vote")
 SELECTIONS = ("all", *RULES, "greedy", "types")
 Metrics = Mapping[str, Any]
 Rows = dict[str, dict[str, str]]  # method -> column -> cell
+Found = dict[str, dict[str, dict[str, dict[str, str]]]]  # method -> target -> run -> column -> cell
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def selections(run: str, metrics: Metrics) -> Table:
             f"{figure(pooled['value'])} ({interval(pooled['low'], pooled['high'])})",
             "–" if name == "all" else f"{signed(minus['value'])} ({interval(minus['low'], minus['high'])})",
         ]
-        lines.append(Line(readable(name), cells))
+        by_similarity = ", by the similarity" if name == "greedy" and not metrics["oracle"] else ""
+        lines.append(Line(f"{readable(name)}{by_similarity}", cells))
     for size, draws in sorted(metrics["random"].items(), key=lambda item: int(item[0])):
         spread = [_spread([draw[key] for draw in draws]) for key in ("srocc", "plcc")]
         lines.append(Line(f"random {size}", [f"{len(draws)} draws, median (range)", *spread, "–", "–"], "baseline"))
@@ -74,22 +76,22 @@ def selections(run: str, metrics: Metrics) -> Table:
     return Table(title, columns, lines, corner="selection")
 
 
-def networks(found: Selections) -> list[Table]:
-    """Networks trained on types of a database: medians over the splits, and of the images' mean predictions the SROCC
-    with its interval. No table where the stage transfer has not run.
+def networks(trained: Mapping[str, Metrics]) -> list[Table]:
+    """Networks trained on types of a database, run -> metrics/transfer/RUN.json, a line each: medians over the splits,
+    and of the images' mean predictions the SROCC with its interval. No table where there is none.
     """
     lines = []
-    for run, metrics in found.networks.items():
+    for run, metrics in trained.items():
         regressor, figures = _headline(metrics)
         pooled = figures["pooled"]
         types = _numbers(metrics["types"]) if len(metrics["types"]) < TYPES else "all"
         cells: list[str | Cell] = [Cell(types, kind="text"), *(figure(figures[key]) for key in ("srocc", "plcc"))]
         cells.append(f"{figure(pooled['value'])} ({interval(pooled['low'], pooled['high'])})")
-        line = f"{metrics['source']} to {metrics['database']}, {readable(metrics['selection'])}"
-        lines.append(Line(line, cells, note=f"{run}: from {metrics['begun_from']}, {readable(regressor)}"))
+        line = f"{run}: {metrics['source']} to {metrics['database']}, {readable(metrics['selection'])}"
+        lines.append(Line(line, cells, note=f"from {metrics['begun_from']}, {readable(regressor)}"))
     title = "Networks that were trained on types of a database with the L1 loss, judged on another one"
     columns = ("types", "SROCC", "PLCC", "pooled SROCC (95 %)")
-    return [Table(title, columns, lines, corner="databases, selection")] if lines else []
+    return [Table(title, columns, lines, corner="run: databases, selection")] if lines else []
 
 
 def path(run: str, metrics: Metrics) -> Table:
@@ -151,15 +153,18 @@ def _selected(found: Selections) -> Table:
 
 
 def _judged(found: Selections) -> list[Table]:
-    """Tables 3, 5 and 6: SROCC and PLCC on each target."""
-    third, fifth, sixth = Rows(), Rows(), Rows()
+    """Tables 3, 5 and 6: SROCC and PLCC on each target. Where runs of a method have different figures on a target,
+    each of them has a row, which names it.
+    """
+    third, fifth, sixth = Found(), Found(), Found()
 
-    def put(table: Rows, method: str, database: str, figures: Metrics, base: Metrics | None = None) -> None:
+    def put(table: Found, method: str, database: str, figures: Metrics, base: Metrics | None = None) -> None:
         for key in ("srocc", "plcc"):
             gain = f" ({signed(figures[key] - base[key])})" if base else ""
-            table.setdefault(method, {})[f"{known_as(database)} {key.upper()}"] = figure(figures[key]) + gain
+            cells = table.setdefault(method, {}).setdefault(database, {}).setdefault(run, {})
+            cells[f"{known_as(database)} {key.upper()}"] = figure(figures[key]) + gain
 
-    for metrics in found.judged.values():
+    for run, metrics in found.judged.items():
         target, nr = metrics["database"], metrics["nr"]
         who, every = f"{metrics['encoder']}, {metrics['source']}", nr["ridge_all"]
 
@@ -170,17 +175,17 @@ def _judged(found: Selections) -> list[Table]:
                 put(sixth, f"{who}: {rule}", target, selected)
         if "ridge_mean_prob" in nr:
             put(third, who, target, nr["ridge_mean_prob"])
-        if metrics["oracle"]:
-            put(sixth, f"{who}: greedy (the target's opinions choose)", target, nr["ridge_greedy"])
+        chooser = "the target's opinions choose" if metrics["oracle"] else "the similarity chooses"
+        put(sixth, f"{who}: greedy ({chooser})", target, nr["ridge_greedy"])
         for row in found.cross:
             mine = (row["encoder"], row["database"], row["mode"]) == (metrics["encoder"], metrics["database"], "nr")
             if mine and row["train"] != metrics["source"]:
                 put(sixth, f"{metrics['encoder']}, all of {row['train']}", target, row)
-    whole = {n["database"]: _headline(n)[1] for n in found.networks.values() if n["selection"] == "all"}
-    for network in sorted(found.networks.values(), key=lambda n: n["selection"] != "all"):
+    whole = {_begun(n): _headline(n)[1] for n in found.networks.values() if n["selection"] == "all"}
+    for run, network in sorted(found.networks.items(), key=lambda item: item[1]["selection"] != "all"):
         target, selection, figures = network["database"], network["selection"], _headline(network)[1]
         who = f"{network['begun_from']}, {network['source']}, network"
-        put(fifth, f"{who}: {selection}", target, figures, whole.get(target) if selection != "all" else None)
+        put(fifth, f"{who}: {selection}", target, figures, whole.get(_begun(network)) if selection != "all" else None)
         if selection in RULES:
             put(third, who, target, figures)
             put(sixth, f"{who}: {selection}", target, figures)
@@ -190,9 +195,26 @@ def _judged(found: Selections) -> list[Table]:
         "T6": "Table 6: selected, greedy, and trained on another database",
     }
     return [
-        _with_published(key, title, ours)
+        _with_published(key, title, _by_run(ours))
         for (key, title), ours in zip(titles.items(), (third, fifth, sixth), strict=True)
     ]
+
+
+def _begun(network: Metrics) -> tuple[str, str, str]:
+    """What the networks have in common whose gain over all types can be told."""
+    return network["begun_from"], network["source"], network["database"]
+
+
+def _by_run(found: Found) -> Rows:
+    """A row for each method; where its runs disagree on a target, a row for each of them."""
+    rows = Rows()
+    for method, targets in found.items():
+        for runs in targets.values():
+            first, *others = runs.values()
+            agree = all(cells == first for cells in others)
+            for run, cells in runs.items():
+                rows.setdefault(method if agree else f"{method}, {run}", {}).update(cells)
+    return rows
 
 
 def _headline(network: Metrics) -> tuple[str, Metrics]:

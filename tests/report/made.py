@@ -32,6 +32,7 @@ PARAMS: dict[str, Any] = {
     "classify": {"types": {"set": "dead_leaves", "encoder": "random_init"}},
     "domains": {"mine": {"classifier": "types", "folder": "mine"}},
     "greedy": {"path": {"encoder": "dead_leaves", "source": "photos", "target": "kadid10k", "domains": "mine"}},
+    "transfer": {"network": {"encoder": "dead_leaves", "source": "photos", "target": "kadid10k", "domains": "mine"}},
     "encoders": ["dead_leaves", "random_init", "floor"],
     **{key: {} for key in ("readouts", "niqe", "statistics", "distort", "training", "ingest", "features", "evaluate")},
     "run": {},
@@ -178,6 +179,7 @@ def run(folder: Path) -> Params:
     save_regressor(data / "regressors" / "dead_leaves" / "photos", {"nr": LINEAR}, REGRESSOR)
     likeness(data, metrics, list(params.sets))
     types(metrics, "mine", "path")
+    network(metrics, "network", "kadid10k", "mean_prob", [3, 9], 0.45, encoder="dead_leaves")
     return params
 
 
@@ -212,6 +214,16 @@ def types(metrics: Path, target: str, run: str, database: str = "mine", *, encod
     figures = {"encoder": encoder, "source": "photos", "database": database, "oracle": True, "path": [step], "nr": nr}
     figures |= {"stop": "no further type raises the SROCC", "chosen_share": {"3": 0.87}, "random": {"2": draws}}
     artifacts.write_json(metrics / "greedy" / f"{run}.json", figures)
+
+
+def network(
+    metrics: Path, run: str, database: str, selection: str, of: list[int], srocc: float, *, encoder: str
+) -> None:
+    """What transfer writes of a network that learnt the types ``of``."""
+    learnt = {"srocc": srocc, "plcc": 0.3, "pooled": {"value": 0.46, "low": 0.4, "high": 0.52}}
+    asked = {"begun_from": encoder, "source": "photos", "database": database, "selection": selection, "types": of}
+    judged = {"regressor": "ft_five_crops", "nr": {"ft_five_crops": learnt}}
+    artifacts.write_json(metrics / "transfer" / f"{run}.json", asked | judged)
 
 
 def features(data: Path, name: str, database: str, count: int = 60) -> None:

@@ -137,16 +137,7 @@ def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path)
     cross = {"encoder": "released", "train": "koniq10k", "database": "clive", "mode": "nr", "srocc": 0.777, "plcc": 0.7}
     artifacts.write_json(metrics / "compare.json", {"methods": [], "cross": [cross]})
     for selection, of, srocc in (("mean_prob", [3, 9], 0.45), ("all", list(range(1, 26)), 0.35)):
-        learnt = {"srocc": srocc, "plcc": 0.3, "pooled": {"value": 0.46, "low": 0.4, "high": 0.52}}
-        network = {
-            "begun_from": "released",
-            "source": "photos",
-            "database": "clive",
-            "selection": selection,
-            "types": of,
-        }
-        nr = {"regressor": "ft_five_crops", "nr": {"ft_five_crops": learnt}}
-        artifacts.write_json(metrics / "transfer" / f"network_{selection}.json", network | nr)
+        made.network(metrics, f"network_{selection}", "clive", selection, of, srocc, encoder="released")
     text = markdown.render_selections(markdown.read_results(metrics), "2026-01-31")
     second = rows(text, "Table 2: types that each target resembles")
     assert second[0][1:] == [
@@ -192,6 +183,52 @@ def test_paper_4s_tables_have_its_rows_below_ours(metrics: Path, tmp_path: Path)
     shutil.rmtree(metrics / "evaluate")
     assert markdown.refresh(path, markdown.read_results(metrics), "2026-01-31")
     assert text in path.read_text() and "of another run" in path.read_text()  # what was not measured stays
+
+
+def test_runs_of_the_same_databases_stand_beside_one_another(metrics: Path) -> None:
+    """Greedy selection with and without the target's opinions, and networks that differ in another knob: what two runs
+    have in common stands once, and where they differ each has a row."""
+    for run in ("asked", "unasked"):
+        made.types(metrics, "clive", run, "clive", encoder="released")
+    path = metrics / "greedy" / "unasked.json"
+    unasked = artifacts.read_json(path)
+    unasked["oracle"], unasked["nr"]["ridge_greedy"]["srocc"] = False, 0.5
+    artifacts.write_json(path, unasked)
+    for run, begun, selection, srocc in (
+        ("short", "released", "mean_prob", 0.45), ("long", "released", "mean_prob", 0.55),
+        ("every", "released", "all", 0.35), ("other", "mine", "mean_prob", 0.65), ("others", "mine", "all", 0.5),
+    ):  # fmt: skip
+        made.network(metrics, run, "clive", selection, [3, 9], srocc, encoder=begun)
+    text = markdown.render_selections(markdown.read_results(metrics), "2026-01-31")
+    greedy = [
+        {row[0]: row[1:] for row in rows(text, f"{run}: trained on types of photos, judged on clive, by released")}
+        for run in ("asked", "unasked")
+    ]
+    assert greedy[0]["greedy"][1] == "0.700" and greedy[1]["greedy, by the similarity"][1] == "0.500"
+    networks = [
+        row[0]
+        for row in rows(
+            text, "Networks that were trained on types of a database with the L1 loss, judged on another one"
+        )[2:]
+    ]
+    assert networks == [
+        "every: photos to clive, all", "long: photos to clive, mean prob", "other: photos to clive, mean prob",
+        "others: photos to clive, all", "short: photos to clive, mean prob",
+    ]  # fmt: skip
+    fifth = {row[0]: row[3] for row in rows(text, "Table 5: all types against the selected ones")}
+    assert {name: cell for name, cell in fifth.items() if "photos" in name} == {
+        "released, photos: all": "0.400",
+        "released, photos: mean_prob": "0.500 (+0.100)",
+        "released, photos: top4_vote": "0.600 (+0.200)",
+        "released, photos, network: all": "0.350",
+        "released, photos, network: mean_prob, long": "0.550 (+0.200)",
+        "released, photos, network: mean_prob, short": "0.450 (+0.100)",
+        "mine, photos, network: all": "0.500",
+        "mine, photos, network: mean_prob": "0.650 (+0.150)",
+    }
+    sixth = {row[0]: row[3] for row in rows(text, "Table 6: selected, greedy, and trained on another database")}
+    assert sixth["released, photos: greedy (the target's opinions choose)"] == "0.700"
+    assert sixth["released, photos: greedy (the similarity chooses)"] == "0.500"
 
 
 def test_no_metrics_are_refused(tmp_path: Path) -> None:

@@ -164,6 +164,9 @@ def test_classifiers_similarities_and_selections_are_on_the_page(run, html):
         ["0.310", "(0.300", "to", "0.320)"],
     ]
     assert table("path: the path that")[1][1:5] == [["#3"], ["0.650"], ["0.600", "to", "0.690"], ["87%"]]
+    (_, network) = table("Networks that were trained on types")
+    assert network[0][:6] == ["network:", "photos", "to", "kadid10k,", "mean", "prob"]
+    assert network[1:] == [["#3", "and", "#9"], ["0.450"], ["0.300"], ["0.460", "(0.400", "to", "0.520)"]]
 
 
 def test_our_cross_database_figure_stands_in_the_papers_table(html):
