@@ -443,3 +443,13 @@ def test_a_folder_of_data_models_is_an_encoder(tmp_path: Path) -> None:
     (tmp_path / "data/models/contrique").mkdir(parents=True)
     (tmp_path / "data/models/contrique/encoder.json").write_text("{}")
     assert load(path).encoders == ["contrique", "floor"]
+
+
+def test_a_calibrated_classifier_of_data_models_answers(tmp_path: Path) -> None:
+    path = written(tmp_path, domains={"d": {"classifier": "mine", "folder": "images"}})
+    model = tmp_path / "data/models/mine"
+    model.mkdir(parents=True)
+    (model / "encoder.json").write_text("{}")
+    assert refusal(path).startswith('domains.d.classifier = "mine": not one of ')  # an encoder, and no classifier
+    (model / "classifier.safetensors").touch()
+    assert load(path).domains["d"].classifier == "mine"

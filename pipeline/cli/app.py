@@ -9,6 +9,7 @@ import signal
 
 import typer
 
+from pipeline.cli.calibrate import calibrate
 from pipeline.cli.card import card
 from pipeline.cli.console import Terminated, expected, missing, one_line, say, terminate
 from pipeline.cli.distort import distort
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 FOR_IMAGES = (score, features, domains, sheet, distort)
-FOR_MODELS = (export, import_weights)
+FOR_MODELS = (export, import_weights, calibrate)
 FOR_THE_PIPELINE = (profile, remake, remake_tid2013, verify, table, card, splits)
 for verb in (*FOR_IMAGES, *FOR_MODELS, *FOR_THE_PIPELINE):
     app.command()(verb)

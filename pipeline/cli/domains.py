@@ -41,7 +41,7 @@ def domains(
         refuse(f"{out}: the table is written as .parquet")
     if not folder.exists():
         refuse(f"{folder}: missing")
-    name, place = _place(classifier)
+    name, place = classifier_folder(classifier)
     kind = resolve_device(device).kind
     engine = Engine("processes", cores()) if kind == "cpu" else Engine()
     model = load_classifier(place, torch.device(kind))
@@ -56,7 +56,7 @@ def domains(
     raise typer.Exit(1 if failed else 0)
 
 
-def _place(asked: str | None) -> tuple[str, Path]:
+def classifier_folder(asked: str | None) -> tuple[str, Path]:
     """Name and folder of the classifier: the one that was asked for, else the released one, else the run `types`."""
     if asked is None:
         places = {"released": [folder / "classifier" for folder in RELEASED], "types": [MODELS / "types"]}

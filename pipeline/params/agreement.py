@@ -33,15 +33,17 @@ def nearest(name: object, known: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def disagreements(params: Params, imported: Collection[str]) -> list[Mistake]:
-    """All mistakes between sections. ``imported``: further encoders, which lie in data/models."""
+def disagreements(params: Params, imported: Collection[str], classifiers: Collection[str]) -> list[Mistake]:
+    """All mistakes between sections. ``imported``: further encoders, which lie in data/models; ``classifiers``: those
+    of them that know the types.
+    """
     checks = (
         _sets(params),
         _databases(params),
         _encoders(params, imported),
         _runs(params),
         _joint_runs(params),
-        _classifiers(params, imported),
+        _classifiers(params, imported, classifiers),
         _finetuned(params),
         _transfers(params),
         _knobs(params),
@@ -159,7 +161,7 @@ def _joint_runs(params: Params) -> Iterator[Mistake]:
             yield mistake(keys[0], knobs.batch, text, *keys[1:])
 
 
-def _classifiers(params: Params, imported: Collection[str]) -> Iterator[Mistake]:
+def _classifiers(params: Params, imported: Collection[str], calibrated: Collection[str]) -> Iterator[Mistake]:
     for run, given in params.classify.items():
         if given.set not in params.sets:
             yield _not_one_of(f"classify.{run}.set", given.set, [*params.sets], "sets: ")
@@ -167,7 +169,7 @@ def _classifiers(params: Params, imported: Collection[str]) -> Iterator[Mistake]
         if given.encoder not in begun:
             yield _not_one_of(f"classify.{run}.encoder", given.encoder, begun)
     for name, target in params.domains.items():
-        classifiers = [*params.classify, CLASSIFIER]
+        classifiers = [*params.classify, CLASSIFIER, *(name for name in calibrated if name not in params.classify)]
         if target.classifier not in classifiers:
             yield _not_one_of(f"domains.{name}.classifier", target.classifier, classifiers, "classify: ")
         *made, of = Path(target.folder).parts[:3] or ("",)

@@ -60,8 +60,12 @@ def load(path: Path) -> Params:
     params, mistakes = _checked(content)
     if params is not None:
         wrong = {key for mistake in mistakes for key in mistake.keys}
-        made = sorted(card.parent.name for card in (path.parent / MODELS).glob("*/encoder.json"))
-        mistakes += [mistake for mistake in disagreements(params, made) if not wrong.intersection(mistake.keys)]
+        made, classifiers = (
+            sorted(file.parent.name for file in (path.parent / MODELS).glob(f"*/{name}"))
+            for name in ("encoder.json", "classifier.safetensors")
+        )
+        found = disagreements(params, made, classifiers)
+        mistakes += [mistake for mistake in found if not wrong.intersection(mistake.keys)]
     if len(mistakes) == 1:
         raise ParamsError(f"{path}: {mistakes[0].text}")
     if mistakes or params is None:

@@ -332,7 +332,7 @@ class FinetuneRun(Overlay, FinetuningParams):
 class DomainsParams(Section):
     """A target whose similarity to the 25 types is looked for."""
 
-    classifier: str = Field(description="a run under `classify`, or released/classifier")
+    classifier: str = Field(description="a run under `classify`, released/classifier, or a calibrated one")
     folder: str = Field(min_length=1, description="images of the target, or shards; no opinions are read")
 
 

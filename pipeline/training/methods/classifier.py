@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.artifacts import ArtifactError, sha256_file, write_bytes
+from pipeline.artifacts import ArtifactError, sha256_file, write_bytes, write_json
 from pipeline.encoder import weights
-from pipeline.encoder.card import WEIGHTS
+from pipeline.encoder.card import CARD, WEIGHTS, read_card, read_weights
 from pipeline.encoder.network import ResNet, channels_last, initialise, weight_generator
 from pipeline.encoder.trunk import as_input
 from pipeline.labels import CLASSES, LEVELS, PRISTINE, TYPES
@@ -167,11 +167,8 @@ class Classifier(Method[Batch]):
 
     def write(self, network: nn.Module, folder: Path, provenance: Mapping[str, object]) -> None:
         """The head, the trunk, and the card last: the trunk is an encoder as any other."""
-        from safetensors.torch import save as serialise
-
         of_types = cast(TypeNetwork, network)
-        head = {name: value.detach().cpu().contiguous() for name, value in of_types.head.state_dict().items()}
-        write_bytes(folder / HEAD, serialise(head))
+        write_bytes(folder / HEAD, _head(of_types))
         own = {
             "crop": self.params.crop,
             "data": getattr(self.images, "fingerprint", None),
@@ -201,12 +198,17 @@ class TypeLogits:
     """
 
     def __init__(self, network: TypeNetwork, crop: int, device: torch.device) -> None:
-        self._network, self.crop, self._device = channels_last(network.to(device)).eval(), crop, device
+        self.network, self.crop, self._device = channels_last(network.to(device)).eval(), crop, device
+
+    @property
+    def knows_pristine(self) -> bool:
+        """Whether the first of its outputs is for pristine images."""
+        return self.network.head.out_features > TYPES
 
     def of_squares(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [n, crop, crop, 3] -> float32 [n, outputs]."""
         with torch.inference_mode():
-            logits: Tensor = self._network(as_input(torch.from_numpy(squares).to(self._device)))
+            logits: Tensor = self.network(as_input(torch.from_numpy(squares).to(self._device)))
         return np.asarray(logits.cpu().numpy())
 
     def of_image(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -230,6 +232,25 @@ def load_classifier(folder: Path, device: torch.device) -> TypeLogits:
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise ArtifactError(f"{folder / HEAD}: not the head of this classifier ({type(error).__name__})") from None
     return TypeLogits(network, crop, device)
+
+
+def save_calibrated(classifier: Path, folder: Path, network: TypeNetwork, calibration: Mapping[str, object]) -> None:
+    """Write the classifier of the folder ``classifier`` under ``folder`` with the head of ``network``, and what it was
+    calibrated on into its card, which is written last.
+    """
+    card = read_card(classifier)
+    trunk = read_weights(classifier, card)
+    card = card | {"name": folder.name, "provenance": card["provenance"] | {"calibration": dict(calibration)}}
+    (folder / CARD).unlink(missing_ok=True)
+    write_bytes(folder / HEAD, _head(network))
+    write_bytes(folder / WEIGHTS, trunk)
+    write_json(folder / CARD, card)
+
+
+def _head(network: TypeNetwork) -> bytes:
+    from safetensors.torch import save as serialise
+
+    return serialise({name: value.detach().cpu().contiguous() for name, value in network.head.state_dict().items()})
 
 
 def build(trunk: ResNet, pristine: bool) -> TypeNetwork:
