@@ -25,6 +25,7 @@ from pipeline.report.selection_tables import (
     read_selections,
     selections,
 )
+from pipeline.report.selection_tables import path as path_of
 from pipeline.report.tables import Cell, Table
 
 BEGIN, END = "<!-- results: written by `synthetic-iqa table` -->", "<!-- end of results -->"
@@ -137,7 +138,8 @@ def render_short(results: Results, date: str) -> str:
 def render_selections(results: Results, date: str) -> str:
     """The block of paper 4's tables without its marks; empty where the stage domains has not run."""
     found = results.selections
-    tables = [*(selections(*item) for item in found.judged.items()), *networks(found.networks), *paper_tables(found)]
+    judged = [table(*item) for item in found.judged.items() for table in (selections, path_of)]
+    tables = [*judged, *networks(found.networks), *paper_tables(found)]
     if not tables:
         return ""
     parts = [f"Measured {date}."]

@@ -204,6 +204,8 @@ def test_runs_of_the_same_databases_stand_beside_one_another(metrics: Path) -> N
         {row[0]: row[1:] for row in rows(text, f"{run}: trained on types of photos, judged on clive, by released")}
         for run in ("asked", "unasked")
     ]
+    steps = rows(text, "unasked: the path that the similarity chose; it ends because no further type raises the SROCC")
+    assert steps[2:] == [["1", "#3", "0.650", "0.600 to 0.690", "87%", "25"]]
     assert greedy[0]["greedy"][1] == "0.700" and greedy[1]["greedy, by the similarity"][1] == "0.500"
     networks = [
         row[0]
