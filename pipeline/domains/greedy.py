@@ -4,8 +4,9 @@ The paper trains a network for every candidate set, 154 trainings for six chosen
 matrix a type is enough: a candidate set's Gram matrix is the sum of its types', and a ridge on it is one solve. The fit
 equals the one from the rows themselves to rounding.
 
-Judged by the target's own opinions the result is an upper bound (``oracle``), not a method. Without them the order is
-that of the similarity, and the opinions only measure each step.
+Judged by the target's own opinions (``oracle``) the result is no method. The paper calls it an upper bound, but a
+greedy path can end below all types. Without them the order is that of the similarity, and the opinions only measure
+each step.
 """
 
 from __future__ import annotations
