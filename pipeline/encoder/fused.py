@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pipeline.encoder.synchronised import SynchronisedNorm, move_running
+
 SMALL = 16  # pixels of a map, up to which a weight gradient is one matrix product
 
 
 def fits(norm: nn.Module, x: Tensor) -> bool:
     """Whether the functions here take this batch norm and its input."""
     return (
-        type(norm) is nn.BatchNorm2d
+        isinstance(norm, nn.BatchNorm2d)
         and norm.training
         and norm.momentum is not None
         and norm.track_running_stats
@@ -75,13 +77,28 @@ def _pixels(x: Tensor) -> Any:
     return (flat.view(torch.uint16) if x.dtype == torch.bfloat16 else flat).numpy()
 
 
-def _numbers(norm: nn.BatchNorm2d, x: Tensor) -> tuple[Any, ...]:
-    """What the kernels take of a batch norm: weight, bias, a pixel of the batch, the running statistics, ..."""
-    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
-    norm.num_batches_tracked += 1
-    tensors = norm.weight.detach(), norm.bias.detach(), x.detach()[0, :, 0, 0].float()
-    arrays = (tensor.numpy() for tensor in (*tensors, norm.running_mean, norm.running_var))
-    return *arrays, norm.momentum, norm.eps
+def _statistics(norm: nn.BatchNorm2d, x: Tensor) -> tuple[float, Any]:
+    """How many pixels the batch statistics are of (all ranks' where ``norm`` is synchronised), and float64 [2, c]:
+    their mean, and 1 / their standard deviation. The running statistics move.
+    """
+    from pipeline.encoder import kernels
+
+    count: float = x.numel() // x.shape[1]
+    mean, variance = torch.from_numpy(kernels.moments(_pixels(x), x.detach()[0, :, 0, 0].float().numpy()))
+    if isinstance(norm, SynchronisedNorm):
+        count, mean, variance = norm.of_all_ranks(count, mean, variance)
+    move_running(norm, count, mean, variance)
+    return float(count), torch.stack((mean, 1 / (variance + norm.eps).sqrt())).numpy()
+
+
+def _gradients(norm: nn.BatchNorm2d, numbers: Any, sums: Any) -> tuple[Any, Tensor, Tensor]:
+    """``sums`` (:func:`kernels.norm_sums`) over all the pixels of the statistics, and the gradients by weight and bias,
+    to which each rank gives what its own pixels do.
+    """
+    by_bias, by_weight = (torch.from_numpy(each).to(norm.weight.dtype) for each in (sums[0], sums[1] * numbers[1]))
+    if isinstance(norm, SynchronisedNorm):
+        sums = norm.total(torch.from_numpy(sums)).numpy()
+    return sums, by_weight, by_bias
 
 
 def _keep_nan(y: Tensor, numbers: Any) -> None:
@@ -104,10 +121,12 @@ class _NormReLU(torch.autograd.Function):
         if shortcut is not None:
             shortcut = shortcut.to(x.dtype).contiguous(memory_format=torch.channels_last)
         added = pixels[:0] if shortcut is None else _pixels(shortcut)
-        ctx.numbers = kernels.norm_forward(pixels, *_numbers(norm, x), added, relu, _pixels(y))
+        ctx.count, ctx.numbers = _statistics(norm, x)
+        affine = weight.detach().numpy(), bias.detach().numpy()
+        kernels.norm_forward(pixels, *affine, ctx.numbers, added, relu, _pixels(y))
         _keep_nan(y, ctx.numbers)
         ctx.save_for_backward(x, weight, y if relu else None)
-        ctx.relu, ctx.has_shortcut = relu, shortcut is not None
+        ctx.norm, ctx.relu, ctx.has_shortcut = norm, relu, shortcut is not None
         return y
 
     @staticmethod
@@ -119,18 +138,11 @@ class _NormReLU(torch.autograd.Function):
         x, weight, y = ctx.saved_tensors
         dy = gradients[0].to(x.dtype).contiguous(memory_format=torch.channels_last)
         g, dx = torch.empty_like(x) if ctx.relu else dy, torch.empty_like(x)
-        by_weight, by_bias = torch.empty_like(weight), torch.empty_like(weight)
         maps = _pixels(x), _pixels(y if ctx.relu else x), _pixels(dy)
-        kernels.norm_backward(
-            *maps,
-            weight.detach().numpy(),
-            ctx.numbers,
-            ctx.relu,
-            _pixels(g),
-            _pixels(dx),
-            by_weight.numpy(),
-            by_bias.numpy(),
-        )
+        sums = kernels.norm_sums(*maps, ctx.numbers, ctx.relu, _pixels(g))
+        sums, by_weight, by_bias = _gradients(ctx.norm, ctx.numbers, sums)
+        factors = weight.detach().numpy(), ctx.numbers, ctx.count, sums
+        kernels.norm_backward(_pixels(x), _pixels(g), *factors, _pixels(dx))
         return dx, by_weight, by_bias, g if ctx.has_shortcut else None, None, None
 
 
@@ -146,10 +158,10 @@ class _NormReLUPool(torch.autograd.Function):
         size = (n, channels, (height + 1) // 2, (width + 1) // 2)
         y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
         largest, place = torch.empty_like(y), torch.empty(y.numel(), dtype=torch.uint8)
-        ctx.shape = (n, height, width, channels)
-        ctx.numbers = kernels.pool_forward(
-            _pixels(x), ctx.shape, *_numbers(norm, x), _pixels(y), _pixels(largest), place.numpy()
-        )
+        ctx.norm, ctx.shape = norm, (n, height, width, channels)
+        ctx.count, ctx.numbers = _statistics(norm, x)
+        affine = weight.detach().numpy(), bias.detach().numpy()
+        kernels.pool_forward(_pixels(x), ctx.shape, *affine, ctx.numbers, _pixels(y), _pixels(largest), place.numpy())
         _keep_nan(y, ctx.numbers)
         ctx.save_for_backward(x, weight, y, largest, place)
         return y
@@ -163,21 +175,11 @@ class _NormReLUPool(torch.autograd.Function):
         x, weight, y, largest, place = ctx.saved_tensors
         dy = gradients[0].to(x.dtype).contiguous(memory_format=torch.channels_last)
         g, dx = torch.empty_like(y), torch.empty_like(x)
-        by_weight, by_bias = torch.empty_like(weight), torch.empty_like(weight)
-        kernels.pool_backward(
-            _pixels(x),
-            ctx.shape,
-            _pixels(y),
-            _pixels(largest),
-            place.numpy(),
-            _pixels(dy),
-            weight.detach().numpy(),
-            ctx.numbers,
-            _pixels(g),
-            _pixels(dx),
-            by_weight.numpy(),
-            by_bias.numpy(),
-        )
+        maps = _pixels(largest), _pixels(y), _pixels(dy)
+        sums = kernels.norm_sums(*maps, ctx.numbers, True, _pixels(g))
+        sums, by_weight, by_bias = _gradients(ctx.norm, ctx.numbers, sums)
+        factors = weight.detach().numpy(), ctx.numbers, ctx.count, sums
+        kernels.pool_backward(_pixels(x), ctx.shape, _pixels(g), place.numpy(), *factors, _pixels(dx))
         return dx, by_weight, by_bias, None
 
 

@@ -308,39 +308,25 @@ def _folded(repeated: Any, channels: Any) -> Any:
 
 
 @_loop
-def _statistics(x: Any, pivot: Any, running_mean: Any, running_variance: Any, momentum: Any, eps: Any) -> Any:
-    """float64 [2, channels]: the batch's mean, and 1 / its standard deviation. The running ones (float32) move."""
+def moments(x: Any, pivot: Any) -> Any:
+    """float64 [2, channels]: the mean of x and its variance. ``pivot`` is any pixel of it."""
     channels, count = len(pivot), len(x) // len(pivot)
     wide = _repeated(pivot)
     sums, squares = np.zeros_like(wide), np.zeros_like(wide)
     _sums(x, wide, sums, squares)
-    offsets, moments, numbers = _folded(sums, channels), _folded(squares, channels), np.empty((2, channels))
+    offsets, about_pivot, numbers = _folded(sums, channels), _folded(squares, channels), np.empty((2, channels))
     for j in range(channels):
         offset = offsets[j] / count
-        variance = max(moments[j] / count - offset * offset, 0.0)
-        mean = pivot[j] + offset
-        numbers[0, j], numbers[1, j] = mean, 1 / np.sqrt(variance + eps)
-        running_mean[j] += momentum * (mean - running_mean[j])
-        running_variance[j] += momentum * (variance * count / max(1, count - 1) - running_variance[j])
+        numbers[0, j] = pivot[j] + offset
+        numbers[1, j] = max(about_pivot[j] / count - offset * offset, 0.0)
     return numbers
 
 
 @_loop
-def norm_forward(
-    x: Any,
-    weight: Any,
-    bias: Any,
-    pivot: Any,
-    running_mean: Any,
-    running_variance: Any,
-    momentum: Any,
-    eps: Any,
-    shortcut: Any,
-    with_relu: Any,
-    y: Any,
-) -> Any:
-    """y = batch norm of x, plus ``shortcut`` unless it is empty, through a ReLU ``with_relu``; gives the statistics."""
-    numbers = _statistics(x, pivot, running_mean, running_variance, momentum, eps)
+def norm_forward(x: Any, weight: Any, bias: Any, numbers: Any, shortcut: Any, with_relu: Any, y: Any) -> None:
+    """y = batch norm of x, plus ``shortcut`` unless it is empty, through a ReLU ``with_relu``. ``numbers`` are float64
+    [2, channels]: the mean, and 1 / the standard deviation.
+    """
     scale, shift = _repeated(weight * numbers[1]), _repeated(bias - numbers[0] * weight * numbers[1])
     if len(shortcut):
         _normalise_add_relu(x, scale, shift, shortcut, y)
@@ -348,77 +334,52 @@ def norm_forward(
         _normalise_relu(x, scale, shift, y)
     else:
         _normalise(x, scale, shift, y)
-    return numbers
 
 
 @_loop
-def _factors(numbers: Any, weight: Any, count: Any, sums: Any, products: Any, by_weight: Any, by_bias: Any) -> Any:
-    """Write the gradients by weight and bias; returns a, b, c of :func:`_input_gradient`."""
-    channels = len(weight)
-    totals, centred = _folded(sums, channels), _folded(products, channels)
-    scale = weight * numbers[1]
-    for j in range(channels):
-        by_weight[j], by_bias[j] = centred[j] * numbers[1, j], totals[j]
-    b, c = -scale * numbers[1] ** 2 * centred / count, -scale * totals / count
-    return _repeated(scale), _repeated(b), _repeated(c)
-
-
-@_loop
-def norm_backward(
-    x: Any, y: Any, dy: Any, weight: Any, numbers: Any, with_relu: Any, g: Any, dx: Any, by_weight: Any, by_bias: Any
-) -> None:
-    """The gradients of :func:`norm_forward`; that of the shortcut is ``g``, which without a ReLU is ``dy`` itself."""
+def norm_sums(x: Any, y: Any, dy: Any, numbers: Any, with_relu: Any, g: Any) -> Any:
+    """float64 [2, channels]: the sums of g and of g (x - mean), where g = dy, or with a ReLU dy where y > 0, which is
+    written to ``g`` and is the shortcut's gradient. After pooling, x is ``largest``, and y the pooled map.
+    """
+    channels = numbers.shape[1]
     mean = _repeated(numbers[0])
     sums, products = np.zeros_like(mean), np.zeros_like(mean)
     if with_relu:
         _relu_gradient_sums(x, mean, y, dy, g, sums, products)
     else:
         _gradient_sums(x, mean, dy, sums, products)
-    a, b, c = _factors(numbers, weight, len(x) // len(weight), sums, products, by_weight, by_bias)
-    _input_gradient(x, mean, g if with_relu else dy, a, b, c, dx)
+    out = np.empty((2, channels))
+    out[0], out[1] = _folded(sums, channels), _folded(products, channels)
+    return out
 
 
 @_loop
-def pool_forward(
-    x: Any,
-    shape: Any,
-    weight: Any,
-    bias: Any,
-    pivot: Any,
-    running_mean: Any,
-    running_variance: Any,
-    momentum: Any,
-    eps: Any,
-    y: Any,
-    largest: Any,
-    place: Any,
-) -> Any:
-    """Batch norm, ReLU and max pooling (:func:`_pool`); returns the statistics."""
-    numbers = _statistics(x, pivot, running_mean, running_variance, momentum, eps)
+def _factors(weight: Any, numbers: Any, count: Any, sums: Any) -> Any:
+    """a, b, c of :func:`_input_gradient`; ``sums`` are :func:`norm_sums` of the ``count`` pixels of the statistics."""
+    scale = weight * numbers[1]
+    b, c = -scale * numbers[1] ** 2 * sums[1] / count, -scale * sums[0] / count
+    return _repeated(scale), _repeated(b), _repeated(c)
+
+
+@_loop
+def norm_backward(x: Any, g: Any, weight: Any, numbers: Any, count: Any, sums: Any, dx: Any) -> None:
+    """The gradient of :func:`norm_forward` by x, from g and :func:`norm_sums`."""
+    a, b, c = _factors(weight, numbers, count, sums)
+    _input_gradient(x, _repeated(numbers[0]), g, a, b, c, dx)
+
+
+@_loop
+def pool_forward(x: Any, shape: Any, weight: Any, bias: Any, numbers: Any, y: Any, largest: Any, place: Any) -> None:
+    """Batch norm, ReLU and max pooling (:func:`_pool`)."""
     scale, shift = _repeated(weight * numbers[1]), _repeated(bias - numbers[0] * weight * numbers[1])
     _pool(x, shape, scale, shift, y, largest, place)
-    return numbers
 
 
 @_loop
 def pool_backward(
-    x: Any,
-    shape: Any,
-    y: Any,
-    largest: Any,
-    place: Any,
-    dy: Any,
-    weight: Any,
-    numbers: Any,
-    g: Any,
-    dx: Any,
-    by_weight: Any,
-    by_bias: Any,
+    x: Any, shape: Any, g: Any, place: Any, weight: Any, numbers: Any, count: Any, sums: Any, dx: Any
 ) -> None:
-    """The gradients of :func:`pool_forward`: the sums from the pooled map alone, then one pass over x."""
-    mean = _repeated(numbers[0])
-    sums, products = np.zeros_like(mean), np.zeros_like(mean)
-    _relu_gradient_sums(largest, mean, y, dy, g, sums, products)
-    a, b, c = _factors(numbers, weight, len(x) // len(weight), sums, products, by_weight, by_bias)
+    """The gradient of :func:`pool_forward` by x, from the pooled map's g and :func:`norm_sums`."""
+    a, b, c = _factors(weight, numbers, count, sums)
     image_sum = np.empty(len(x) // shape[0], np.float32)
-    _pool_gradient(x, shape, g, place, mean, a, b, c, image_sum, dx)
+    _pool_gradient(x, shape, g, place, _repeated(numbers[0]), a, b, c, image_sum, dx)

@@ -1,4 +1,4 @@
-"""What ranks exchange: rows of all ranks with their gradient, means, gradients. One process has nothing to exchange."""
+"""What ranks exchange: rows and sums with their gradient, means, gradients. One process has nothing to exchange."""
 
 from __future__ import annotations
 
@@ -39,19 +39,17 @@ def gather(values: Tensor) -> Tensor:
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:
-    """The elementwise mean of all ranks' ``values``."""
+    """The elementwise mean of all ranks' ``values``, without a gradient."""
     ranks = world()[1]
     return values if ranks == 1 else _sum(values) / ranks
 
 
-def average_statistics(network: nn.Module) -> None:
-    """Replace the batch norms' running statistics by the mean of all ranks', which each keeps of its own images."""
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The elementwise sum of all ranks' ``values``. Its gradient is the sum of all ranks' gradients."""
     if world()[1] == 1:
-        return
-    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
-    if buffers:
-        mean = mean_over_ranks(torch.cat([buffer.flatten() for buffer in buffers]))
-        torch._foreach_copy_(buffers, [part.view_as(b) for part, b in zip(_split(mean, buffers), buffers, strict=True)])
+        return values
+    total: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]
+    return total
 
 
 def from_first(value: object) -> Any:
@@ -83,7 +81,7 @@ class Board:
         """The ``values`` of every rank, all of one shape, to be read before the next exchange; None without room."""
         size = values.numel() * values.element_size()
         if size > self._room:
-            self._room = 2 * size
+            self._room = -(-2 * size // 64) * 64  # numbers of every length begin at a multiple of theirs
             memory = self.memory(2 * self._ranks * self._room, torch.uint8)
             parts = [] if memory is None else list(memory.split(self._room))  # type: ignore[no-untyped-call]
             self._sides = [parts[: self._ranks], parts[self._ranks :]] if parts else []
@@ -243,3 +241,18 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         """[ranks n, K] on each rank -> [n, K]."""
         return _sum(gradients[0]).chunk(dist.get_world_size())[dist.get_rank()]
+
+
+class _Total(torch.autograd.Function):
+    """See :func:`sum_over_ranks`."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Of any shape."""
+        return _sum(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """The same of the gradients."""
+        return _sum(gradients[0])

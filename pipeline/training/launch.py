@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any
 
 import torch
@@ -20,9 +22,10 @@ from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 from pipeline import Refusal
 from pipeline.training.collectives import SHARED, share_memory
 
-FEWEST = 16  # images of a step that a rank computes its batch statistics on
+FEWEST = 16  # images of a step for each rank: ours, for efficiency; the result does not depend on the ranks
 PATIENCE = timedelta(days=1)  # for another rank: a probe takes minutes. One that dies is noticed at once
 _LINE = 80  # bytes of what a rank does
+_GRACE = 10.0  # seconds in which a rank that lost another waits to be stopped
 _records: list[int] = []  # the open file where this rank says what it does
 
 
@@ -42,8 +45,7 @@ def record(what: str) -> None:
 
 def ranks_for(batch: int | Sequence[int], most: int) -> int:
     """How many ranks of one CPU core share ``batch`` images, or several kinds of images in a step, each its own batch:
-    as many as divide each, up to ``most``, and leave each rank at least :data:`FEWEST` of each, because batch norms
-    take their statistics from a rank's own images of a kind.
+    as many as divide each, up to ``most``, and leave each rank at least :data:`FEWEST` of each.
     """
     batches = (batch,) if isinstance(batch, int) else batch
     fits = (n for n in range(2, most + 1) if all(size % n == 0 and size // n >= FEWEST for size in batches))
@@ -152,5 +154,8 @@ def _rank(
         raise
     except KeyboardInterrupt:  # torch would take it for a rank that is done, and the others would wait for it
         raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenBarrierError:  # another rank was interrupted while it waited: it is to end first, and be named
+        time.sleep(_GRACE)
+        raise
     finally:
         dist.destroy_process_group()

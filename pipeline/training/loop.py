@@ -17,8 +17,8 @@ What a method must keep to:
   is computed from the step.
 - ``loss`` is called under autocast. What needs float32 switches it off for itself, as the views and the losses do. Over
   ranks the loop takes the mean of the ranks' gradients and of their columns: a loss that is a mean over a rank's own
-  images is right as it is. On a CPU a rank's batch norms see its own images alone; their
-  running statistics are averaged before anything is validated or kept.
+  images is right as it is. Batch norms take their statistics from the images of all ranks, so in training mode all
+  ranks must call them in the same order.
 - Several parameter groups: ``optimiser`` makes them (encoder and head), ``rates`` gives the rate of each at each step.
   A group with rate 0 is frozen (but for batch norms' statistics: keep those modules in eval mode).
 - Validation: ``validate`` is called on rank 0 with the network that would be written, every ``validate_every`` steps
@@ -53,14 +53,22 @@ from pipeline import Refusal
 from pipeline.artifacts import fingerprint
 from pipeline.devices import Device
 from pipeline.encoder.network import channels_last
+from pipeline.encoder.synchronised import synchronise
 from pipeline.shards.loader import Prefetch
 from pipeline.training import checkpoint
-from pipeline.training.collectives import GradientMean, average_statistics, board, from_first, mean_over_ranks, world
+from pipeline.training.collectives import (
+    GradientMean,
+    board,
+    from_first,
+    mean_over_ranks,
+    sum_over_ranks,
+    world,
+)
 from pipeline.training.ema import EMA
 from pipeline.training.history import History
 from pipeline.training.launch import launch, record
 
-FORMAT = 2  # raise it when the same parameters would train other weights, or a checkpoint holds something else
+FORMAT = 3  # raise it when the same parameters would train other weights, or a checkpoint holds something else
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 LAG = 4  # steps on a GPU before a loss is looked at: asking at once would make the device wait for the host
 
@@ -254,6 +262,8 @@ class Loop:
         channels_last(method.network)
         if self.ranks > 1 and run.device.kind == "cuda":
             method.network = nn.SyncBatchNorm.convert_sync_batchnorm(method.network)  # type: ignore[no-untyped-call]
+        elif self.ranks > 1:
+            synchronise(method.network, sum_over_ranks)
         self.ema = EMA(method.network, run.ema) if run.ema else None
         self.optimiser = method.optimiser()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.requires_grad]
@@ -347,7 +357,6 @@ class Loop:
 
     def _validate(self) -> None:
         self.settle(0)
-        self._average_statistics()
         figures: Mapping[str, float] = self.method.validate(self.network) if self.rank == 0 else {}
         if self.method.plateau:
             figures = from_first(figures)
@@ -363,7 +372,6 @@ class Loop:
     def _save(self, batch: Batch, rate: float) -> None:
         """The checkpoint, if all weights are numbers."""
         self.settle(0)
-        self._average_statistics()
         if not all(torch.isfinite(value).all() for value in self.method.network.state_dict().values()):
             self._stop("weights that are no numbers after", batch.step, batch.names, rate)
         if self.rank:
@@ -379,11 +387,6 @@ class Loop:
         if self.method.plateau:
             state["plateau"] = asdict(self.method.plateau)
         checkpoint.save(self.run.checkpoints, state, step=self.done, identity=self.identity)
-
-    def _average_statistics(self) -> None:
-        """What is validated, kept and written has the running statistics of all ranks' images; so has a resumed run."""
-        for network in (self.method.network, *([self.ema.network] if self.ema else [])):
-            average_statistics(network)
 
     def _restore(self) -> int:
         """Take up the checkpoint's state, if there is one of this run; returns how many steps are done."""

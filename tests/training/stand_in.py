@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from pipeline.devices import Device
 from pipeline.params import TrainingParams
 from pipeline.shards.decoded import LabelledImages
+from pipeline.training import collectives
 from pipeline.training.loop import Loop, Run
 from pipeline.training.methods.contrastive import Contrastive
 
@@ -78,3 +80,11 @@ def fingerprint(folder: Path, images: LabelledImages, params: TrainingParams = T
     """The fingerprint of such a run: its checkpoint goes on under this name."""
     run, make = job(folder, images, params)
     return Loop(replace(run, **changes), make).identity
+
+
+def left_in_shared_memory(seconds: float = 20.0) -> list[Path]:
+    """What ranks left there for good. Those of a test that runs beside this one remove theirs soon."""
+    left, end = list(collectives.SHARED.glob("ranks-*")), time.monotonic() + seconds
+    while (left := [path for path in left if path.exists()]) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from stand_in import left_in_shared_memory
 from torch import Tensor
 
 from pipeline.training import collectives
@@ -43,4 +44,16 @@ def exchanges(folder: str, room: bool) -> None:
 @pytest.mark.parametrize("room", [True, False])
 def test_ranks_exchange_numbers_of_any_count_and_length(tmp_path: Path, room: bool) -> None:
     launch(exchanges, 2, "cpu", str(tmp_path), room)
-    assert not list(collectives.SHARED.glob("ranks-*"))
+    assert not left_in_shared_memory()
+
+
+def other_lengths(folder: str) -> None:
+    """One number of 8 bytes goes into the room that three of 2 bytes made."""
+    rank, ranks = world()
+    for count, dtype in ((3, torch.bfloat16), (1, torch.float64), (2, torch.float32)):
+        theirs = [torch.full((count,), 0.5 + each, dtype=dtype) for each in range(ranks)]
+        assert torch.equal(gather(theirs[rank]), torch.cat(theirs)), dtype
+
+
+def test_numbers_of_every_length_lie_where_they_may(tmp_path: Path) -> None:
+    launch(other_lengths, 2, "cpu", str(tmp_path))

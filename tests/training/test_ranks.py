@@ -1,4 +1,4 @@
-"""Ranks of a CPU: gradients and losses of one process, exact resumption, and what is said when one is killed."""
+"""Ranks of a CPU: the steps of one process, exact resumption, and what is said when one is killed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +16,27 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from stand_in import TINY, StandIn, job
+from stand_in import TINY, StandIn, job, left_in_shared_memory
+from test_joint import TINY as JOINT
+from test_joint import job as joint_job
 from torch import Tensor
 
 from pipeline.training import collectives, views
-from pipeline.training.collectives import GradientMean, average_statistics, mean_over_ranks, world
+from pipeline.training.collectives import world
 from pipeline.training.launch import RankDied, launch, ranks_for
-from pipeline.training.loop import train
+from pipeline.training.loop import Loop, Run, train
 from pipeline.training.loss import contrastive_loss
 from pipeline.training.methods.contrastive import Contrastive
+from pipeline.training.methods.joint import Joint
 
 PARAMS = TINY.model_copy(update={"class_balanced": True, "images_per_class": 2, "ema": 0.9})
 
 
-class Exact(Contrastive):
-    """In float64. ``parts`` > 1: one process whose batch norms see that many parts of a batch one after the other."""
+STEPS = 3
 
-    parts = 1
+
+class Exact(Contrastive):
+    """In float64."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -38,54 +44,62 @@ class Exact(Contrastive):
 
     def loss(self, batch: Any) -> Mapping[str, Tensor]:
         crops = views.render(batch.full, batch.half, batch.draws).double()
-        images = len(batch.labels) // self.parts
-        embeddings, labels = [], []
-        for part in range(self.parts):
-            rows = torch.arange(part * images, (part + 1) * images)
-            embeddings.append(self.network(crops[torch.cat((rows, rows + len(batch.labels)))]))
-            labels.append(batch.labels[rows].repeat(2).repeat_interleave(4))
-        loss = contrastive_loss(torch.cat(embeddings), torch.cat(labels), temperature=0.3, classes=126)
+        labels = batch.labels.repeat(2).repeat_interleave(4)
+        loss = contrastive_loss(self.network(crops), labels, temperature=0.3, classes=126)
         return {"loss": loss.value, "dropped": loss.dropped}
 
 
-def gradients(folder: str, parts: int) -> None:
-    """One step's gradients, running statistics and loss, after the exchange: in shared memory, then by gloo."""
-    run, make = job(Path(folder), StandIn(), PARAMS)
-    method = Exact(run, torch.device("cpu"), **make.keywords)
-    method.parts, (rank, ranks) = parts, world()
-    method.prepare(ranks)
-    (batch,) = method.batches(3, 4, rank, ranks)
-    results = {}
+class ExactJoint(Joint):
+    """In float64. A rank's images pass each norm twice in a step, distorted and labelled ones."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.network.double()
+
+
+def exact(folder: Path, method: str) -> tuple[Run, partial[Any]]:
+    if method == "contrastive":
+        run, make = job(folder, StandIn(), PARAMS)
+        return run, partial(Exact, **make.keywords)
+    changes = {"labelled_batch": 8, **({"accumulate": "cached", "chunk": 1} if method == "cached" else {})}
+    run, made = joint_job(folder, JOINT.model_copy(update=changes))
+    return replace(run, ema=0.9), partial(ExactJoint, **made.keywords)
+
+
+def steps(folder: str, method: str) -> None:
+    """The loss and gradients of each step of a loop, and the state after it: in shared memory, then by gloo."""
+    (rank, ranks), results = world(), {}
     for shared in (True, False):
         if not shared:
             collectives._boards.clear()  # from here on by gloo
-        average = GradientMean(list(method.network.parameters()), collectives.board() if shared else None)
-        assert (average._shared is not None) == (shared and ranks > 1)
-        for _ in range(2):  # the shared memory is used again
-            method.network.zero_grad(set_to_none=True)
-            columns = method.loss(batch)
-            columns["loss"].backward()
-            average()
-        for name, parameter in method.network.named_parameters():
-            results[f"{shared} {name}"] = parameter.grad.clone()
-        results[f"{shared} loss"] = mean_over_ranks(columns["loss"].detach())
-    average_statistics(method.network)
-    mean = method.network.trunk.bn1.running_mean
-    results["statistics"] = mean_over_ranks(mean) - mean
+        loop = Loop(*exact(Path(folder) / f"{rank}-{shared}", method))
+        assert (loop.average_gradients._shared is not None) == (shared and ranks > 1)
+        loop.history._quiet = True
+        loop.method.prepare(ranks)
+        for batch in loop.method.batches(0, STEPS, rank, ranks):
+            loop.step(batch)
+            for name, parameter in loop.method.network.named_parameters():
+                results[f"{shared} {batch.step} gradient {name}"] = parameter.grad.clone()
+            for part, network in (("weights", loop.method.network), ("average", loop.ema.network)):
+                for name, value in network.state_dict().items():
+                    results[f"{shared} {batch.step} {part} {name}"] = value.clone()
+            results[f"{shared} {batch.step} loss"] = torch.tensor(loop.history.rows[-1]["loss"], dtype=torch.float64)
     torch.save(results, f"{folder}/{rank}.pt")
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_gradients_of_ranks_are_those_of_one_process(tmp_path: Path, ranks: int) -> None:
-    """To 1e-10 in float64, where the process's batch norms see each rank's part by itself."""
+@pytest.mark.parametrize(("method", "ranks"), [("contrastive", 2), ("contrastive", 4), ("joint", 2), ("joint", 4)])
+def test_steps_of_ranks_are_those_of_one_process(tmp_path: Path, method: str, ranks: int) -> None:
+    """Losses, gradients, weights, moving average and running statistics to 1e-10 in float64."""
     torch.set_num_threads(1)
     (tmp_path / "one").mkdir()
-    gradients(str(tmp_path / "one"), ranks)
+    steps(str(tmp_path / "one"), method)
     expected = torch.load(tmp_path / "one" / "0.pt", weights_only=True)
-    launch(gradients, ranks, "cpu", str(tmp_path), 1)
+    launch(steps, ranks, "cpu", str(tmp_path), method)
     for rank in range(ranks):
-        for name, value in torch.load(tmp_path / f"{rank}.pt", weights_only=True).items():
-            assert (value - expected[name]).abs().max() < 1e-10, name
+        results = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert results.keys() == expected.keys()
+        for name, value in results.items():
+            assert (value - expected[name]).abs().max() < 1e-10 * expected[name].abs().max().clamp_min(1), name
 
 
 def test_without_room_in_shared_memory_gloo_adds_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -138,4 +152,4 @@ def test_a_killed_rank_ends_the_others_and_the_rerun_is_unbroken(tmp_path: Path,
 def test_an_interrupted_rank_ends_the_others_and_leaves_no_memory(tmp_path: Path) -> None:
     with pytest.raises(RankDied, match=r"^rank 0 of 2 was stopped \(SIGINT\) in step \d+; the others were stopped"):
         train(*job(tmp_path, Suicidal(0, 27, signal.SIGINT), PARAMS, ranks=2, cache="none"))
-    assert not list(collectives.SHARED.glob("ranks-*"))
+    assert not left_in_shared_memory()
