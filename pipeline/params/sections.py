@@ -489,9 +489,7 @@ class PathsParams(Section):
 
 
 class RunParams(Section):
-    """The machine that the stages run on. DVC does not look at it; only the folders can change a result, and
-    ``workers`` where it is set and a training runs on a CPU: its ranks have batch statistics of their own.
-    """
+    """The machine that the stages run on. DVC does not look at it; only the folders can change a result."""
 
     engine: Literal["serial", "processes", "ray"] = "ray"
     workers: int | None = Field(

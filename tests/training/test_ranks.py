@@ -58,11 +58,12 @@ class ExactJoint(Joint):
 
 
 def exact(folder: Path, method: str) -> tuple[Run, partial[Any]]:
+    """A run of either. ``cached``: joint, half of the crops at a time, which are the first or second of all images."""
     if method == "contrastive":
-        run, make = job(folder, StandIn(), PARAMS)
+        run, make = job(folder, StandIn(), PARAMS.model_copy(update={"learning_rate": 0.01}))
         return run, partial(Exact, **make.keywords)
-    changes = {"labelled_batch": 8, **({"accumulate": "cached", "chunk": 1} if method == "cached" else {})}
-    run, made = joint_job(folder, JOINT.model_copy(update=changes))
+    cached = {"accumulate": "cached", "chunk": JOINT.batch // 2 // world()[1]} if method == "cached" else {}
+    run, made = joint_job(folder, JOINT.model_copy(update={"labelled_batch": 8, **cached}))
     return replace(run, ema=0.9), partial(ExactJoint, **made.keywords)
 
 
@@ -87,7 +88,9 @@ def steps(folder: str, method: str) -> None:
     torch.save(results, f"{folder}/{rank}.pt")
 
 
-@pytest.mark.parametrize(("method", "ranks"), [("contrastive", 2), ("contrastive", 4), ("joint", 2), ("joint", 4)])
+@pytest.mark.parametrize(
+    ("method", "ranks"), [("contrastive", 2), ("contrastive", 4), ("joint", 2), ("joint", 4), ("cached", 2)]
+)
 def test_steps_of_ranks_are_those_of_one_process(tmp_path: Path, method: str, ranks: int) -> None:
     """Losses, gradients, weights, moving average and running statistics to 1e-10 in float64."""
     torch.set_num_threads(1)

@@ -51,7 +51,7 @@ class JointNetwork(nn.Module):
 
         With ``chunk`` so many crops at a time pass the encoder and their maps are not kept: when the gradient by z is
         known, each chunk passes again, and its part of the gradient is added up. The gradient is that of one pass in
-        which batch norms take their statistics from a chunk; the running statistics see each chunk once.
+        which batch norms take their statistics from a chunk (of all ranks); the running statistics see each chunk once.
         """
         if chunk is None or chunk >= len(squares):
             return self._features(squares, flips)
