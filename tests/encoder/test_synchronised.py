@@ -109,9 +109,12 @@ def test_alone_it_is_torchs(shape: tuple[int, ...]) -> None:
 
 
 def test_a_second_pass_at_momentum_0_moves_nothing() -> None:
-    norm = alone(nn.BatchNorm2d(16))
+    torch.set_num_threads(1)
+    norm, x = alone(nn.BatchNorm2d(16)), random(2, 16, 3, 3).contiguous(memory_format=torch.channels_last)
     norm.momentum = 0.0
-    norm(random(2, 16, 3, 3))
+    norm(x)
+    assert fused.fits(norm, x)
+    fused.norm_relu(norm, x)
     assert torch.equal(norm.running_mean, torch.zeros(16)) and torch.equal(norm.running_var, torch.ones(16))
 
 
