@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from multiprocessing.synchronize import Barrier
+from multiprocessing import get_context
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 SHARED = Path("/dev/shm")  # memory that processes of one machine share by mapping a file
+SPINS = 100  # looks, of less than a microsecond each, before a rank that waits for another sleeps
 
 
 def world() -> tuple[int, int]:
@@ -61,6 +63,31 @@ def from_first(value: object) -> Any:
     return box[0]
 
 
+class Meeting:
+    """Where the ranks of one machine wait for one another (a dissemination barrier): in round k each wakes the rank
+    2^k behind it and waits for the one 2^k before. Two ranks take one round, four two.
+
+    The standard library's Barrier takes a lock and three semaphores to do so, and five times the time.
+    """
+
+    def __init__(self, ranks: int) -> None:
+        context = get_context("spawn")
+        self._rounds = [[context.Semaphore(0) for _ in range(ranks)] for _ in range((ranks - 1).bit_length())]
+
+    def wait(self, rank: int) -> None:
+        """Until all ranks are here."""
+        for number, woken in enumerate(self._rounds):
+            woken[(rank + 2**number) % len(woken)].release()
+            _acquire(woken[rank])
+
+
+def _acquire(semaphore: Semaphore) -> None:
+    for _ in range(SPINS):
+        if semaphore.acquire(block=False):
+            return
+    semaphore.acquire()
+
+
 class Board:
     """Memory that the ranks of one machine share: each writes its part, all meet, each reads what it needs.
 
@@ -68,14 +95,14 @@ class Board:
     ``prefix`` begins the names of the files, while they have one.
     """
 
-    def __init__(self, barrier: Barrier, prefix: str) -> None:
-        self._barrier, self._prefix, (self._rank, self._ranks) = barrier, prefix, world()
+    def __init__(self, meeting: Meeting, prefix: str) -> None:
+        self._meeting, self._prefix, (self._rank, self._ranks) = meeting, prefix, world()
         self._sides: list[list[Tensor]] = []
         self._exchanges = self._room = 0
 
     def meet(self) -> None:
         """Wait for all ranks. What one wrote before it, all see after it."""
-        self._barrier.wait()
+        self._meeting.wait(self._rank)
 
     def exchange(self, values: Tensor) -> list[Tensor] | None:
         """The ``values`` of every rank, all of one shape, to be read before the next exchange; None without room."""
@@ -109,9 +136,9 @@ class Board:
 _boards: list[Board] = []  # this rank's, where it has one
 
 
-def share_memory(barrier: Barrier, prefix: str) -> None:
-    """Exchange through memory from now on: all ranks are on this machine, and ``barrier`` is theirs."""
-    _boards.append(Board(barrier, prefix))
+def share_memory(meeting: Meeting, prefix: str) -> None:
+    """Exchange through memory from now on: all ranks are on this machine, and ``meeting`` is theirs."""
+    _boards.append(Board(meeting, prefix))
 
 
 def board() -> Board | None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from threading import BrokenBarrierError
 from typing import Any
 
 import torch
@@ -20,12 +16,11 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
 from pipeline import Refusal
-from pipeline.training.collectives import SHARED, share_memory
+from pipeline.training.collectives import SHARED, Meeting, share_memory
 
 FEWEST = 16  # images of a step for each rank: ours, for efficiency; the result does not depend on the ranks
 PATIENCE = timedelta(days=1)  # for another rank: a probe takes minutes. One that dies is noticed at once
 _LINE = 80  # bytes of what a rank does
-_GRACE = 10.0  # seconds in which a rank that lost another waits to be stopped
 _records: list[int] = []  # the open file where this rank says what it does
 
 
@@ -85,8 +80,7 @@ def launch(function: Callable[..., None], ranks: int, device: str, *arguments: A
     No rank outlives this call.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        barrier = multiprocessing.get_context("spawn").Barrier(ranks, timeout=PATIENCE.total_seconds())
-        handed = (ranks, device, folder, barrier, function, arguments)
+        handed = (ranks, device, folder, Meeting(ranks), function, arguments)
         group = spawn(_rank, handed, nprocs=ranks, join=False)  # type: ignore[no-untyped-call]
         try:
             while not group.join():
@@ -134,7 +128,7 @@ def _rank(
     ranks: int,
     device: str,
     folder: str,
-    barrier: Barrier,
+    meeting: Meeting,
     function: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> None:
@@ -143,10 +137,10 @@ def _rank(
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     _records.append(os.open(Path(folder) / f"doing-{rank}", os.O_WRONLY | os.O_CREAT))
-    backend, meeting = "nccl" if device == "cuda" else "gloo", f"file://{folder}/meeting"
-    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=ranks, timeout=PATIENCE)
+    backend, file = "nccl" if device == "cuda" else "gloo", f"file://{folder}/meeting"
+    dist.init_process_group(backend, init_method=file, rank=rank, world_size=ranks, timeout=PATIENCE)
     if device == "cpu":
-        share_memory(barrier, f"{Path(folder).name}-")
+        share_memory(meeting, f"{Path(folder).name}-")
     try:
         function(*arguments)
     except (Refusal, OSError) as error:  # told before the group goes: the others would say that a peer is lost
@@ -154,8 +148,5 @@ def _rank(
         raise
     except KeyboardInterrupt:  # torch would take it for a rank that is done, and the others would wait for it
         raise SystemExit(128 + signal.SIGINT) from None
-    except BrokenBarrierError:  # another rank was interrupted while it waited: it is to end first, and be named
-        time.sleep(_GRACE)
-        raise
     finally:
         dist.destroy_process_group()
