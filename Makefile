@@ -33,6 +33,7 @@ lint: .venv/installed
 	# numba's kernels, compiled once for all workers, stages and tests
 	$(BIN)/python -c "from pipeline import sources; sources.compile_kernels()" & \
 	$(BIN)/python -c "from pipeline import distortions; distortions.compile_kernels()" && wait
+	$(BIN)/python -c "from pipeline.encoder import fused; fused.compile_kernels()"
 	touch .venv/installed
 
 clean:

@@ -71,6 +71,18 @@ def conv(layer: nn.Conv2d, x: Tensor) -> Tensor:
     return y
 
 
+def compile_kernels() -> None:
+    """Fill numba's cache, so that no first step of a training compiles (10 s). The number of threads stays."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for dtype in (torch.float32, torch.bfloat16):
+        norm = nn.BatchNorm2d(16)
+        x = torch.rand(2, 16, 4, 4, dtype=dtype).to(memory_format=torch.channels_last).requires_grad_()
+        maps = norm_relu(norm, x), norm_relu(norm, x, x), norm_relu(norm, x, relu=False), norm_relu_pool(norm, x)
+        torch.stack([y.sum() for y in maps]).sum().backward()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(threads)
+
+
 def _pixels(x: Tensor) -> Any:
     """A channels-last map as a flat array: float32, or uint16 with the bits of bfloat16."""
     flat = x.detach().permute(0, 2, 3, 1).view(-1)
