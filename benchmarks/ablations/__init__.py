@@ -1,1 +1,1 @@
-"""Single changes of the small recipe at equal CPU time: what docs/ablations.md shows."""
+"""Single changes of the released encoder's recipe at equal CPU time: what docs/ablations.md shows."""

@@ -1,53 +1,77 @@
-"""One run: its steps from measured CPU time, its training, its figures."""
+"""One run: its steps from measured CPU time, its training, what the judges say of it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 
-from benchmarks.ablations.changes import CHANGES, HELD_OUT, OLD, STEPS, Change
-from benchmarks.ablations.data import Chosen, database, distorted
+from benchmarks.ablations.changes import CHANGES, STEPS, WARMUP, Change
+from benchmarks.ablations.data import RELEASED, images, released
 from pipeline import artifacts
-from pipeline.databases import load_manifest
+from pipeline.databases import ingest_folder, load_manifest
 from pipeline.devices import Device, resolve_precision
 from pipeline.encoder import weights
+from pipeline.encoder.card import read_card
+from pipeline.encoder.pooling import pool_of
 from pipeline.evaluation import Protocol, evaluate
 from pipeline.features import extract_features, read_features
 from pipeline.params import TrainingParams
 from pipeline.seeding import generator
+from pipeline.shards.decoded import Subset
 from pipeline.shards.loader import Prefetch
 from pipeline.training.calibrate import calibrate, random_trunk
 from pipeline.training.labels import class_labels
 from pipeline.training.loop import Loop, Run, train
 from pipeline.training.methods.contrastive import Contrastive, batch_order
-from pipeline.training.probe import probe
 
-COSTLY = {"batch", "width", "crop"}  # the rest moves a step by less than its noise
-WARM, TIMED, ROUNDS = 3, 10, 2  # steps not looked at, steps timed, turns
+COSTLY = {"batch", "width", "crop", "depth"}  # the rest moves a step by less than its noise
+WARM, TIMED, ROUNDS = 2, 6, 2  # steps not looked at, steps timed, turns
 CALIBRATION = 128  # images that the untrained encoder's batch norms see
-PROBED = {"probe": ("textured", HELD_OUT), "probe_plain": ("plain", HELD_OUT[:8])}
 
 
-def steps_of(change: Change, data: Chosen, old: Chosen) -> int:
-    """As many steps as take the old recipe's CPU time, for what changes the cost of a step: the two are timed in turn,
-    in this process, and of each the lower quartile counts, for other work on the machine makes some steps dearer.
+def made(work: Path, name: str, seed: int) -> None:
+    """Train what is not trained: the encoder in WORK/runs/NAME-SEED; training.json is written last."""
+    change, folder = CHANGES[name], work / "runs" / f"{name}-{seed}"
+    if (folder / "training.json").exists():
+        return
+    data, start = _images(work, change), process_time()
+    if change.times:
+        steps = change.times * steps_of(work, name, data)
+        start = process_time()
+        train(*_run(change, data, steps=steps, seed=seed, out=folder))
+        loss = float(artifacts.read_table(folder / "history.parquet")["loss"].to_numpy()[-max(1, steps // 20) :].mean())
+    else:
+        steps, loss = 0, None
+        _untrained(folder, data, seed)
+    about = {"steps": steps, "images": steps * _params(change).batch, "cpu_seconds": process_time() - start}
+    weights.save_readout(folder, folder / "readout", pool_of(read_card(RELEASED)))
+    artifacts.write_json(folder / "training.json", {**about, "loss": loss})
+
+
+def steps_of(work: Path, name: str, data: Subset) -> int:
+    """As many steps as take the released recipe's CPU time, for what changes the cost of a step: the two are timed in
+    turn, in this process, and of each the lower quartile counts, for other work on the machine makes some steps dearer.
+    One look serves all seeds.
     """
+    change, path = CHANGES[name], work / "steps" / f"{name}.json"
     if not change.train.keys() & COSTLY:
         return STEPS
-    costs: dict[str, list[float]] = {"old": [], "new": []}
-    for _ in range(ROUNDS):
-        costs["old"] += _costs(CHANGES["old"], old)
-        costs["new"] += _costs(change, data)
-    before, now = (float(np.quantile(costs[name], 0.25)) for name in ("old", "new"))
-    return max(1, round(STEPS * before / now))
+    if not path.exists():
+        base = _images(work, CHANGES["release"])
+        costs: tuple[list[float], list[float]] = ([], [])
+        for _ in range(ROUNDS):
+            costs[0].extend(_costs(CHANGES["release"], base))
+            costs[1].extend(_costs(change, data))
+        before, now = (float(np.quantile(cost, 0.25)) for cost in costs)
+        artifacts.write_json(path, {"release": before, "change": now, "steps": max(1, round(STEPS * before / now))})
+    return int(artifacts.read_json(path)["steps"])
 
 
-def _costs(change: Change, data: Chosen) -> list[float]:
+def _costs(change: Change, data: Subset) -> list[float]:
     """CPU seconds of each of a few steps, the making of its batch included."""
     with tempfile.TemporaryDirectory() as folder:
         loop = Loop(*_run(change, data, steps=TIMED + WARM, seed=0, out=Path(folder)))
@@ -60,78 +84,52 @@ def _costs(change: Change, data: Chosen) -> list[float]:
     return np.diff(marks)[WARM - 1 :].tolist()
 
 
-def in_epoch(change: Change, data: Chosen) -> int:
-    """Steps in an epoch."""
-    params = TrainingParams(**{**OLD, **change.train})
-    return batch_order(class_labels(data.labels, params.merge_identical_classes), params, 0).in_epoch
+def _images(work: Path, change: Change) -> Subset:
+    return images(work, change.drawn, change.sources, change.composites)
 
 
-def _run(change: Change, data: Chosen, *, steps: int, seed: int, out: Path) -> tuple[Run, partial[Contrastive]]:
-    params = change.params(steps=steps, in_epoch=in_epoch(change, data))
+def _params(change: Change, **schedule: float) -> TrainingParams:
+    return TrainingParams(**{**released().training.model_dump(), **change.train, **schedule})
+
+
+def _run(change: Change, data: Subset, *, steps: int, seed: int, out: Path) -> tuple[Run, partial[Contrastive]]:
+    knobs = _params(change)
+    in_epoch = batch_order(class_labels(data.labels, knobs.merge_identical_classes), knobs, 0).in_epoch
+    knobs = _params(change, epochs=steps / in_epoch, warmup=round(WARMUP * steps) / in_epoch)
     run = Run(
         name="ablation",
         out=out,
         checkpoints=out / "checkpoints",
-        precision=resolve_precision(params.precision, Device("cpu")),
+        precision=resolve_precision(knobs.precision, Device("cpu")),
         threads=1,
-        ema=params.ema,
+        ema=knobs.ema,
         checkpoint_every=10**9,
     )
-    return run, partial(Contrastive, images=data, params=params, seed=seed, cache="none")  # the data keeps its images
+    return run, partial(Contrastive, images=data, params=knobs, seed=seed, cache="none")
 
 
-def run(folder: Path, change: Change, data: Chosen, old: Chosen, seed: int, steps: int | None) -> int:
-    """Train into ``folder``, write training.json last; returns the steps (``steps``, or measured where None)."""
-    steps = steps or steps_of(change, data, old)
-    start = process_time()
-    train(*_run(change, data, steps=steps, seed=seed, out=folder))
-    seconds = process_time() - start
-    loss = artifacts.read_table(folder / "history.parquet")["loss"].to_numpy()
-    batch = {**OLD, **change.train}["batch"]
-    about = {"seed": seed, "steps": steps, "cpu_seconds": seconds, "images_seen": steps * int(str(batch))}
-    last = float(np.mean(loss[-max(1, steps // 20) :]))
-    artifacts.write_json(folder / "training.json", {**about, "epochs": steps / in_epoch(change, data), "loss": last})
-    return steps
-
-
-def untrained(folder: Path, data: Chosen, seed: int) -> None:
-    """What training with ``seed`` starts from, calibrated on some of ``data``; training.json says 0 steps."""
-    trunk = random_trunk(int(str(OLD["depth"])), int(str(OLD["width"])), seed)
+def _untrained(folder: Path, data: Subset, seed: int) -> None:
+    """What training with ``seed`` starts from, calibrated on some of ``data``."""
+    knobs = released().training
+    trunk = random_trunk(knobs.depth, knobs.width, seed)
     rows = generator(seed, "calibrate").permutation(len(data))[:CALIBRATION]
-    start = process_time()
     calibrate(trunk, [data.image(int(row)) for row in rows])
     weights.save_encoder(folder, trunk, "random_init", {})
-    about = {"seed": seed, "steps": 0, "cpu_seconds": process_time() - start, "images_seen": 0, "epochs": 0}
-    artifacts.write_json(folder / "training.json", {**about, "loss": None})
 
 
-def probed(work: Path, folder: Path, figure: str) -> Mapping[str, object]:
-    """The linear probe on the held-out sources of a family."""
-    extractor = weights.load_encoder(folder, precision=resolve_precision("auto", Device("cpu")))
-    family, who = PROBED[figure]
-    shards = distorted(work, family)
-    rows = np.flatnonzero(np.isin(shards.sources, who))
-    parts = np.array_split(rows, -(-len(rows) // 126))
-    features = np.concatenate([extractor.extract([shards.image(int(row)) for row in part]) for part in parts])
-    return probe(features, shards.labels[rows], shards.sources[rows])
-
-
-def correlated(work: Path, folder: Path, name: str, where: Path | None) -> Mapping[str, object]:
-    """The metrics of the encoder in ``folder`` on a database, by the database's own protocol."""
-    table, root = database(work, name, where)
-    extractor = weights.load_encoder(folder, precision=resolve_precision("auto", Device("cpu")))
-    features = extract_features(
-        table, root, extractor, encoder=folder.name, database_name=name, batch_images=4, decode_threads=1
+def judged(work: Path, name: str, seed: int, database: str, where: Path) -> None:
+    """What is not there yet: the metrics of a run on a database in ``where``, by the database's own protocol."""
+    folder, known = work / "runs" / f"{name}-{seed}", work / "databases" / f"{database}.parquet"
+    if (folder / f"{database}.json").exists():
+        return
+    manifest = load_manifest(database, where)
+    if not known.exists():
+        artifacts.write_table(known, ingest_folder(manifest, where))
+    extractor = weights.load_encoder(folder / "readout", precision=resolve_precision("auto", Device("cpu")))
+    table = extract_features(
+        artifacts.read_table(known), where, extractor, encoder=folder.name, database_name=database, batch_images=16
     )
-    path = folder / "features" / f"{name}.parquet"
-    artifacts.write_table(path, features, byte_stream_split=["feature"])
-    manifest = load_manifest(name, where or Path())
-    protocol = Protocol(
-        name=manifest.protocol,
-        seed=1,
-        stratified=manifest.stratified,
-        shares_groups=manifest.official_shares_groups,
-    )
-    predictions, metrics = evaluate(read_features(path), protocol)
-    artifacts.write_table(folder / "predictions" / f"{name}.parquet", predictions)
-    return metrics
+    features = folder / "features" / f"{database}.parquet"
+    artifacts.write_table(features, table, byte_stream_split=["feature"])
+    protocol = Protocol.of(released().evaluate, manifest, seed=1, memory=2**31, split_file=None)
+    artifacts.write_json(folder / f"{database}.json", evaluate(read_features(features), protocol)[1])

@@ -2,104 +2,66 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from statistics import mean
 
 from benchmarks.ablations.changes import CHANGES
 from pipeline import artifacts
 
-Run = Mapping[str, Any]  # the JSON files of a run by name: training, probe, photos, ...
-
-PROBE = {
-    "type": lambda run: run["probe"]["type_accuracy"],
-    "class": lambda run: run["probe"]["class_accuracy"],
+JUDGES = {  # where an encoder's SROCC (median over the splits) is read: database, mode, figure
+    "BIQ within": ("biq2021", "nr", "srocc_within"),
+    "TID within": ("tid2013_kodak", "nr", "srocc_within"),
+    "TID FR": ("tid2013_kodak", "fr", "srocc"),
 }
-OTHERS = {
-    "type, plain": lambda run: run["probe_plain"]["type_accuracy"],
-    "class, plain": lambda run: run["probe_plain"]["class_accuracy"],
-    "TID within": lambda run: run["tid2013_kodak"]["nr"]["ridge"]["srocc_within"],
-    "TID": lambda run: run["tid2013_kodak"]["nr"]["ridge"]["srocc"],
-    "TID FR": lambda run: run["tid2013_kodak"]["fr"]["ridge"]["srocc"],
-    "photos FR": lambda run: run["photos"]["fr"]["ridge"]["srocc"],
-    "biq within": lambda run: run["biq2021"]["nr"]["ridge"]["srocc_within"],
-    "biq": lambda run: run["biq2021"]["nr"]["ridge"]["srocc"],
-}
-KEPT = ("type, plain", "class, plain", "TID within", "photos FR")  # what must not fall
-SEEDS = 3
-Figures = dict[str, list[float]]  # of each seed, NaN where it is not judged
+Figures = dict[str, list[float]]  # of each judge, by seed
 
 
 def markdown(work: Path) -> str:
-    """A row a change: what it trained, then the figures of its seeds, and how it stands by the rule."""
-    found = {name: collect(work, name) for name in CHANGES}
-    columns = [*PROBE, *OTHERS]
-    titles = ["change", "steps", "images", "CPU s", *columns, "verdict"]
+    """A row a change: what it trained, the figures of its seeds, and how it stands by the rule."""
+    titles = ["change", "steps", "images", "CPU s", *JUDGES, "mean of the three", "verdict"]
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-    for name, change in CHANGES.items():
-        runs = found[name]
-        if not runs:
-            continue
-        trained = [run["training"] for run in runs]
-        seconds = "/".join(f"{t['cpu_seconds']:.0f}" for t in trained)
-        figures = read(runs)
-        cells = [change.what, str(trained[0]["steps"]), f"{trained[0]['images_seen']:,}", seconds]
-        cells += [" ".join(shown(value) for value in figures[column]) for column in columns]
-        verdict = "" if name in ("untrained", "old") else judged(figures, read(found["old"]))
-        lines.append("| " + " | ".join([*cells, verdict]) + " |")
+    found = figures(work)
+    for name, row in found.items():
+        trained = [artifacts.read_json(run / "training.json") for run in runs(work, name)]
+        cells = [CHANGES[name].what, str(trained[0]["steps"]), f"{trained[0]['images']:,}"]
+        cells.append(" ".join(f"{run['cpu_seconds']:.0f}" for run in trained))
+        cells += [" ".join(f"{value:.3f}"[1:] for value in values) for values in (*row.values(), scores(row))]
+        base = name == "release" or "release" not in found
+        lines.append("| " + " | ".join([*cells, "" if base else verdict(row, found["release"])]) + " |")
     return "\n".join(lines)
 
 
-def figures(work: Path) -> dict[str, dict[str, list[float | None]]]:
-    """Every figure of every trained change by seed; None where a run is not judged."""
-    changes = {name: read(runs) for name in CHANGES if (runs := collect(work, name))}
+def figures(work: Path) -> dict[str, Figures]:
+    """Of every change with a judged run: what each judge says of each seed."""
+
+    def of(run: Path, database: str, mode: str, figure: str) -> float:
+        return float(artifacts.read_json(run / f"{database}.json")[mode]["ridge"][figure])
+
     return {
-        name: {figure: [None if math.isnan(value) else value for value in values] for figure, values in row.items()}
-        for name, row in changes.items()
+        name: {judge: [of(run, *where) for run in found] for judge, where in JUDGES.items()}
+        for name in CHANGES
+        if (found := runs(work, name))
     }
 
 
-def collect(work: Path, name: str) -> list[Run]:
-    """The trained runs of a change, by seed."""
-    folders = sorted((work / "runs").glob(f"{name.replace('/', '_')}-[0-9]*"))
-    return [
-        {path.stem: artifacts.read_json(path) for path in folder.glob("*.json")}
-        for folder in folders
-        if (folder / "training.json").exists()
-    ]
+def runs(work: Path, name: str) -> list[Path]:
+    """The folders of a change's judged runs, by seed."""
+    needed = ["training.json", *(f"{database}.json" for database, _, _ in JUDGES.values())]
+    folders = sorted((work / "runs").glob(f"{name}-[0-9]*"))
+    return [folder for folder in folders if all((folder / file).exists() for file in needed)]
 
 
-def read(runs: list[Run]) -> Figures:
-    """Every figure of every run."""
-    return {name: [_or_nan(figure, run) for run in runs] for name, figure in {**PROBE, **OTHERS}.items()}
+def scores(row: Figures) -> list[float]:
+    """The mean over the judges, of each seed."""
+    return [mean(values) for values in zip(*row.values(), strict=True)]
 
 
-def _or_nan(figure: Callable[[Run], float], run: Run) -> float:
-    try:
-        return float(figure(run))
-    except KeyError:
-        return math.nan
-
-
-def shown(value: float) -> str:
-    """Three digits, or a dash."""
-    return "-" if math.isnan(value) else f"{value:.3f}".replace("0.", ".", 1)
-
-
-def judged(new: Figures, old: Figures) -> str:
-    """``better`` by the rule: on both answers of the probe the worst of 3 seeds is above the old recipe's best, and no
-    mean of another figure is below the old recipe's worst seed. Else what is lacking.
+def verdict(new: Figures, base: Figures) -> str:
+    """``better``: the score (the mean over the judges) of the worst seed is above that of the base's best, and no
+    judge's mean over the seeds is below the base's worst seed. ``worse``: the same the other way round.
     """
-    seeds = len(new["type"])
-    above = [min(new[name]) > max(old[name]) for name in PROBE]
-    below = [max(new[name]) < min(old[name]) for name in PROBE]
-    fallen = [name for name in KEPT if _mean(new[name]) < min(old[name])]
-    falls = f"; falls: {', '.join(fallen)}" if fallen else ""
-    if all(above):
-        return f"above{falls}" if fallen or seeds < SEEDS else "better"
-    return f"{'worse' if all(below) else 'no clear difference'}{falls}"
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    if min(scores(new)) > max(scores(base)) and all(mean(new[judge]) >= min(base[judge]) for judge in JUDGES):
+        return "better"
+    if max(scores(new)) < min(scores(base)) and all(mean(new[judge]) <= max(base[judge]) for judge in JUDGES):
+        return "worse"
+    return "no clear difference"
