@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from benchmarks.ablations.data import SOURCES
 
-STEPS = 128
 WARMUP = 1 / 28  # of the steps: the release's half of 14 epochs
 
 

@@ -9,7 +9,7 @@ from time import process_time
 
 import numpy as np
 
-from benchmarks.ablations.changes import CHANGES, STEPS, WARMUP, Change
+from benchmarks.ablations.changes import CHANGES, WARMUP, Change
 from benchmarks.ablations.data import RELEASED, images, released
 from pipeline import artifacts
 from pipeline.databases import ingest_folder, load_manifest
@@ -33,14 +33,16 @@ WARM, TIMED, ROUNDS = 2, 6, 2  # steps not looked at, steps timed, turns
 CALIBRATION = 128  # images that the untrained encoder's batch norms see
 
 
-def made(work: Path, name: str, seed: int) -> None:
-    """Train what is not trained: the encoder in WORK/runs/NAME-SEED; training.json is written last."""
-    change, folder = CHANGES[name], work / "runs" / f"{name}-{seed}"
+def made(work: Path, name: str, seed: int, length: int) -> Path:
+    """Train what is not trained, for the CPU time of ``length`` steps of the release; returns the folder of the
+    encoder, in which training.json is written last.
+    """
+    change, folder = CHANGES[name], work / f"runs_{length}" / f"{name}-{seed}"
     if (folder / "training.json").exists():
-        return
+        return folder
     data, start = _images(work, change), process_time()
     if change.times:
-        steps = change.times * steps_of(work, name, data)
+        steps = steps_of(work, name, data, change.times * length)
         start = process_time()
         train(*_run(change, data, steps=steps, seed=seed, out=folder))
         loss = float(artifacts.read_table(folder / "history.parquet")["loss"].to_numpy()[-max(1, steps // 20) :].mean())
@@ -50,16 +52,17 @@ def made(work: Path, name: str, seed: int) -> None:
     about = {"steps": steps, "images": steps * _params(change).batch, "cpu_seconds": process_time() - start}
     weights.save_readout(folder, folder / "readout", pool_of(read_card(RELEASED)))
     artifacts.write_json(folder / "training.json", {**about, "loss": loss})
+    return folder
 
 
-def steps_of(work: Path, name: str, data: Subset) -> int:
-    """As many steps as take the released recipe's CPU time, for what changes the cost of a step: the two are timed in
-    turn, in this process, and of each the lower quartile counts, for other work on the machine makes some steps dearer.
-    One look serves all seeds.
+def steps_of(work: Path, name: str, data: Subset, length: int) -> int:
+    """As many steps as take the CPU time of ``length`` of the released recipe, for what changes the cost of a step: the
+    two are timed in turn, in this process, and of each the lower quartile counts, for other work on the machine makes
+    some steps dearer. One look serves all seeds.
     """
-    change, path = CHANGES[name], work / "steps" / f"{name}.json"
+    change, path = CHANGES[name], work / "costs" / f"{name}.json"
     if not change.train.keys() & COSTLY:
-        return STEPS
+        return length
     if not path.exists():
         base = _images(work, CHANGES["release"])
         costs: tuple[list[float], list[float]] = ([], [])
@@ -67,8 +70,9 @@ def steps_of(work: Path, name: str, data: Subset) -> int:
             costs[0].extend(_costs(CHANGES["release"], base))
             costs[1].extend(_costs(change, data))
         before, now = (float(np.quantile(cost, 0.25)) for cost in costs)
-        artifacts.write_json(path, {"release": before, "change": now, "steps": max(1, round(STEPS * before / now))})
-    return int(artifacts.read_json(path)["steps"])
+        artifacts.write_json(path, {"release": before, "change": now})
+    found = artifacts.read_json(path)
+    return max(1, round(length * found["release"] / found["change"]))
 
 
 def _costs(change: Change, data: Subset) -> list[float]:
@@ -117,9 +121,9 @@ def _untrained(folder: Path, data: Subset, seed: int) -> None:
     weights.save_encoder(folder, trunk, "random_init", {})
 
 
-def judged(work: Path, name: str, seed: int, database: str, where: Path) -> None:
+def judged(work: Path, folder: Path, database: str, where: Path) -> None:
     """What is not there yet: the metrics of a run on a database in ``where``, by the database's own protocol."""
-    folder, known = work / "runs" / f"{name}-{seed}", work / "databases" / f"{database}.parquet"
+    known = work / "databases" / f"{database}.parquet"
     if (folder / f"{database}.json").exists():
         return
     manifest = load_manifest(database, where)

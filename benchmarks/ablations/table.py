@@ -16,13 +16,13 @@ JUDGES = {  # where an encoder's SROCC (median over the splits) is read: databas
 Figures = dict[str, list[float]]  # of each judge, by seed
 
 
-def markdown(work: Path) -> str:
+def markdown(place: Path) -> str:
     """A row a change: what it trained, the figures of its seeds, and how it stands by the rule."""
     titles = ["change", "steps", "images", "CPU s", *JUDGES, "mean of the three", "verdict"]
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-    found = figures(work)
+    found = figures(place)
     for name, row in found.items():
-        trained = [artifacts.read_json(run / "training.json") for run in runs(work, name)]
+        trained = [artifacts.read_json(run / "training.json") for run in runs(place, name)]
         cells = [CHANGES[name].what, str(trained[0]["steps"]), f"{trained[0]['images']:,}"]
         cells.append(" ".join(f"{run['cpu_seconds']:.0f}" for run in trained))
         cells += [" ".join(f"{value:.3f}"[1:] for value in values) for values in (*row.values(), scores(row))]
@@ -31,7 +31,7 @@ def markdown(work: Path) -> str:
     return "\n".join(lines)
 
 
-def figures(work: Path) -> dict[str, Figures]:
+def figures(place: Path) -> dict[str, Figures]:
     """Of every change with a judged run: what each judge says of each seed."""
 
     def of(run: Path, database: str, mode: str, figure: str) -> float:
@@ -40,14 +40,14 @@ def figures(work: Path) -> dict[str, Figures]:
     return {
         name: {judge: [of(run, *where) for run in found] for judge, where in JUDGES.items()}
         for name in CHANGES
-        if (found := runs(work, name))
+        if (found := runs(place, name))
     }
 
 
-def runs(work: Path, name: str) -> list[Path]:
+def runs(place: Path, name: str) -> list[Path]:
     """The folders of a change's judged runs, by seed."""
     needed = ["training.json", *(f"{database}.json" for database, _, _ in JUDGES.values())]
-    folders = sorted((work / "runs").glob(f"{name}-[0-9]*"))
+    folders = sorted(place.glob(f"{name}-[0-9]*"))
     return [folder for folder in folders if all((folder / file).exists() for file in needed)]
 
 
