@@ -18,6 +18,10 @@ def test_the_worst_seed_is_compared_with_the_best(shift: float, said: str) -> No
     assert verdict({judge: [value + shift for value in values] for judge, values in BASE.items()}, BASE) == said
 
 
+def test_fewer_seeds_than_the_base_get_no_verdict() -> None:
+    assert verdict({judge: [0.9, 0.9] for judge in JUDGES}, BASE) == "too few seeds"
+
+
 @pytest.mark.parametrize(("sign", "else_said"), [(1, "better"), (-1, "worse")])
 def test_one_judge_that_disagrees_withholds_the_verdict(sign: int, else_said: str) -> None:
     judges = list(JUDGES)

@@ -60,6 +60,8 @@ def verdict(new: Figures, base: Figures) -> str:
     """``better``: the score (the mean over the judges) of the worst seed is above that of the base's best, and no
     judge's mean over the seeds is below the base's worst seed. ``worse``: the same the other way round.
     """
+    if len(scores(new)) < len(scores(base)):
+        return "too few seeds"
     if min(scores(new)) > max(scores(base)) and all(mean(new[judge]) >= min(base[judge]) for judge in JUDGES):
         return "better"
     if max(scores(new)) < min(scores(base)) and all(mean(new[judge]) <= max(base[judge]) for judge in JUDGES):
