@@ -34,7 +34,7 @@ def calibrate(
     from pipeline.artifacts import fingerprint
     from pipeline.devices import cores, resolve_device
     from pipeline.engine import Engine
-    from pipeline.training.methods.classifier import load_classifier, save_calibrated
+    from pipeline.training.methods.classifier import HEAD, load_classifier, save_calibrated
     from pipeline.training.temperature_scaling import Photograph, Shown, fit_scaling, show
 
     _, place = classifier_folder(classifier)
@@ -42,8 +42,15 @@ def calibrate(
         refuse(f"{out}: its last part is the classifier's name: a-z, 0-9 and _")
     if out.exists() and out.samefile(place):
         refuse(f"{out}: is the classifier itself; give it another name")
-    if (out / "encoder.json").exists() and not force:
-        refuse(f"{out}: a classifier is there already; --force replaces it")
+    if out.exists() and not out.is_dir():
+        refuse(f"{out}: not a folder")
+    if (out / "encoder.json").exists():
+        if not (out / HEAD).exists():
+            refuse(f"{out}: an encoder is there, and no classifier; give it another name")
+        if not force:
+            refuse(f"{out}: a classifier is there already; --force replaces it")
+    if not photographs.exists():
+        refuse(f"{photographs}: missing")
     listing = images.list_images([photographs])
     kind = resolve_device(device).kind
     model = load_classifier(place, torch.device(kind))

@@ -117,7 +117,7 @@ class Shown:
 
 def show(photograph: Photograph) -> Shown | str:
     """Distort a photograph in the 125 classes (126 for a classifier that knows pristine images) and ask the classifier;
-    why it cannot be read, where it cannot.
+    why it cannot be read or distorted, where it cannot.
     """
     last_seen.note(f"at {photograph.path}")
     try:
@@ -128,9 +128,12 @@ def show(photograph: Photograph) -> Shown | str:
         image = images.to_short_side(image, SHORT_SIDE)
     random = generator(photograph.seed, "temperature_scaling", photograph.index)
     logits, labels = [], []
-    for sample in distortions.distort_all(image, random):
-        if sample.label or photograph.classifier.knows_pristine:
-            logits.append(photograph.classifier.of_image(sample.image))
-            labels.append(sample.label)
+    try:
+        for sample in distortions.distort_all(image, random):
+            if sample.label or photograph.classifier.knows_pristine:
+                logits.append(photograph.classifier.of_image(sample.image))
+                labels.append(sample.label)
+    except distortions.DistortionError as error:  # a side below 64 or above 8,192 pixels
+        return str(error)
     outputs = outputs_of(np.array(labels), photograph.classifier.knows_pristine)
     return Shown(np.stack(logits), outputs, sha256_bytes(image.tobytes()))

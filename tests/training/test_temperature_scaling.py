@@ -142,9 +142,11 @@ def test_the_verb_calibrates_a_classifier(tmp_path: Path, pristine: bool) -> Non
     itself = CliRunner().invoke(app, [*asked[:-1], str(source), "--force"])
     assert itself.exit_code == 2 and "the classifier itself" in itself.output
     (photographs / "2.png").write_bytes(b"no image")
+    Image.fromarray(smooth(2)[:40]).save(photographs / "3.png")
     head = (out / HEAD).read_bytes()
     part = CliRunner().invoke(app, [*asked, "--force"])
     assert part.exit_code == 1 and "2.png: " in part.output and (out / HEAD).read_bytes() == head
+    assert "3.png: image: height and width must be 64..8192 pixels, got 40 x 72" in part.output
     for path in photographs.iterdir():
         path.unlink()
     none = CliRunner().invoke(app, [*asked, "--force"])
@@ -158,3 +160,23 @@ def test_an_encoder_is_not_calibrated(tmp_path: Path) -> None:
     asked = ["calibrate", str(tmp_path), "--classifier", str(tmp_path / "out"), "--out", str(tmp_path / "mine")]
     result = CliRunner().invoke(app, asked)
     assert isinstance(result.exception, ArtifactError) and not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "photographs, out, message",
+    (
+        ("nowhere", "mine", "nowhere: missing"),
+        (".", "encoder", "encoder: an encoder is there, and no classifier; give it another name"),
+        (".", "file", "file: not a folder"),
+    ),
+)
+def test_what_is_asked_wrongly_is_one_line(tmp_path: Path, photographs: str, out: str, message: str) -> None:
+    """Before a model is read; ``--force`` or not, an encoder is never replaced."""
+    for folder in ("encoder", "classifier"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "encoder.json").write_text("{}")
+    (tmp_path / "file").touch()
+    places = [str(tmp_path / photographs), "--classifier", str(tmp_path / "classifier"), "--out", str(tmp_path / out)]
+    result = CliRunner().invoke(app, ["calibrate", *places, "--force"])
+    assert result.exit_code == 2 and result.output == f"synthetic-iqa: {tmp_path / message}\n"
+    assert (tmp_path / "encoder" / "encoder.json").read_text() == "{}"
