@@ -1,4 +1,4 @@
-"""``synthetic-iqa calibrate``: a classifier of the types, its outputs made right on photographs."""
+"""``synthetic-iqa calibrate``: a classifier of the types, its outputs fitted to photographs."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ class GreedyParams(Section):
     target: Name = Field(description="the database that is judged on")
     domains: Name = Field(description="a name under `domains`: which types the target's images resemble")
     oracle: bool = Field(
-        True, description="whether the target's opinions choose the types (no method); false: the similarity does"
+        True, description="true: the target's opinions choose the types, and judge them; false: the similarity does"
     )
     types: Distinct[Type] = Field((), description="a list of yours, judged as well")
     most: int = Field(25, ge=1, le=25, description="types that are chosen at most")

@@ -45,7 +45,7 @@ _PROTOCOL_OF_SELECTIONS = (
     "Ours: a ridge on frozen features of the encoder, trained on types of the synthetic database (five splits by "
     "reference) and judged on every image of the target. Figures are medians over the splits, with the gain over all "
     "types in brackets; pooled is of each image's mean prediction, with intervals over the target's groups. Where the "
-    "target's opinions choose the types (greedy) the figure is of no method: these opinions are what it is judged on. "
+    "target's opinions choose the types (greedy) it is no usable method: these opinions are what it is judged on. "
     "Its path is followed by one ridge on all of the source, and may end below all types. A network learns the same "
     "opinions from the encoder's weights, by the same splits. "
     "The paper trains networks that start from ImageNet weights on KADID-10k."

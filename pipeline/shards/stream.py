@@ -131,6 +131,8 @@ class ShardStream:
         buffer of samples, and a resume fetches no shard that is done. For several ranks and workers each takes one of
         ``parts``: whole shards, together every sample exactly once. Parts differ in length; ``even`` ends each after
         the length of the shortest, so that all take equally many steps. At least as many shards as parts are needed.
+
+        A thread reads ahead. Who leaves the loop early waits for its read, where a server stalls ``timeout`` seconds.
         """
         if not 0 <= part < parts or parts > len(self.shards) or lanes < 1 or start < 0:
             raise EpochError(f"part {part} of {parts}, {lanes} lanes from {start} on, of {len(self.shards)} shards")

@@ -146,6 +146,8 @@ def _rank(
     except (Refusal, OSError) as error:  # told before the group goes: the others would say that a peer is lost
         (Path(folder) / f"refused-{rank}").write_text(str(error))
         raise
+    except SystemExit as end:  # torch would take code 0 for a rank that is done
+        raise RuntimeError(f"rank {rank} of {ranks} asked to exit ({end.code})") from end
     except KeyboardInterrupt:  # torch would take it for a rank that is done, and the others would wait for it
         raise SystemExit(128 + signal.SIGINT) from None
     finally:

@@ -22,7 +22,7 @@ from test_joint import job as joint_job
 from torch import Tensor
 
 from pipeline.training import collectives, views
-from pipeline.training.collectives import world
+from pipeline.training.collectives import mean_over_ranks, world
 from pipeline.training.launch import RankDied, launch, ranks_for
 from pipeline.training.loop import Loop, Run, train
 from pipeline.training.loss import contrastive_loss
@@ -150,6 +150,19 @@ def test_a_killed_rank_ends_the_others_and_the_rerun_is_unbroken(tmp_path: Path,
     train(run, make)
     assert outs(tmp_path / "broken")[0] == outs(tmp_path / "whole")[0]
     assert outs(tmp_path / "broken")[1].equals(outs(tmp_path / "whole")[1])
+
+
+def exits(code: int) -> None:
+    """One rank asks to exit, the other waits for it."""
+    if world()[0] == 0:
+        raise SystemExit(code)
+    mean_over_ranks(torch.zeros(1))
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_rank_that_asks_to_exit_ends_the_others(code: int) -> None:
+    with pytest.raises(Exception, match=rf"rank 0 of 2 asked to exit \({code}\)"):
+        launch(exits, 2, "cpu", code)
 
 
 def test_an_interrupted_rank_ends_the_others_and_leaves_no_memory(tmp_path: Path) -> None:
