@@ -34,21 +34,11 @@ def calibrate(
     from pipeline.artifacts import fingerprint
     from pipeline.devices import cores, resolve_device
     from pipeline.engine import Engine
-    from pipeline.training.methods.classifier import HEAD, load_classifier, save_calibrated
+    from pipeline.training.methods.classifier import load_classifier, save_calibrated
     from pipeline.training.temperature_scaling import Photograph, Shown, fit_scaling, show
 
     _, place = classifier_folder(classifier)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", out.name):
-        refuse(f"{out}: its last part is the classifier's name: a-z, 0-9 and _")
-    if out.exists() and out.samefile(place):
-        refuse(f"{out}: is the classifier itself; give it another name")
-    if out.exists() and not out.is_dir():
-        refuse(f"{out}: not a folder")
-    if (out / "encoder.json").exists():
-        if not (out / HEAD).exists():
-            refuse(f"{out}: an encoder is there, and no classifier; give it another name")
-        if not force:
-            refuse(f"{out}: a classifier is there already; --force replaces it")
+    _check_out(out, place, force)
     if not photographs.exists():
         refuse(f"{photographs}: missing")
     listing = images.list_images([photographs])
@@ -82,3 +72,20 @@ def calibrate(
     told = f"temperature {scaling.temperature:.2f}, cross-entropy {scaling.before:.2f} to {scaling.after:.2f}"
     print(f"{out}: {told} on {len(shown)} photographs in {len(logits) // len(shown)} classes")
     raise typer.Exit(1 if failed else 0)
+
+
+def _check_out(out: Path, classifier: Path, force: bool) -> None:
+    """Refuse an ``out`` that is no name, no folder, the classifier itself, or another encoder's."""
+    from pipeline.training.methods.classifier import HEAD
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", out.name):
+        refuse(f"{out}: its last part is the classifier's name: a-z, 0-9 and _")
+    if out.exists() and out.samefile(classifier):
+        refuse(f"{out}: is the classifier itself; give it another name")
+    if out.exists() and not out.is_dir():
+        refuse(f"{out}: not a folder")
+    if (out / "encoder.json").exists():
+        if not (out / HEAD).exists():
+            refuse(f"{out}: an encoder is there, and no classifier; give it another name")
+        if not force:
+            refuse(f"{out}: a classifier is there already; --force replaces it")

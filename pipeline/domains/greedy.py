@@ -111,8 +111,8 @@ def greedy_path(
     """The path on a target: features [n, dim], opinions [n] (higher is better, as the source's), groups [n].
 
     Without ``order`` each step adds the domain with the highest SROCC on the target's opinions, the lower number where
-    two are equal, and the path ends where no domain raises it. With ``order`` (the selected
-    domains, the most similar first) that is the path, whatever the opinions say. ``most`` ends either earlier.
+    two are equal, and the path ends where no domain raises it. With ``order`` (the selected domains, the most similar
+    first) that is the path, whatever the opinions say. ``most`` ends either earlier.
     """
     judge = _Judge(grams, features, penalty)
     most = len(grams.grams) if most is None else most

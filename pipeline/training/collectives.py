@@ -67,7 +67,7 @@ class Meeting:
     """Where the ranks of one machine wait for one another (a dissemination barrier): in round k each wakes the rank
     2^k after it and waits for the one 2^k before. Two ranks take one round, four two.
 
-    The standard library's Barrier takes a lock and three semaphores to do so, and five times the time.
+    The standard library's Barrier takes a lock and several semaphores to do so.
     """
 
     def __init__(self, ranks: int) -> None:
