@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline import artifacts
 from pipeline.folders import folder_lock
 from pipeline.labels import CLASSES
-from pipeline.params import RANDOM_INIT, Params
+from pipeline.params import Params
 from pipeline.shards.decoded import Subset
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
@@ -19,19 +19,19 @@ from pipeline.training.confusion import Logits, confusion, predicted_types
 from pipeline.training.loop import train
 from pipeline.training.methods.classifier import Classifier, load_classifier, outputs_of
 from stages import DATA, LOCKS, METRICS, entry
-from stages.training import training_run
+from stages.training import begun_from, training_run
 
 LOOKED_AT = 2  # held-out sources in a look while it trains
 
 
 def run(params: Params, name: str) -> None:
     """Train on all but the last `probe.sources` sources of the run's set, and test on those."""
-    set_name, begun, knobs = params.classify[name].set, params.classify[name].encoder, params.classification_of(name)
+    set_name, knobs = params.classify[name].set, params.classification_of(name)
     shards = ShardSet(DATA / "distorted" / set_name)
     held = held_out(shards.sources, params.probe.sources)
     distorted = np.flatnonzero(held & (shards.labels > 0) & (shards.labels < CLASSES))
     few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
-    provenance = {"trained_on": set_name, "begun_from": begun}
+    encoder, provenance = begun_from(params.classify[name].encoder, set_name)
     training = training_run(
         params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )
@@ -41,7 +41,7 @@ def run(params: Params, name: str) -> None:
         images=images,
         params=knobs,
         seed=params.seed,
-        encoder=None if begun == RANDOM_INIT else DATA / "models" / begun,
+        encoder=encoder,
         cache=params.run.cache,
         validation=partial(_accuracy, shards, few),
     )

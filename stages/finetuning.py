@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from pipeline import artifacts
 from pipeline.databases import Manifest, load_manifest
-from pipeline.encoder import read_card
-from pipeline.evaluation import scored_images, trained_on
+from pipeline.encoder import read_card, trained_on
+from pipeline.evaluation import scored_images
 from pipeline.params import FinetuneRun, FinetuningParams, Params, TransferRun
 from pipeline.training.finetuning import FineTuning
 from pipeline.training.methods.regression import OpinionScale

@@ -22,7 +22,7 @@ from pipeline.training.loop import train
 from pipeline.training.methods.contrastive import Contrastive
 from pipeline.training.probe import HeldOut
 from stages import DATA, LOCKS, entry
-from stages.training import training_run
+from stages.training import begun_from, training_run
 
 PROBED = 4  # sources
 
@@ -40,7 +40,8 @@ def run(params: Params, name: str) -> None:
         if (theirs := images.stream.manifest.get("set")) != set_name:  # the probe and the search for leaks go by it
             raise ParamsError(f"train.{name}.stream: {url} holds the set {theirs}, not {set_name} (train.{name}.set)")
     probe = HeldOut.of(shards, params.probe).first(PROBED)
-    provenance = {"trained_on": set_name, "authentic_set": knobs.authentic_set} | ({"stream": url} if url else {})
+    encoder, provenance = begun_from(params.train[name].encoder, set_name)
+    provenance |= {"authentic_set": knobs.authentic_set} | ({"stream": url} if url else {})
     training = training_run(
         params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )
@@ -53,6 +54,7 @@ def run(params: Params, name: str) -> None:
         images=images,
         params=knobs,
         seed=params.seed,
+        encoder=encoder,
         cache=params.run.cache,
         readers=readers,
         probe=probe,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pipeline.devices import Device, cores, resolve_device, resolve_precision
-from pipeline.params import Params
+from pipeline.encoder import read_card, trained_on
+from pipeline.params import RANDOM_INIT, Params
 from pipeline.training.launch import ranks_for
 from pipeline.training.loop import Run
 from stages.running import DATA
@@ -35,6 +37,17 @@ def training_run(
         ema=ema,
         provenance=provenance,
     )
+
+
+def begun_from(encoder: str, set_name: str) -> tuple[Path | None, dict[str, object]]:
+    """The folder of what a run on ``set_name`` begins from (None: random weights), and what its card says of both: the
+    images that the encoder has seen count as seen.
+    """
+    if encoder == RANDOM_INIT:
+        return None, {"trained_on": set_name, "begun_from": encoder}
+    folder = DATA / "models" / encoder
+    seen = sorted({set_name, *trained_on(read_card(folder))})
+    return folder, {"trained_on": seen, "begun_from": encoder}
 
 
 def workers(params: Params) -> int:

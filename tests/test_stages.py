@@ -14,6 +14,7 @@ import stages.baselines
 import stages.distort
 import stages.sources
 import stages.statistics
+import stages.training
 from pipeline import distortions, images, sources
 from pipeline.artifacts import (
     ArtifactError,
@@ -117,6 +118,18 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
     Path("released/encoder.safetensors").write_bytes(b"others")
     with pytest.raises(ArtifactError, match=r"released/encoder.safetensors: sha256"):
         stages.baselines.run(params)
+
+
+def test_a_run_that_begins_from_an_encoder_has_seen_what_that_has(params: Params) -> None:
+    before = {"trained_on": "mine", "authentic_set": "photographs"}
+    write_json(Path("data") / "models" / "released" / "encoder.json", {"kind": "resnet", "provenance": before})
+    folder, provenance = stages.training.begun_from("released", "textured_dead_leaves")
+    assert folder == Path("data") / "models" / "released"
+    assert provenance == {"trained_on": ["mine", "photographs", "textured_dead_leaves"], "begun_from": "released"}
+    assert stages.training.begun_from("random_init", "mine") == (
+        None,
+        {"trained_on": "mine", "begun_from": "random_init"},
+    )
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "data/x"), OSError(28, "No space left")])

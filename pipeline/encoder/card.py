@@ -40,3 +40,19 @@ def feature_fingerprint(sha256: str, card: Mapping[str, object]) -> str:
     """
     also = {key: card[key] for key in ("preprocessing", "pool") if card.get(key)}
     return fingerprint({"weights": sha256, **also}) if also else sha256
+
+
+def provenance(card: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How an encoder was made, as its card says; empty where it does not."""
+    value = card.get("provenance")
+    return value if isinstance(value, Mapping) else {}
+
+
+def trained_on(card: Mapping[str, Any]) -> list[str]:
+    """The sets whose images the encoder has seen: trained on (the authentic ones too), calibrated on or fitted on."""
+    names: list[str] = []
+    for mapping in (card, provenance(card)):
+        for key in ("trained_on", "authentic_set", "calibrated_on", "fitted_on"):
+            value = mapping.get(key) or []
+            names += [value] if isinstance(value, str) else list(value)
+    return sorted(set(names))

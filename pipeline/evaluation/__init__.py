@@ -21,7 +21,7 @@ from pipeline.evaluation.comparison import (
     unshared_rows,
     verdicts,
 )
-from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions, trained_on
+from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, seen_opinions
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
 from pipeline.evaluation.protocol import Protocol, evaluate, labelled_split, scored_images, splits_of, test_to_train
@@ -75,6 +75,5 @@ __all__ = [
     "stored_fits",
     "test_to_train",
     "unshared_rows",
-    "trained_on",
     "verdicts",
 ]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.encoder import provenance
 from pipeline.evaluation.leaks import LeakError, SeenOpinions
-from pipeline.evaluation.leaks.opinions import provenance
 from pipeline.evaluation.predictions import only_value
 from pipeline.evaluation.protocol import Protocol, labelled_split, scored_images, splits_of
 from pipeline.evaluation.results import FitFacts, metrics_of

@@ -216,6 +216,9 @@ class TrainRun(Overlay, TrainingParams):
     """One trained encoder: its set, and what differs from the section ``training``."""
 
     set: Name = Field(description="the set whose distorted images it is trained on")
+    encoder: Literal["random_init", "released"] = Field(
+        "random_init", description="what it begins from; random_init: random weights"
+    )
     stream: str | None = Field(
         None, pattern="^(https?|file):", description="URL of a distorted set that is trained on instead, as it streams"
     )

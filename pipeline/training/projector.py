@@ -44,10 +44,11 @@ class ContrastiveNetwork(nn.Module):
         return embeddings
 
 
-def build(params: TrainingParams, random: torch.Generator | None) -> ContrastiveNetwork:
-    """The network whose weights are drawn from ``random`` (a CPU generator), the trunk's first."""
-    trunk = ResNet(params.depth, params.width)
-    initialise(trunk, random)
+def build(params: TrainingParams, random: torch.Generator | None, trunk: ResNet | None = None) -> ContrastiveNetwork:
+    """The network whose weights are drawn from ``random`` (a CPU generator), the trunk first if not given."""
+    if trunk is None:
+        trunk = ResNet(params.depth, params.width)
+        initialise(trunk, random)
     projector = Projector(trunk.dim, params.projector_layers, params.projector_width, params.projection)
     draw_linear(projector, random)
     return ContrastiveNetwork(trunk, projector)

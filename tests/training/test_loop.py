@@ -19,7 +19,7 @@ from stand_in import TINY, StandIn, fingerprint, job
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder import Extractor
 from pipeline.encoder.network import ResNet
-from pipeline.encoder.weights import load_encoder, load_trunk
+from pipeline.encoder.weights import load_encoder, load_trunk, save_encoder
 from pipeline.training import checkpoint, loop
 from pipeline.training.collectives import world
 from pipeline.training.ema import EMA
@@ -69,6 +69,24 @@ def test_same_seed_same_weights_whatever_the_cache(tmp_path: Path) -> None:
     train(*job(tmp_path / "c", StandIn(), seed=6))
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
     assert steady(tmp_path / "a") == steady(tmp_path / "b")
+
+
+def test_it_begins_from_an_encoder(tmp_path: Path) -> None:
+    """Its weights, width and the opinions that it has seen, with a new projector; another encoder is another run."""
+    params = TINY.model_copy(update={"width": 16})
+    train(*job(tmp_path / "first", StandIn()))
+    seen = {"database": "koniq10k", "split": 0, "images": ["a.png"]}
+    trunk = load_trunk(tmp_path / "first" / "out")[0]
+    save_encoder(tmp_path / "known", trunk, "mine", {}, opinions=[seen])
+    run, make = job(tmp_path / "second", StandIn(), params, encoder=tmp_path / "known")
+    method = make(run, torch.device("cpu"))
+    for name, value in trunk.state_dict().items():
+        assert torch.equal(method.network.trunk.state_dict()[name], value)
+    assert "encoder" in method.fingerprint() and "encoder" not in job(tmp_path, StandIn())[1](run, "cpu").fingerprint()
+    train(run, make)
+    card = json.loads((tmp_path / "second" / "out" / "encoder.json").read_text())
+    assert card["opinions"] == [seen] and card["width"] == card["provenance"]["params"]["width"] == 8
+    assert weights(tmp_path / "second") != weights(tmp_path / "first")
 
 
 class NoNumber(StandIn):

@@ -1,6 +1,6 @@
 """Leaks that make a figure worthless: pictures on two sides, and what an encoder may know of a database."""
 
-from pipeline.evaluation.leaks.encoder import EncoderCheck, check_encoder, trained_on
+from pipeline.evaluation.leaks.encoder import EncoderCheck, check_encoder
 from pipeline.evaluation.leaks.opinions import SeenOpinions, seen_opinions
 from pipeline.evaluation.leaks.parts import PartsReport, parts_report, split_table
 from pipeline.evaluation.leaks.pictures import LeakError, check_parts, groups_in_common
@@ -14,7 +14,6 @@ __all__ = [
     "check_parts",
     "seen_opinions",
     "groups_in_common",
-    "trained_on",
     "parts_report",
     "split_table",
 ]

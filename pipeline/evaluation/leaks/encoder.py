@@ -16,7 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.evaluation.leaks.opinions import SeenOpinions, provenance, seen_opinions
+from pipeline.encoder import provenance, trained_on
+from pipeline.evaluation.leaks.opinions import SeenOpinions, seen_opinions
 from pipeline.evaluation.leaks.pictures import LeakError, near_across_groups, near_pairs
 from pipeline.evaluation.splits import listed
 
@@ -80,16 +81,6 @@ def check_selection(encoder: str, card: Mapping[str, Any]) -> str | None:
             "opinions, and the card lists none under `opinions`, so its figures would be training figures"
         )
     return None if rule is None else str(rule)
-
-
-def trained_on(card: Mapping[str, Any]) -> list[str]:
-    """The sets whose images the encoder has seen: trained on (the authentic ones too), calibrated on or fitted on."""
-    names: list[str] = []
-    for mapping in (card, provenance(card)):
-        for key in ("trained_on", "authentic_set", "calibrated_on", "fitted_on"):
-            value = mapping.get(key) or []
-            names += [value] if isinstance(value, str) else list(value)
-    return sorted(set(names))
 
 
 def check_sources(encoder: str, name: str, sources: pa.Table, database: pa.Table, database_name: str, bits: int) -> int:

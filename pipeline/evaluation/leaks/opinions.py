@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.encoder import provenance
 from pipeline.evaluation.leaks.pictures import LeakError, groups_in_common
 from pipeline.evaluation.splits import Split, listed
 
@@ -168,9 +169,3 @@ def _own_reasons(seen: set[str], database: pa.Table, shares_groups: bool) -> dic
     }
     reasons |= {image: "the opinion of an equal image was seen" for image, _, sha256 in rows if sha256 in hashes}
     return reasons | dict.fromkeys(seen, "its opinion was seen")
-
-
-def provenance(card: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How an encoder was made, as its card says; empty where it does not."""
-    value = card.get("provenance")
-    return value if isinstance(value, Mapping) else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from pipeline.encoder import trained_on
 from pipeline.scoring.export.model import LICENCE, Exportable
 
 _CARD = """---
@@ -95,13 +96,13 @@ def _facts(model: Exportable, compared: str) -> dict[str, str]:
     read = f"{' and '.join(pool.statistics)} of layer {', '.join(map(str, pool.layers))}"
     images, steps = (provenance.get(key) for key in ("images", "steps"))
     seen = f"; {images:,} images, {steps:,} steps" if isinstance(images, int) and isinstance(steps, int) else ""
-    trained_on = provenance.get("trained_on") or provenance.get("imported_from") or "nothing (random weights)"
+    origin = ", ".join(trained_on(model.card)) or provenance.get("imported_from") or "nothing (random weights)"
     return {
         "network": model.trunk.architecture,
         "preprocessing": json.dumps(model.config()["preprocessing"]),
         "feature": f"{model.extractor.dim} numbers: {read}, at {pool.scales} scales, in {', '.join(pool.spaces)}; "
         "each block has length 1",
-        "trained on": f"{trained_on}{seen}",
+        "trained on": f"{origin}{seen}",
         "fingerprint": f"`{model.extractor.sha256}`",
         "licence": LICENCE.upper(),
         "checked": f"{compared}, beside the project's own code",

@@ -22,7 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.artifacts import sha256_file
 from pipeline.encoder import Extractor, weights
+from pipeline.encoder.card import WEIGHTS
 from pipeline.encoder.network import weight_generator
 from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.labels import CLASSES
@@ -53,7 +55,8 @@ class Batch:
 
 
 class Contrastive(Method[Batch]):
-    """The method of paper 1 on ``images`` with the knobs of ``params``.
+    """The method of paper 1 on ``images`` with the knobs of ``params``, from the weights of ``encoder`` (a folder; its
+    depth and width count then, not those of ``params``) or from random ones (None).
 
     ``cache`` says where decoded images stay (device, host, none), ``readers`` how many threads decode. ``probe``, where
     given, is called every ``params.probe_every`` epochs and at the end with an extractor of the weights as they are;
@@ -73,6 +76,7 @@ class Contrastive(Method[Batch]):
         images: LabelledImages | StreamedImages,
         params: TrainingParams,
         seed: int,
+        encoder: Path | None = None,
         cache: Mode = "host",
         readers: int = 1,
         probe: Callable[[Extractor], Mapping[str, float]] | None = None,
@@ -80,7 +84,11 @@ class Contrastive(Method[Batch]):
         if cache not in MODES:
             raise ValueError(f"run.cache: {cache!r} is not one of {', '.join(MODES)}")
         self.run, self.device = run, device
-        self.images, self.params, self.seed = images, params, seed
+        trunk, card = (None, {}) if encoder is None else weights.load_trunk(encoder)
+        if trunk is not None:
+            params = params.model_copy(update={"depth": trunk.depth, "width": trunk.width})
+        self.opinions: Sequence[Mapping[str, object]] = card.get("opinions", [])  # that the encoder has seen
+        self.images, self.params, self.seed, self.encoder = images, params, seed, encoder
         self._cache, self._readers, self._probe = cache, readers, probe
         self.order = images if isinstance(images, StreamedImages) else batch_order(self._labels(images), params, seed)
         self.steps_in_epoch = self.order.in_epoch
@@ -88,7 +96,7 @@ class Contrastive(Method[Batch]):
         self.warmup = min(round(params.warmup * self.steps_in_epoch), self.steps - 1)
         self.views = 2 * params.batch
         self.validate_every = params.probe_every * self.steps_in_epoch if probe else 0
-        self.network: ContrastiveNetwork = build(params, weight_generator(seed)).to(device)
+        self.network: ContrastiveNetwork = build(params, weight_generator(seed), trunk).to(device)
         mixed = not isinstance(images, StreamedImages) and AUTHENTIC in images.labels
         self.set_classes = set_classes(images)
         self.classes = self.set_classes + (params.batch if mixed else 0)
@@ -188,10 +196,11 @@ class Contrastive(Method[Batch]):
             "params": self.params.model_dump(),
             "seed": self.seed,
         }
-        weights.save_encoder(folder, cast(ContrastiveNetwork, network).trunk, self.run.name, {**own, **provenance})
+        trunk = cast(ContrastiveNetwork, network).trunk
+        weights.save_encoder(folder, trunk, self.run.name, {**own, **provenance}, opinions=self.opinions)
 
     def fingerprint(self) -> Mapping[str, object]:
-        """Keys, labels and bytes of the images, parameters and seed."""
+        """Keys, labels and bytes of the images, parameters, seed, and the weights that it begins from."""
         if isinstance(self.images, StreamedImages):
             images = self.images.order_fingerprint
         else:
@@ -202,7 +211,7 @@ class Contrastive(Method[Batch]):
             "images": images,
             "params": self.params.model_dump(),
             "seed": self.seed,
-        }
+        } | ({} if self.encoder is None else {"encoder": sha256_file(self.encoder / WEIGHTS)})
 
 
 def set_classes(images: LabelledImages | StreamedImages) -> int:
