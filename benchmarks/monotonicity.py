@@ -45,8 +45,8 @@ def main() -> None:
         regressor.require_weights(extractor.sha256, extractor.dim)
     pictures = [middle(images.read(path), options.side) for path in images.list_images(options.photographs).files]
     classes, worse = [], []
-    for photo in progress(pictures, total=len(pictures), describe="monotonicity"):
-        classes.append(class_features(extractor, [photo])[0])
+    for number, photo in enumerate(progress(pictures, total=len(pictures), describe="monotonicity")):
+        classes.append(class_features(extractor, photo, number=number))
         worse.append(extractor.extract(worsened(photo)))
     figures = {regressor.name: judged(regressor, np.stack(classes), np.stack(worse)) for regressor in regressors}
     for name, figure in figures.items():

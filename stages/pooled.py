@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from pipeline import artifacts
 from pipeline.databases import load_manifest
-from pipeline.evaluation import Opinions, pooled_features, scored_rows
-from pipeline.features import read_features, weights_sha256
-from pipeline.params import Params
-from stages import DATA, entry
+from pipeline.devices import resolve_device
+from pipeline.encoder import Extractor
+from pipeline.evaluation import Opinions, Order, pooled_features, scored_rows
+from pipeline.features import load_extractor, read_features, weights_sha256
+from pipeline.params import OrderParams, Params
+from pipeline.scoring.monotonicity import class_features, level_differences
+from pipeline.shards.reader import ShardSet
+from stages import DATA, entry, feature_engine
 from stages.regressor import store
 
 
 def run(params: Params, name: str) -> None:
-    """Put the opinions of several databases on one scale, fit on all of their images, and store it."""
+    """Put the opinions of several databases on one scale, fit on all of their images, and store it; with an `order`, a
+    fit whose scores fall as photographs are distorted.
+    """
     encoder, databases = params.pooled[name].encoder, params.pooled[name].databases
     weights, opinions, titles = weights_sha256(DATA / "models" / encoder), {}, {}
     for database in databases:
@@ -33,10 +42,30 @@ def run(params: Params, name: str) -> None:
         "databases": list(databases),
         "images": sum(len(scored_rows(each.table)) for each in opinions.values()),
     }
+    order = None
+    if (asked := params.pooled[name].order) is not None:
+        differences = _differences(params, encoder, asked)
+        order = Order(differences, asked.weight, asked.step)
+        scale["order"] = {**asked.model_dump(), "pairs": len(differences)}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "features.parquet"
         artifacts.write_table(path, pooled_features(opinions, encoder=encoder, name=name))
-        store(params, encoder, name, path, scale)
+        store(params, encoder, name, path, scale, order)
+
+
+def _differences(params: Params, encoder: str, asked: OrderParams) -> np.ndarray:
+    """What each next level of a distortion adds to the features of the set's first images."""
+    sources = ShardSet(DATA / "sources" / asked.set)
+    device = resolve_device(params.run.device)
+    extractor = load_extractor(DATA / "models" / encoder, device=device.kind)
+    work = partial(_classes, sources, extractor, params.seed)
+    chosen = range(min(asked.images, len(sources)))
+    found = feature_engine(params.run, device).map(work, chosen, describe=f"levels of {asked.set} by {encoder}")
+    return level_differences(np.stack(found))
+
+
+def _classes(sources: ShardSet, extractor: Extractor, seed: int, number: int) -> np.ndarray:
+    return class_features(extractor, sources.image(number), number=number, seed=seed)
 
 
 if __name__ == "__main__":

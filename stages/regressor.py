@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import artifacts
 from pipeline.databases import load_manifest
-from pipeline.evaluation import stored_fits
+from pipeline.evaluation import Order, stored_fits
 from pipeline.features import read_features, weights_sha256
 from pipeline.params import Params
 from pipeline.scoring import Linear, save_regressor
@@ -38,12 +38,16 @@ def run(params: Params, encoder: str, database: str) -> None:
     store(params, encoder, database, DATA / "features" / encoder / f"{database}.parquet", scale)
 
 
-def store(params: Params, encoder: str, database: str, path: Path, scale: Mapping[str, object]) -> None:
-    """Fit on the feature table at ``path``, and write the regressor ``database``; its card takes ``scale`` too."""
+def store(
+    params: Params, encoder: str, database: str, path: Path, scale: Mapping[str, object], order: Order | None = None
+) -> None:
+    """Fit on the feature table at ``path``, in this ``order``, and write the regressor ``database``; its card takes
+    ``scale`` too.
+    """
     weights = weights_sha256(DATA / "models" / encoder)
     table = read_features(path, weights=weights)
     seen = artifacts.read_json(DATA / "models" / encoder / "encoder.json").get("opinions")  # then a training figure
-    fits = stored_fits(table, params.evaluate.lambdas, seed=params.seed, memory=params.run.memory)
+    fits = stored_fits(table, params.evaluate.lambdas, seed=params.seed, memory=params.run.memory, order=order)
     card = {
         "kind": "ridge",
         "encoder": encoder,
@@ -56,6 +60,7 @@ def store(params: Params, encoder: str, database: str, path: Path, scale: Mappin
         "groups": fits["nr"].groups,
         "modes": {
             mode: {"lambda": fit.penalty, "lambda_rule": fit.rule, "srocc_left_out": None if seen else fit.criterion}
+            | ({} if fit.falling is None else {"pairs_falling": fit.falling})
             for mode, fit in fits.items()
         },
         "versions": {name: version(name) for name in LIBRARIES},

@@ -25,7 +25,7 @@ from pipeline.evaluation.leaks import LeakError, SeenOpinions, check_encoder, se
 from pipeline.evaluation.metric import evaluate_metric, is_metric
 from pipeline.evaluation.predictions import PREDICTIONS, Part, predictions_table
 from pipeline.evaluation.protocol import Protocol, evaluate, labelled_split, scored_images, splits_of, test_to_train
-from pipeline.evaluation.regressors import Opinions, pooled_features, scored_rows, stored_fits
+from pipeline.evaluation.regressors import Opinions, Order, pooled_features, scored_rows, stored_fits
 from pipeline.evaluation.results import FitFacts, metrics_of, results_of
 from pipeline.evaluation.splits import Split, SplitError
 from pipeline.evaluation.stored_predictions import evaluate_stored
@@ -39,6 +39,7 @@ __all__ = [
     "LogisticFit",
     "Measures",
     "Opinions",
+    "Order",
     "Part",
     "Protocol",
     "ScoredDatabase",

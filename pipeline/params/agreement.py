@@ -81,6 +81,8 @@ def _databases(params: Params) -> Iterator[Mistake]:
         for database in given.databases:
             if database not in params.databases:
                 yield _not_one_of(f"pooled.{name}.databases", database, [*params.databases], "databases: ")
+        if given.order and given.order.set not in params.sets:
+            yield _not_one_of(f"pooled.{name}.order.set", given.order.set, [*params.sets], "sets: ")
     if (own := params.databases.get(EMBEDDED)) is None:
         return
     if own.folder != EMBEDDED_FOLDER:

@@ -387,11 +387,21 @@ class TransferRun(Overlay, FinetuningParams):
     loss: Literal["mse", "l1"] = Field("l1", description="paper 4, eq. 8")
 
 
+class OrderParams(Section):
+    """Scores that fall, from level to level, as photographs are distorted; of those no opinion is used."""
+
+    set: Name = Field(description="the set whose sources are distorted: photographs, since drawn images do not serve")
+    images: Count = Field(60, description="sources of it that are used, at most")
+    weight: float = Field(10.0, gt=0, le=1e6, description="of all pairs of levels together, beside all scored images")
+    step: float = Field(0.1, gt=0, le=1, description="by how much a score should fall, of the range")
+
+
 class PooledParams(Section):
     """A regressor on several databases together."""
 
     encoder: Name = Field(description="one of `encoders` that gives features")
     databases: Distinct[Name] = Field(min_length=2, description="names under `databases`; each counts alike")
+    order: OrderParams | None = Field(None, description="have scores fall as distortions of a set's images grow")
 
 
 class ReadoutParams(Section):

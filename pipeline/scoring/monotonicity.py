@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.distortions import TYPES, distort_all
 from pipeline.encoder import Extractor
@@ -16,13 +15,24 @@ RISING = tuple(kind.id for kind in TYPES if kind.name not in ("jpeg", "mean_shif
 FALLS = -0.8  # Spearman's correlation of level and score, below which a type falls
 
 
-def class_features(extractor: Extractor, photographs: Sequence[np.ndarray], *, seed: int = 1) -> np.ndarray:
-    """float32 [photographs, 126, dim]: features of every class of uint8 H x W x 3 photographs, by their labels."""
-    every = []
-    for number, photo in enumerate(photographs):
-        made = distort_all(photo, generator(seed, "monotonicity", number))
-        every.append(np.concatenate([extractor.extract([sample.image]) for sample in made]))
-    return np.stack(every)
+def class_features(
+    extractor: Extractor, photograph: NDArray[np.uint8], *, number: int = 0, seed: int = 1
+) -> NDArray[np.float32]:
+    """[126, dim]: features of every class of a photograph, uint8 H x W x 3, by their labels. Random distortions are
+    drawn from ``seed`` and the photograph's ``number``.
+    """
+    made = distort_all(photograph, generator(seed, "monotonicity", number))
+    return np.concatenate([extractor.extract([sample.image]) for sample in made])
+
+
+def level_differences(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[photographs x 21 x 4, dim]: for every photograph and type of :data:`RISING`, the feature of each level from 2 on
+    less that of the level before. ``features``: [photographs, 126, dim] of :func:`class_features`.
+    """
+    photographs, _, dim = features.shape
+    levels = np.delete(features, PRISTINE, axis=1).reshape(photographs, len(TYPES), LEVELS, dim)
+    rising = levels[:, [kind - 1 for kind in RISING]]
+    return np.diff(rising, axis=2).reshape(-1, dim)
 
 
 def falls(scores: np.ndarray) -> np.ndarray:

@@ -9,10 +9,11 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import stages.pooled
+import stages.sources
 from pipeline import artifacts
 from pipeline.evaluation import Opinions, pooled_features, stored_fits
 from pipeline.features import baselines, read_features
-from pipeline.params.sections import DatabaseParams, PooledParams
+from pipeline.params.sections import DatabaseParams, OrderParams, PooledParams
 from pipeline.scoring import find_regressors, load_regressor
 from tests import profile
 from tests.evaluation.tables import write_features
@@ -69,3 +70,29 @@ def test_the_stage_stores_a_regressor_that_is_found_beside_the_others(
     assert found.card["range"] == [0, 1] and found.card["images"] == 120
     assert found.card["databases"] == ["photos", "biq2021"]
     np.testing.assert_allclose(found.modes["nr"].predict(x), 0.5 + x[:, 0] / 16, atol=1e-3)
+
+
+def test_the_stage_has_scores_fall_as_a_sets_images_are_distorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny = profile.read("tiny")
+    small = tiny.sources.model_copy(update={"count": 2, "size": 64, "per_shard": 1})
+    serial = tiny.run.model_copy(update={"engine": "serial"})
+    params = tiny.model_copy(update={"sources": small, "run": serial})
+    stages.sources.run(params, "textured_dead_leaves")
+    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
+    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
+    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):
+        path = Path("data/features/floor") / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_features(path, x, mos, standardise=True, weights=str(card["sha256"]))
+    cards = []
+    for weight in (1e-6, 100.0):
+        order = OrderParams(set="textured_dead_leaves", images=5, weight=weight)
+        pooled = PooledParams(encoder="floor", databases=("photos", "biq2021"), order=order)
+        databases = {name: DatabaseParams(folder="none") for name in ("photos", "biq2021")}
+        stages.pooled.run(params.model_copy(update={"databases": databases, "pooled": {"people": pooled}}), "people")
+        cards.append(load_regressor(Path("data/regressors/floor/people")).card)
+    assert cards[1]["order"] == {"set": "textured_dead_leaves", "images": 5, "weight": 100.0, "step": 0.1, "pairs": 2 * 21 * 4}
+    assert cards[0]["modes"]["nr"]["pairs_falling"] < cards[1]["modes"]["nr"]["pairs_falling"] <= 1

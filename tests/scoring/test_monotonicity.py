@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from pipeline.distortions import TYPES
-from pipeline.scoring.monotonicity import FALLS, RISING, class_features, falls
+from pipeline.scoring.monotonicity import FALLS, RISING, class_features, falls, level_differences
 from tests.distortions.test_bank import photograph
 from tests.distortions.test_severity import NOT_ORDERED
 
@@ -37,8 +37,17 @@ def test_it_is_the_mean_of_spearmans_correlations() -> None:
 
 def test_features_are_of_every_class_in_the_order_of_the_labels() -> None:
     photo = photograph(64, 64)
-    features = class_features(Brightness(), [photo, photo[::-1].copy()])  # type: ignore[arg-type]
+    shown = enumerate((photo, photo[::-1].copy()))
+    features = np.stack([class_features(Brightness(), image, number=number) for number, image in shown])  # type: ignore[arg-type]
     assert features.shape == (2, 126, 1)
     found = falls(features[..., 0])
     brighter, darker = (next(kind.id for kind in TYPES if kind.name == name) - 1 for name in ("brighten", "darken"))
     assert found[brighter] == 1 and found[darker] == -1
+
+
+def test_differences_are_of_neighbouring_levels_of_the_types_that_rise() -> None:
+    features = np.random.default_rng(4).normal(size=(2, 126, 3)).astype(np.float32)
+    found = level_differences(features)
+    assert found.shape == (2 * 21 * 4, 3)
+    kind = RISING[1] - 1
+    np.testing.assert_array_equal(found[21 * 4 + 4 + 2], features[1, 5 * kind + 4] - features[1, 5 * kind + 3])

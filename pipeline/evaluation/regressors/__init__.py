@@ -2,6 +2,7 @@
 
 from pipeline.evaluation.regressors.fit_on_all import StoredFit, fit_on_all, stored_fits
 from pipeline.evaluation.regressors.gram import RegressionData, workers_within
+from pipeline.evaluation.regressors.ordered import Order
 from pipeline.evaluation.regressors.pooled import Opinions, pooled_features
 from pipeline.evaluation.regressors.regressor import Fitted, Regressor, TooLarge
 from pipeline.evaluation.regressors.ridge import Ridge, RidgeModel, predict
@@ -11,6 +12,7 @@ from pipeline.evaluation.regressors.svr import Svr
 __all__ = [
     "Fitted",
     "Opinions",
+    "Order",
     "RegressionData",
     "Regressor",
     "Ridge",

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.evaluation.regressors.gram import RegressionData, workers_within
-from pipeline.evaluation.regressors.ridge import RidgeModel, fit_leaving_out, scales
+from pipeline.evaluation.regressors.model_selection import left_out
+from pipeline.evaluation.regressors.ordered import Order, fit_ordered
+from pipeline.evaluation.regressors.ridge import RidgeModel, fit_leaving_out, predict, scales
 from pipeline.evaluation.regressors.scored_features import ScoredFeatures, open_features
 from pipeline.features import FeatureTable
 from pipeline.seeding import generator
@@ -34,7 +36,8 @@ class FitOnAll:
 class StoredFit:
     """level + ((feature - mean) / scale) @ coef, all float64 [dim]; ``rule`` says how lambda was chosen.
 
-    ``criterion`` is the SROCC of the left-out predictions at the chosen lambda.
+    ``criterion`` is the SROCC of the left-out predictions at the chosen lambda. ``falling``: with an order, the share
+    of its pairs whose prediction falls.
     """
 
     coef: np.ndarray
@@ -46,13 +49,22 @@ class StoredFit:
     criterion: float
     images: int
     groups: int
+    falling: float | None = None
 
 
 def fit_on_all(
-    data: RegressionData, lambdas: Sequence[float] | np.ndarray, *, rows: np.ndarray, folds: int, seed: int, draw: str
+    data: RegressionData,
+    lambdas: Sequence[float] | np.ndarray,
+    *,
+    rows: np.ndarray,
+    folds: int,
+    seed: int,
+    draw: str,
+    order: Order | None = None,
 ) -> FitOnAll:
     """A ridge on ``rows`` (ascending) of ``data``. Up to ``folds`` groups are left out one by one; more of them go in
-    ``folds`` folds, drawn by ``generator(seed, draw)``. ``SplitError`` for one group.
+    ``folds`` folds, drawn by ``generator(seed, draw)``. ``SplitError`` for one group. With an ``order`` the ridge's
+    lambda is taken, and the fits that leave groups out are made anew.
     """
     names, place = np.unique(data.groups[rows], return_inverse=True)
     fold_of = np.full(len(data.groups), "", dtype=f"U{len(str(len(names)))}")
@@ -60,14 +72,22 @@ def fit_on_all(
     fold_of[rows] = (place if len(names) <= folds else drawn[place]).astype(str)
     rule = "leave_one_group_out" if len(names) <= folds else f"leave_one_of_{folds}_folds_of_groups_out"
     model, criterion = fit_leaving_out(data, rows, fold_of, np.asarray(lambdas), pooled=True)
+    if order is not None:
+        penalty = float(model.lambdas[0])
+
+        def trial(on: np.ndarray, out: np.ndarray) -> np.ndarray:
+            return predict(data.features, out, fit_ordered(data, on, penalty, order))
+
+        (criterion,) = left_out(trial, rows, fold_of, data.mos, pooled=True)
+        model = fit_ordered(data, rows, penalty, order)
     return FitOnAll(model, criterion, rule)
 
 
 def stored_fits(
-    table: FeatureTable, lambdas: Sequence[float], *, seed: int, memory: int = 2**31
+    table: FeatureTable, lambdas: Sequence[float], *, seed: int, memory: int = 2**31, order: Order | None = None
 ) -> dict[str, StoredFit]:
     """mode (nr, and fr where there are references) -> the fit on every scored image, as it is stored to score others.
-    ``memory``: bytes that features and sums may take.
+    ``memory``: bytes that features and sums may take. ``order`` holds without a reference.
     """
     fits = {}
     for mode, features in open_features(table, memory=memory).items():
@@ -75,8 +95,15 @@ def stored_fits(
         groups = np.asarray([str(name) for name in scored["group"].to_pylist()])
         mos = scored["mos"].to_numpy().astype(np.float64)
         data = RegressionData(features, mos, groups, workers_within(memory, table.dim))
+        ordered = order if mode == "nr" else None
         fitted = fit_on_all(
-            data, lambdas, rows=np.arange(len(mos)), folds=STORED_FOLDS, seed=seed, draw="regressor/folds"
+            data,
+            lambdas,
+            rows=np.arange(len(mos)),
+            folds=STORED_FOLDS,
+            seed=seed,
+            draw="regressor/folds",
+            order=ordered,
         )
         mean, deviation = _spread(features)
         scale = scales(deviation, mean, data.standardise)
@@ -91,6 +118,7 @@ def stored_fits(
             criterion=fitted.criterion,
             images=len(mos),
             groups=len(set(groups)),
+            falling=None if ordered is None else ordered.share(coef),
         )
     return fits
 

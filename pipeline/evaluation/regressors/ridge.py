@@ -106,8 +106,22 @@ def fit(data: RegressionData, rows: np.ndarray, lambdas: np.ndarray) -> RidgeMod
     return fit_primal(data.gram(rows), lambdas, shift=data.shift, standardise=data.standardise)
 
 
-def fit_primal(gram: Gram, lambdas: np.ndarray, *, shift: np.ndarray, standardise: bool) -> RidgeModel:
-    """From the sums of the rows (their ``xx`` is overwritten)."""
+@dataclass(frozen=True)
+class NormalEquations:
+    """``matrix`` w = ``right`` of centred rows: float64 [dim, dim] (Fortran order, lower triangle) and [dim].
+
+    w is of features divided by ``scale`` [dim]; ``mean`` [dim] and ``level`` are those of the raw features and of y.
+    """
+
+    matrix: np.ndarray
+    right: np.ndarray
+    scale: np.ndarray
+    mean: np.ndarray
+    level: float
+
+
+def normal_equations(gram: Gram, shift: np.ndarray, standardise: bool) -> NormalEquations:
+    """From the sums of the rows (their ``xx`` is overwritten), measured from ``shift``."""
     from scipy.linalg.blas import dsyr
 
     mean, level = gram.x / gram.n, gram.y / gram.n
@@ -116,8 +130,14 @@ def fit_primal(gram: Gram, lambdas: np.ndarray, *, shift: np.ndarray, standardis
     scale = scales(np.sqrt(np.maximum(np.diag(centred), 0) / gram.n), shift, standardise)
     if standardise:
         centred /= scale[:, None] * scale
-    coef = shifted_solutions(centred, cross / scale, lambdas) / scale[:, None]
-    return RidgeModel(np.asarray(lambdas), coef, level - (mean + shift) @ coef)
+    return NormalEquations(centred, cross / scale, scale, mean + shift, level)
+
+
+def fit_primal(gram: Gram, lambdas: np.ndarray, *, shift: np.ndarray, standardise: bool) -> RidgeModel:
+    """From the sums of the rows (their ``xx`` is overwritten)."""
+    system = normal_equations(gram, shift, standardise)
+    coef = shifted_solutions(system.matrix, system.right, lambdas) / system.scale[:, None]
+    return RidgeModel(np.asarray(lambdas), coef, system.level - system.mean @ coef)
 
 
 def fit_dual(x: np.ndarray, y: np.ndarray, lambdas: np.ndarray, *, standardise: bool) -> RidgeModel:
