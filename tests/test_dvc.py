@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ TABLES = {
     "evaluate",
     "compare",
     "regressor",
-    "pooled",
     "greedy",
 }  # no pixel gets there, though features know where theirs come from
 
@@ -124,3 +124,12 @@ def test_a_stage_that_reads_a_manifest_sees_a_users_change_of_it(stage: str) -> 
     files = [path for path in closure(entry) if within(path, ["stages"])]
     if any("load_manifest(" in (ROOT / path).read_text() and path != Path("stages/ingest.py") for path in files):
         assert [dep for dep in STAGES[stage]["deps"] if dep.startswith(("data/databases", "data/features"))], stage
+
+
+@pytest.mark.parametrize("page", ["params.yaml", "released/params.yaml", "released/classifier/params.yaml"])
+def test_every_mapping_that_dvc_asks_for_is_on_the_committed_pages(page: str) -> None:
+    """Else dvc refuses dvc.yaml as a whole."""
+    names = yaml.safe_load((ROOT / page).read_text())
+    asked = {name for stage in WRITTEN.values() for name in re.findall(r"\$\{(\w+)\}", str(stage.get("foreach")))}
+    asked |= {name for stage in WRITTEN.values() for name in re.findall(r"\$\{(\w+)\}", str(stage.get("matrix")))}
+    assert {"train", "pooled", "encoders"} <= asked <= names.keys()
