@@ -35,6 +35,7 @@ CHANGES = {  # in the order in which they are run; all of a seed before the next
     "sources_32": Change("32 sources instead of 256", sources=32),
     "composites": Change("32 composites of each source as further classes", composites=True),
     "hard_discs": Change("the papers' sources: discs from radius 1, hard edges", drawn="discs"),
+    "shaded": Change("sources with shading, depth blur and drawn palettes", drawn="shaded"),
     "no_neighbours": Change("neighbouring levels are no positives", {"neighbour_weight": 0.0}),
     "merged": Change("the four identical classes join the pristine one", {"merge_identical_classes": True}),
     "batch_128": Change("batches of 128", {"batch": 128}),

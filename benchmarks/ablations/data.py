@@ -17,6 +17,7 @@ SET = "textured_dead_leaves"
 DRAWN: dict[str, dict[str, object]] = {  # what differs from the release's sources
     "release": {},
     "discs": {"r_min": 1.0, "shape": "disc", "supersample": 1},
+    "shaded": {"shading": 0.5, "depth_blur": 2.0, "palettes": "drawn"},
 }
 SOURCES = 256
 COMPOSITES = 32  # of each source of the release; a run without composites leaves them out
