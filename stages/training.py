@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.devices import Device, cores, resolve_device, resolve_precision
-from pipeline.encoder import read_card, trained_on
+from pipeline.encoder import provenance, read_card, trained_on
 from pipeline.params import RANDOM_INIT, Params
 from pipeline.training.launch import ranks_for
 from pipeline.training.loop import Run
@@ -41,13 +41,14 @@ def training_run(
 
 def begun_from(encoder: str, set_name: str) -> tuple[Path | None, dict[str, object]]:
     """The folder of what a run on ``set_name`` begins from (None: random weights), and what its card says of both: the
-    images that the encoder has seen count as seen.
+    sets that the encoder has seen count as seen, and ``before`` is how it was made.
     """
     if encoder == RANDOM_INIT:
         return None, {"trained_on": set_name, "begun_from": encoder}
     folder = DATA / "models" / encoder
-    seen = sorted({set_name, *trained_on(read_card(folder))})
-    return folder, {"trained_on": seen, "begun_from": encoder}
+    card = read_card(folder)
+    before = {**provenance(card), "sha256": card["sha256"]}
+    return folder, {"trained_on": sorted({set_name, *trained_on(card)}), "begun_from": encoder, "before": before}
 
 
 def workers(params: Params) -> int:

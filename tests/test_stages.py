@@ -122,10 +122,13 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
 
 def test_a_run_that_begins_from_an_encoder_has_seen_what_that_has(params: Params) -> None:
     before = {"trained_on": "mine", "authentic_set": "photographs"}
-    write_json(Path("data") / "models" / "released" / "encoder.json", {"kind": "resnet", "provenance": before})
+    write_json(
+        Path("data") / "models" / "released" / "encoder.json", {"kind": "resnet", "sha256": "abc", "provenance": before}
+    )
     folder, provenance = stages.training.begun_from("released", "textured_dead_leaves")
     assert folder == Path("data") / "models" / "released"
-    assert provenance == {"trained_on": ["mine", "photographs", "textured_dead_leaves"], "begun_from": "released"}
+    seen = {"trained_on": ["mine", "photographs", "textured_dead_leaves"], "begun_from": "released"}
+    assert provenance == {**seen, "before": {**before, "sha256": "abc"}}
     assert stages.training.begun_from("random_init", "mine") == (
         None,
         {"trained_on": "mine", "begun_from": "random_init"},
