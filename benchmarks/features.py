@@ -48,14 +48,17 @@ from pipeline.training.calibrate import calibrate, random_trunk
 PHOTOGRAPHS = ("astronaut", "coffee", "rocket", "chelsea")
 RELEASED = Path(__file__).parents[1] / "released"
 FIVE = ("rgb", "lab", "hsv", "grey", "ms")
+BOTH = ("mean", "std")
 POOLS = {
     "paper": Pool(),
-    "layers_2_3": Pool(layers=(2, 3), statistics=("mean", "std")),
-    "layers_3_4": Pool(layers=(3, 4), statistics=("mean", "std")),
-    "layers_3_4_of_rgb_lab": Pool(layers=(3, 4), statistics=("mean", "std"), spaces=("rgb", "lab")),
-    "layers_2_3_of_rgb_ms": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=("rgb", "ms")),
-    "layers_2_3_of_five": Pool(layers=(2, 3), statistics=("mean", "std"), spaces=FIVE),
-    "layers_2_4_of_five": Pool(layers=(2, 3, 4), statistics=("mean", "std"), spaces=FIVE),
+    "layers_3_4": Pool(layers=(3, 4), statistics=BOTH),
+    "layers_2_4": Pool(layers=(2, 3, 4), statistics=BOTH),
+    "layers_3_4_of_rgb_lab": Pool(layers=(3, 4), statistics=BOTH, spaces=("rgb", "lab")),
+    "layers_2_3_of_rgb_ms": Pool(layers=(2, 3), statistics=BOTH, spaces=("rgb", "ms")),
+    "layers_2_3_of_rgb_grey_ms": Pool(layers=(2, 3), statistics=BOTH, spaces=("rgb", "grey", "ms")),
+    "layers_2_4_of_rgb_grey_ms": Pool(layers=(2, 3, 4), statistics=BOTH, spaces=("rgb", "grey", "ms")),
+    "layers_2_3_of_five": Pool(layers=(2, 3), statistics=BOTH, spaces=FIVE),
+    "layers_2_4_of_five": Pool(layers=(2, 3, 4), statistics=BOTH, spaces=FIVE),
 }
 SMALLEST = 512  # pixels
 NEIGHBOUR = "while True: pass"

@@ -31,7 +31,8 @@ def run(params: Params, name: str) -> None:
     held = held_out(shards.sources, params.probe.sources)
     distorted = np.flatnonzero(held & (shards.labels > 0) & (shards.labels < CLASSES))
     few = distorted[np.isin(shards.sources[distorted], np.unique(shards.sources[distorted])[:LOOKED_AT])]
-    encoder, provenance = begun_from(params.classify[name].encoder, set_name)
+    encoder, provenance = begun_from(params.classify[name].encoder)
+    provenance |= {"trained_on": set_name}
     training = training_run(
         params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline import artifacts
 from pipeline.databases import Manifest, load_manifest
-from pipeline.encoder import read_card, trained_on
+from pipeline.encoder import before, read_card
 from pipeline.evaluation import scored_images
 from pipeline.params import FinetuneRun, FinetuningParams, Params, TransferRun
 from pipeline.training.finetuning import FineTuning
@@ -50,7 +50,7 @@ def finetuning(
 ) -> FineTuning:
     """The fine-tuning that a run's line asks for, into data/models/{run}; its splits' first is number ``first``."""
     encoder = DATA / "models" / line.encoder
-    provenance = {"trained_on": trained_on(read_card(encoder))}
+    provenance = {"trained_on": [], **before(read_card(encoder))}
     run = training_run(params, name, batch=knobs.batch, precision=knobs.precision, ema=None, provenance=provenance)
     return FineTuning(
         run,

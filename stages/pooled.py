@@ -15,7 +15,7 @@ from pipeline.encoder import Extractor
 from pipeline.evaluation import Opinions, Order, pooled_features, scored_rows
 from pipeline.features import load_extractor, read_features, weights_sha256
 from pipeline.params import OrderParams, Params
-from pipeline.scoring.monotonicity import class_features, level_differences
+from pipeline.scoring.monotonicity import level_differences
 from pipeline.shards.reader import ShardSet
 from stages import DATA, entry, feature_engine
 from stages.regressor import store
@@ -44,28 +44,30 @@ def run(params: Params, name: str) -> None:
     }
     order = None
     if (asked := params.pooled[name].order) is not None:
-        differences = _differences(params, encoder, asked)
-        order = Order(differences, asked.weight, asked.step)
-        scale["order"] = {**asked.model_dump(), "pairs": len(differences)}
+        pairs = _pairs(params, encoder, asked)
+        whole = np.isfinite(pairs).all(axis=1)
+        order = Order(pairs[whole], asked.weight, asked.step)
+        scale["order"] = {**asked.model_dump(), "pairs": int(whole.sum()), "pairs_left_out": int((~whole).sum())}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "features.parquet"
         artifacts.write_table(path, pooled_features(opinions, encoder=encoder, name=name))
         store(params, encoder, name, path, scale, order)
 
 
-def _differences(params: Params, encoder: str, asked: OrderParams) -> np.ndarray:
+def _pairs(params: Params, encoder: str, asked: OrderParams) -> np.ndarray:
     """What each next level of a distortion adds to the features of the set's first images."""
     sources = ShardSet(DATA / "sources" / asked.set)
     device = resolve_device(params.run.device)
-    extractor = load_extractor(DATA / "models" / encoder, device=device.kind)
-    work = partial(_classes, sources, extractor, params.seed)
+    folder, precision = DATA / "models" / encoder, params.features.precision
+    extractor = load_extractor(folder, device=device.kind, precision=precision)
     chosen = range(min(asked.images, len(sources)))
+    work = partial(_of_one, sources, extractor, params.seed)
     found = feature_engine(params.run, device).map(work, chosen, describe=f"levels of {asked.set} by {encoder}")
-    return level_differences(np.stack(found))
+    return np.concatenate(found)
 
 
-def _classes(sources: ShardSet, extractor: Extractor, seed: int, number: int) -> np.ndarray:
-    return class_features(extractor, sources.image(number), number=number, seed=seed)
+def _of_one(sources: ShardSet, extractor: Extractor, seed: int, number: int) -> np.ndarray:
+    return level_differences(extractor, sources.image(number), number=number, seed=seed)
 
 
 if __name__ == "__main__":

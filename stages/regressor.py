@@ -41,8 +41,8 @@ def run(params: Params, encoder: str, database: str) -> None:
 def store(
     params: Params, encoder: str, database: str, path: Path, scale: Mapping[str, object], order: Order | None = None
 ) -> None:
-    """Fit on the feature table at ``path``, in this ``order``, and write the regressor ``database``; its card takes
-    ``scale`` too.
+    """Fit on the feature table at ``path`` and write the regressor ``database``; its card takes ``scale`` too. With an
+    ``order``, scores fall along its pairs.
     """
     weights = weights_sha256(DATA / "models" / encoder)
     table = read_features(path, weights=weights)

@@ -40,8 +40,8 @@ def run(params: Params, name: str) -> None:
         if (theirs := images.stream.manifest.get("set")) != set_name:  # the probe and the search for leaks go by it
             raise ParamsError(f"train.{name}.stream: {url} holds the set {theirs}, not {set_name} (train.{name}.set)")
     probe = HeldOut.of(shards, params.probe).first(PROBED)
-    encoder, provenance = begun_from(params.train[name].encoder, set_name)
-    provenance |= {"authentic_set": knobs.authentic_set} | ({"stream": url} if url else {})
+    encoder, provenance = begun_from(params.train[name].encoder)
+    provenance |= {"trained_on": set_name, "authentic_set": knobs.authentic_set} | ({"stream": url} if url else {})
     training = training_run(
         params, name, batch=knobs.batch, precision=knobs.precision, ema=knobs.ema, provenance=provenance
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.devices import Device, cores, resolve_device, resolve_precision
-from pipeline.encoder import provenance, read_card, trained_on
+from pipeline.encoder import before, read_card
 from pipeline.params import RANDOM_INIT, Params
 from pipeline.training.launch import ranks_for
 from pipeline.training.loop import Run
@@ -39,16 +39,12 @@ def training_run(
     )
 
 
-def begun_from(encoder: str, set_name: str) -> tuple[Path | None, dict[str, object]]:
-    """The folder of what a run on ``set_name`` begins from (None: random weights), and what its card says of both: the
-    sets that the encoder has seen count as seen, and ``before`` is how it was made.
-    """
+def begun_from(encoder: str) -> tuple[Path | None, dict[str, object]]:
+    """The folder of the encoder that a run begins from (None: random weights), and what the run's card says of it."""
     if encoder == RANDOM_INIT:
-        return None, {"trained_on": set_name, "begun_from": encoder}
+        return None, {"begun_from": encoder}
     folder = DATA / "models" / encoder
-    card = read_card(folder)
-    before = {**provenance(card), "sha256": card["sha256"]}
-    return folder, {"trained_on": sorted({set_name, *trained_on(card)}), "begun_from": encoder, "before": before}
+    return folder, {"begun_from": encoder, **before(read_card(folder))}
 
 
 def workers(params: Params) -> int:

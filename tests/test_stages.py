@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import stages.baselines
@@ -25,6 +26,9 @@ from pipeline.artifacts import (
     write_checksummed,
     write_json,
 )
+from pipeline.encoder import seen_sets
+from pipeline.evaluation.leaks import LeakError, seen_opinions
+from pipeline.evaluation.leaks.encoder import check_selection
 from pipeline.params import Params, SetParams
 from pipeline.shards.reader import ShardSet
 from pipeline.verify import checks, problems
@@ -121,18 +125,19 @@ def test_the_released_encoder_is_copied_only_if_it_is_its_cards(params: Params) 
 
 
 def test_a_run_that_begins_from_an_encoder_has_seen_what_that_has(params: Params) -> None:
-    before = {"trained_on": "mine", "authentic_set": "photographs"}
-    write_json(
-        Path("data") / "models" / "released" / "encoder.json", {"kind": "resnet", "sha256": "abc", "provenance": before}
-    )
-    folder, provenance = stages.training.begun_from("released", "textured_dead_leaves")
-    assert folder == Path("data") / "models" / "released"
-    seen = {"trained_on": ["mine", "photographs", "textured_dead_leaves"], "begun_from": "released"}
-    assert provenance == {**seen, "before": {**before, "sha256": "abc"}}
-    assert stages.training.begun_from("random_init", "mine") == (
-        None,
-        {"trained_on": "mine", "begun_from": "random_init"},
-    )
+    made = {"trained_on": "mine", "authentic_set": "photographs", "labelled_on": "koniq10k", "selection": "srocc"}
+    write_json(Path("data/models/released/encoder.json"), {"kind": "resnet", "sha256": "abc", "provenance": made})
+    folder, provenance = stages.training.begun_from("released")
+    assert folder == Path("data/models/released")
+    assert provenance == {"begun_from": "released", "before": {**made, "sha256": "abc"}}
+    card = {"kind": "resnet", "provenance": {"trained_on": "drawn", "selection": "last", **provenance}}
+    assert seen_sets(card) == ["drawn", "mine", "photographs"]
+    with pytest.raises(LeakError, match="'srocc'"):
+        check_selection("run", card)
+    table = pa.table({"image_id": ["a"]})
+    with pytest.raises(LeakError, match="koniq10k"):
+        seen_opinions("run", card, table, "live", {}.get)
+    assert stages.training.begun_from("random_init") == (None, {"begun_from": "random_init"})
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "data/x"), OSError(28, "No space left")])

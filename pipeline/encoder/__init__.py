@@ -1,6 +1,6 @@
 """The encoder: the residual trunk, its preprocessing and pooling, its weights on disk and its features."""
 
-from pipeline.encoder.card import CARD, WEIGHTS, feature_fingerprint, provenance, read_card, trained_on
+from pipeline.encoder.card import CARD, WEIGHTS, before, feature_fingerprint, lineage, provenance, read_card, seen_sets
 from pipeline.encoder.extractor import Extractor
 from pipeline.encoder.stored import StoredEncoder, stored_encoder
 
@@ -9,9 +9,11 @@ __all__ = [
     "WEIGHTS",
     "Extractor",
     "StoredEncoder",
+    "before",
     "feature_fingerprint",
+    "lineage",
     "provenance",
     "read_card",
+    "seen_sets",
     "stored_encoder",
-    "trained_on",
 ]

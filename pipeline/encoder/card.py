@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import ArtifactError, fingerprint, read_json, sha256_bytes
 
 WEIGHTS, CARD = "encoder.safetensors", "encoder.json"
+TRAINED = ("trained_on", "authentic_set")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -48,11 +49,28 @@ def provenance(card: Mapping[str, Any]) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def trained_on(card: Mapping[str, Any]) -> list[str]:
-    """The sets whose images the encoder has seen: trained on (the authentic ones too), calibrated on or fitted on."""
+def lineage(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """How an encoder was made, then how the one was made whose weights it began from, and so on (``before``)."""
+    found, one = list[Mapping[str, Any]](), provenance(card)
+    while one:
+        found.append(one)
+        before = one.get("before")
+        one = before if isinstance(before, Mapping) else {}
+    return found
+
+
+def before(card: Mapping[str, Any]) -> dict[str, object]:
+    """What the provenance of an encoder says that begins from the weights of ``card``."""
+    return {"before": {**provenance(card), "sha256": card.get("sha256")}}
+
+
+def seen_sets(card: Mapping[str, Any], *, how: Sequence[str] = (*TRAINED, "calibrated_on", "fitted_on")) -> list[str]:
+    """The sets whose images the encoder, or one that it began from, has seen: trained on, calibrated on or fitted on,
+    or in the ways ``how`` alone.
+    """
     names: list[str] = []
-    for mapping in (card, provenance(card)):
-        for key in ("trained_on", "authentic_set", "calibrated_on", "fitted_on"):
+    for mapping in (card, *lineage(card)):
+        for key in how:
             value = mapping.get(key) or []
             names += [value] if isinstance(value, str) else list(value)
     return sorted(set(names))

@@ -122,6 +122,9 @@ def _runs(params: Params) -> Iterator[Mistake]:
 
         if given.set not in params.sets:
             yield _not_one_of(f"train.{run}.set", given.set, [*params.sets], "sets: ")
+        for knob in sorted({"depth", "width"} & given.model_fields_set) if given.encoder == RELEASED else ():
+            text = "of no use beside encoder: released, whose it is"
+            yield mistake(f"train.{run}.{knob}", getattr(given, knob), text, f"train.{run}.encoder")
         if knobs.authentic == "none" and knobs.authentic_set is not None:
             yield mistake(
                 key("authentic_set"), knobs.authentic_set, "of no use while authentic is none", key("authentic")

@@ -392,7 +392,7 @@ class OrderParams(Section):
 
     set: Name = Field(description="the set whose sources are distorted: photographs, since drawn images do not serve")
     images: Count = Field(60, description="sources of it that are used, at most")
-    weight: float = Field(10.0, gt=0, le=1e6, description="of all pairs of levels together, beside all scored images")
+    weight: float = Field(10.0, gt=0, le=1000, description="of all pairs of levels together, beside all scored images")
     step: float = Field(0.05, gt=0, le=1, description="by how much a score should fall, of the range")
 
 

@@ -25,14 +25,15 @@ def class_features(
     return np.concatenate([extractor.extract([sample.image]) for sample in made])
 
 
-def level_differences(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[photographs x 21 x 4, dim]: for every photograph and type of :data:`RISING`, the feature of each level from 2 on
-    less that of the level before. ``features``: [photographs, 126, dim] of :func:`class_features`.
+def level_differences(
+    extractor: Extractor, photograph: NDArray[np.uint8], *, number: int = 0, seed: int = 1
+) -> NDArray[np.float32]:
+    """[21 x 4, dim]: for every type of :data:`RISING`, the feature of each level from 2 on less that of the level
+    before, of the classes of :func:`class_features`.
     """
-    photographs, _, dim = features.shape
-    levels = np.delete(features, PRISTINE, axis=1).reshape(photographs, len(TYPES), LEVELS, dim)
-    rising = levels[:, [kind - 1 for kind in RISING]]
-    return np.diff(rising, axis=2).reshape(-1, dim)
+    made = distort_all(photograph, generator(seed, "monotonicity", number))
+    rising = np.concatenate([extractor.extract([sample.image]) for sample in made if sample.type in RISING])
+    return np.diff(rising.reshape(len(RISING), LEVELS, -1), axis=1).reshape(-1, rising.shape[1])
 
 
 def falls(scores: np.ndarray) -> np.ndarray:

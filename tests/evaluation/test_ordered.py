@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import minimize
 
 from pipeline.evaluation import Order, stored_fits
-from pipeline.evaluation.regressors import RegressionData, open_features
-from pipeline.evaluation.regressors.ordered import fit_ordered
+from pipeline.evaluation.regressors import RegressionData, open_features, ordered
+from pipeline.evaluation.regressors.ordered import OrderError, fit_ordered
 from pipeline.evaluation.regressors.ridge import fit
 from pipeline.features import FeatureTable
 from tests.evaluation.tables import write_features
@@ -73,3 +73,30 @@ def test_more_weight_more_pairs_that_fall_and_the_stored_fit_says_how_many(table
     assert plain.falling is None and abs(plain.criterion - fits[0].criterion) < 0.01
     coef = fits[2].coef / fits[2].scale
     assert shares[2] == np.mean(pairs() @ coef < 0)
+
+
+def test_pairs_that_can_not_be_fitted_are_refused() -> None:
+    with pytest.raises(OrderError, match="finite"):
+        Order(np.array([[1.0, np.nan]]), 1.0, 0.1)
+    with pytest.raises(OrderError, match="needs pairs"):
+        Order(np.empty((0, 2)), 1.0, 0.1)
+
+
+def test_more_numbers_than_images_and_a_large_weight(tmp_path: Path) -> None:
+    draw = np.random.default_rng(7)
+    x, pairs = draw.normal(size=(60, 150)), draw.normal(size=(300, 150)) + 0.1
+    x, pairs = (values / np.linalg.norm(values, axis=1, keepdims=True) for values in (x, pairs))
+    table = write_features(tmp_path / "long.parquet", x, 3 + x @ draw.normal(size=150))
+    data, order = regression(table), Order(pairs.astype(np.float32), 100.0, 0.05)
+    found = fit_ordered(data, np.arange(60), 1e-2, order)
+    w, short = found.coef[:, 0], np.maximum(0, 0.05 + order.differences @ found.coef[:, 0])
+    residual = data.mos - data.mos.mean() - (table.matrix() - table.matrix().mean(axis=0)) @ w
+    centred = table.matrix() - table.matrix().mean(axis=0)
+    gradient = 1e-2 * w - residual @ centred + 100.0 * 60 / 300 * short @ order.differences
+    assert np.linalg.norm(gradient) < 1e-4 * np.linalg.norm((data.mos - data.mos.mean()) @ centred)
+
+
+def test_a_fit_that_does_not_converge_is_an_error(table: FeatureTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordered, "MOST_ITERATIONS", 1)
+    with pytest.raises(OrderError, match="1 iterations .lambda 0.01, weight 100, 40 pairs.; lower the weight"):
+        fit_ordered(regression(table), np.arange(IMAGES), 0.01, Order(pairs(), 100.0, 2.0))

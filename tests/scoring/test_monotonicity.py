@@ -46,8 +46,11 @@ def test_features_are_of_every_class_in_the_order_of_the_labels() -> None:
 
 
 def test_differences_are_of_neighbouring_levels_of_the_types_that_rise() -> None:
-    features = np.random.default_rng(4).normal(size=(2, 126, 3)).astype(np.float32)
-    found = level_differences(features)
-    assert found.shape == (2 * 21 * 4, 3)
-    kind = RISING[1] - 1
-    np.testing.assert_array_equal(found[21 * 4 + 4 + 2], features[1, 5 * kind + 4] - features[1, 5 * kind + 3])
+    photo = photograph(64, 64)
+    found = level_differences(Brightness(), photo, number=3)  # type: ignore[arg-type]
+    features = class_features(Brightness(), photo, number=3)  # type: ignore[arg-type]
+    assert found.shape == (21 * 4, 1)
+    expected = [
+        features[5 * kind - 4 + level] - features[5 * kind - 5 + level] for kind in RISING for level in range(1, 5)
+    ]
+    np.testing.assert_array_equal(found, expected)

@@ -19,6 +19,7 @@ from stand_in import TINY, StandIn, fingerprint, job
 from pipeline.artifacts import ArtifactError
 from pipeline.encoder import Extractor
 from pipeline.encoder.network import ResNet
+from pipeline.encoder.pooling import Pool
 from pipeline.encoder.weights import load_encoder, load_trunk, save_encoder
 from pipeline.training import checkpoint, loop
 from pipeline.training.collectives import world
@@ -77,7 +78,7 @@ def test_it_begins_from_an_encoder(tmp_path: Path) -> None:
     train(*job(tmp_path / "first", StandIn()))
     seen = {"database": "koniq10k", "split": 0, "images": ["a.png"]}
     trunk = load_trunk(tmp_path / "first" / "out")[0]
-    save_encoder(tmp_path / "known", trunk, "mine", {}, opinions=[seen])
+    save_encoder(tmp_path / "known", trunk, "mine", {}, pool=Pool(layers=(2, 3)), opinions=[seen])
     run, make = job(tmp_path / "second", StandIn(), params, encoder=tmp_path / "known")
     method = make(run, torch.device("cpu"))
     for name, value in trunk.state_dict().items():
@@ -85,6 +86,7 @@ def test_it_begins_from_an_encoder(tmp_path: Path) -> None:
     assert "encoder" in method.fingerprint() and "encoder" not in job(tmp_path, StandIn())[1](run, "cpu").fingerprint()
     train(run, make)
     card = json.loads((tmp_path / "second" / "out" / "encoder.json").read_text())
+    assert card["pool"]["layers"] == [2, 3]
     assert card["opinions"] == [seen] and card["width"] == card["provenance"]["params"]["width"] == 8
     assert weights(tmp_path / "second") != weights(tmp_path / "first")
 

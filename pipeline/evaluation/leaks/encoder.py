@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.encoder import provenance, trained_on
+from pipeline.encoder import lineage, provenance, seen_sets
 from pipeline.evaluation.leaks.opinions import SeenOpinions, seen_opinions
 from pipeline.evaluation.leaks.pictures import LeakError, near_across_groups, near_pairs
 from pipeline.evaluation.splits import listed
@@ -50,7 +50,7 @@ def check_encoder(
     is not here. The manifest declares the rest: ``embedded``, the database was made from the set of its own name;
     ``shares_groups``, its official parts share groups. Hashes at most ``bits`` of 64 apart are of one picture.
     """
-    sets, unknown = trained_on(card), list[str]()
+    sets, unknown = seen_sets(card), list[str]()
     rule = check_selection(encoder, card)
     if rule is None and sets and card.get("kind") == "resnet":
         unknown.append("how the weights were chosen is not recorded")
@@ -72,14 +72,17 @@ def check_encoder(
 def check_selection(encoder: str, card: Mapping[str, Any]) -> str | None:
     """The rule by which the encoder's weights were chosen, as encoder.json records it (None: not recorded).
 
-    :class:`LeakError` if that rule sees opinions and the card does not list them (``opinions``).
+    :class:`LeakError` if that rule, or that of an encoder that it began from, sees opinions and the card does not list
+    them (``opinions``).
     """
+    for made in lineage(card):
+        rule = made.get("selection")
+        if rule is not None and rule not in OPINION_FREE and not card.get("opinions"):
+            raise LeakError(
+                f"{encoder}: its weights were chosen by {rule!r} (encoder.json); only {', '.join(OPINION_FREE)} see no "
+                "opinions, and the card lists none under `opinions`, so its figures would be training figures"
+            )
     rule = provenance(card).get("selection")
-    if rule is not None and rule not in OPINION_FREE and not card.get("opinions"):
-        raise LeakError(
-            f"{encoder}: its weights were chosen by {rule!r} (encoder.json); only {', '.join(OPINION_FREE)} see no "
-            "opinions, and the card lists none under `opinions`, so its figures would be training figures"
-        )
     return None if rule is None else str(rule)
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.encoder import provenance
+from pipeline.encoder import lineage
 from pipeline.evaluation.leaks.pictures import LeakError, groups_in_common
 from pipeline.evaluation.splits import Split, listed
 
@@ -84,9 +84,9 @@ def seen_opinions(
     """
     entries = list(_entries(encoder, card))
     missing = sorted(set(_labelled_on(card)) - {entry["database"] for entry in entries})
-    method = provenance(card).get("method")
-    if missing or (not entries and method in LEARNING_FROM_OPINIONS):
-        whose = f"opinions of {listed(missing)}" if missing else f"opinions ({method})"
+    methods = [made["method"] for made in lineage(card) if made.get("method") in LEARNING_FROM_OPINIONS]
+    if missing or (not entries and methods):
+        whose = f"opinions of {listed(missing)}" if missing else f"opinions ({methods[0]})"
         raise LeakError(
             f"{encoder}: it learnt from {whose}, and its card (encoder.json) does not list them under `opinions`, so "
             "it can't be judged on any database"
@@ -126,8 +126,9 @@ def _entries(encoder: str, card: Mapping[str, Any]) -> Iterator[Mapping[str, Any
 
 
 def _labelled_on(card: Mapping[str, Any]) -> list[str]:
-    names = provenance(card).get("labelled_on") or []
-    return [names] if isinstance(names, str) else list(names)
+    """Databases whose opinions the encoder, or one that it began from, has read."""
+    every = [made.get("labelled_on") or [] for made in lineage(card)]
+    return [name for names in every for name in ([names] if isinstance(names, str) else names)]
 
 
 def _seen(encoder: str, name: str, table: pa.Table, entries: Sequence[Mapping[str, Any]]) -> set[str]:

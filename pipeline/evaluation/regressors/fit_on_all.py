@@ -63,8 +63,8 @@ def fit_on_all(
     order: Order | None = None,
 ) -> FitOnAll:
     """A ridge on ``rows`` (ascending) of ``data``. Up to ``folds`` groups are left out one by one; more of them go in
-    ``folds`` folds, drawn by ``generator(seed, draw)``. ``SplitError`` for one group. With an ``order`` the ridge's
-    lambda is taken, and the fits that leave groups out are made anew.
+    ``folds`` folds, drawn by ``generator(seed, draw)``. ``SplitError`` for one group. With an ``order``, lambda
+    is the one that the ridge without it chose, and the fits that leave groups out are made anew.
     """
     names, place = np.unique(data.groups[rows], return_inverse=True)
     fold_of = np.full(len(data.groups), "", dtype=f"U{len(str(len(names)))}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from pipeline.encoder import trained_on
+from pipeline.encoder import lineage, seen_sets
+from pipeline.encoder.card import TRAINED
 from pipeline.scoring.export.model import LICENCE, Exportable
 
 _CARD = """---
@@ -96,7 +97,8 @@ def _facts(model: Exportable, compared: str) -> dict[str, str]:
     read = f"{' and '.join(pool.statistics)} of layer {', '.join(map(str, pool.layers))}"
     images, steps = (provenance.get(key) for key in ("images", "steps"))
     seen = f"; {images:,} images, {steps:,} steps" if isinstance(images, int) and isinstance(steps, int) else ""
-    origin = ", ".join(trained_on(model.card)) or provenance.get("imported_from") or "nothing (random weights)"
+    imported = next((made["imported_from"] for made in lineage(model.card) if made.get("imported_from")), None)
+    origin = ", ".join(seen_sets(model.card, how=TRAINED)) or imported or "nothing (random weights)"
     return {
         "network": model.trunk.architecture,
         "preprocessing": json.dumps(model.config()["preprocessing"]),

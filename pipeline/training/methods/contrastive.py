@@ -26,6 +26,7 @@ from pipeline.artifacts import sha256_file
 from pipeline.encoder import Extractor, weights
 from pipeline.encoder.card import WEIGHTS
 from pipeline.encoder.network import weight_generator
+from pipeline.encoder.pooling import pool_of
 from pipeline.encoder.trunk import TrunkExtractor
 from pipeline.labels import CLASSES
 from pipeline.params import ParamsError, TrainingParams
@@ -56,7 +57,7 @@ class Batch:
 
 class Contrastive(Method[Batch]):
     """The method of paper 1 on ``images`` with the knobs of ``params``, from the weights of ``encoder`` (a folder; its
-    depth and width count then, not those of ``params``) or from random ones (None).
+    depth, width and readout count then, not those of ``params``) or from random ones (None).
 
     ``cache`` says where decoded images stay (device, host, none), ``readers`` how many threads decode. ``probe``, where
     given, is called every ``params.probe_every`` epochs and at the end with an extractor of the weights as they are;
@@ -88,6 +89,7 @@ class Contrastive(Method[Batch]):
         if trunk is not None:
             params = params.model_copy(update={"depth": trunk.depth, "width": trunk.width})
         self.opinions: Sequence[Mapping[str, object]] = card.get("opinions", [])  # that the encoder has seen
+        self.pool = pool_of(card)
         self.images, self.params, self.seed, self.encoder = images, params, seed, encoder
         self._cache, self._readers, self._probe = cache, readers, probe
         self.order = images if isinstance(images, StreamedImages) else batch_order(self._labels(images), params, seed)
@@ -197,7 +199,9 @@ class Contrastive(Method[Batch]):
             "seed": self.seed,
         }
         trunk = cast(ContrastiveNetwork, network).trunk
-        weights.save_encoder(folder, trunk, self.run.name, {**own, **provenance}, opinions=self.opinions)
+        weights.save_encoder(
+            folder, trunk, self.run.name, {**own, **provenance}, pool=self.pool, opinions=self.opinions
+        )
 
     def fingerprint(self) -> Mapping[str, object]:
         """Keys, labels and bytes of the images, parameters, seed, and the weights that it begins from."""
