@@ -282,6 +282,22 @@ def test_every_section_is_frozen_strict_and_forbids_what_it_does_not_know() -> N
             {"readouts__lab": {"encoder": "released", "pool": {"spaces": ["labb"]}}},
             "readouts.lab.pool.spaces.0 = \"labb\": input should be 'rgb', 'lab', 'hsv', 'grey' or 'ms'; did you ",
         ),
+        (
+            {"train__dead_leaves": {"set": "dead_leaves", "encoder": "released", "width": 8}},
+            "train.dead_leaves.width = 8: of no use beside encoder: released, whose it is",
+        ),
+        (
+            {"train__dead_leaves": {"set": "dead_leaves", "encoder": "floor"}},
+            "train.dead_leaves.encoder",
+        ),
+        (
+            {
+                "databases__mine": {"folder": "mine"},
+                "pooled__people": {"encoder": "released", "databases": ["photos", "mine"], "order": {"set": "photoss"}},
+                "encoders": ["released"],
+            },
+            'pooled.people.order.set = "photoss": not one of sets: dead_leaves, photos; did you mean photos?',
+        ),
         ({"training__authentic": "half"}, 'training.authentic = "half": needs authentic_set, which is null'),
         (
             {"train__dead_leaves__authentic": "half"},
