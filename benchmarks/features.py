@@ -43,7 +43,7 @@ from pipeline.features.brisque import Brisque36
 from pipeline.features.floor import Floor
 from pipeline.metrics import METRICS, niqe
 from pipeline.scoring import ImageFeatures, measure_files
-from pipeline.training.calibrate import calibrate, random_trunk
+from pipeline.training.random_init import random_trunk, set_running_statistics
 
 PHOTOGRAPHS = ("astronaut", "coffee", "rocket", "chelsea")
 RELEASED = Path(__file__).parents[1] / "released"
@@ -84,7 +84,7 @@ def main() -> None:
 def extraction_speed(options: argparse.Namespace) -> dict[str, float]:
     """Images/s of one and of all workers, idle and beside a busy neighbour, and of the plain loop."""
     trunk = random_trunk(options.depth, options.width, 1)
-    calibrate(trunk, cuts(8, 128))
+    set_running_statistics(trunk, cuts(8, 128))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         save_encoder(root / "encoder", trunk, "bench", {})

@@ -1,4 +1,4 @@
-"""random_init: the network before training, its batch norms calibrated (data/models/random_init/)."""
+"""random_init: the network before training, its batch norms with images' statistics (data/models/random_init/)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pipeline.params import RANDOM_INIT, Params
 from pipeline.seeding import generator
 from pipeline.shards.plan import held_out
 from pipeline.shards.reader import ShardSet
-from pipeline.training.calibrate import calibrate, random_trunk
+from pipeline.training.random_init import random_trunk, set_running_statistics
 from stages import DATA, entry
 
 IMAGES = 256  # of each set
 
 
 def run(params: Params) -> None:
-    """Write the network that training starts from, calibrated on images of every set that encoders are probed on."""
+    """Write the network that training starts from, with the statistics of images of every set that is probed on."""
     images, seen = [], {}
     for name in params.probe_sets:
         shards = ShardSet(DATA / "distorted" / name)
@@ -25,8 +25,8 @@ def run(params: Params) -> None:
         seen[name] = {"data": shards.fingerprint, "images": len(chosen)}
     knobs, device = params.training, resolve_device(params.run.device).kind
     trunk = random_trunk(knobs.depth, knobs.width, params.seed).to(device)
-    calibrate(trunk, images)
-    provenance = {"trained_on": None, "calibrated_on": seen, "seed": params.seed}
+    set_running_statistics(trunk, images)
+    provenance = {"trained_on": None, "statistics_of": seen, "seed": params.seed}
     weights.save_encoder(DATA / "models" / RANDOM_INIT, trunk.cpu(), RANDOM_INIT, provenance)
 
 

@@ -25,7 +25,7 @@ class Change:
 
 
 CHANGES = {  # in the order in which they are run; all of a seed before the next
-    "untrained": Change("no training: random weights, batch norms calibrated", times=0),
+    "untrained": Change("no training: random weights, running statistics of images", times=0),
     "release": Change("the released recipe"),
     "steps_4": Change("4 times the steps (not equal time)", times=4),
     "width_48": Change("width 48", {"width": 48}),

@@ -23,10 +23,10 @@ from pipeline.params import TrainingParams
 from pipeline.seeding import generator
 from pipeline.shards.decoded import Subset
 from pipeline.shards.loader import Prefetch
-from pipeline.training.calibrate import calibrate, random_trunk
 from pipeline.training.labels import class_labels
 from pipeline.training.loop import Loop, Run, train
 from pipeline.training.methods.contrastive import Contrastive, batch_order
+from pipeline.training.random_init import random_trunk, set_running_statistics
 
 COSTLY = {"batch", "width", "crop", "depth"}  # the rest moves a step by less than its noise
 WARM, TIMED, ROUNDS = 2, 6, 2  # steps not looked at, steps timed, turns
@@ -113,11 +113,11 @@ def _run(change: Change, data: Subset, *, steps: int, seed: int, out: Path) -> t
 
 
 def _untrained(folder: Path, data: Subset, seed: int) -> None:
-    """What training with ``seed`` starts from, calibrated on some of ``data``."""
+    """What training with ``seed`` starts from, its batch norms with the statistics of some of ``data``."""
     knobs = released().training
     trunk = random_trunk(knobs.depth, knobs.width, seed)
     rows = generator(seed, "calibrate").permutation(len(data))[:CALIBRATION]
-    calibrate(trunk, [data.image(int(row)) for row in rows])
+    set_running_statistics(trunk, [data.image(int(row)) for row in rows])
     weights.save_encoder(folder, trunk, "random_init", {})
 
 

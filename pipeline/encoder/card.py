@@ -64,9 +64,9 @@ def before(card: Mapping[str, Any]) -> dict[str, object]:
     return {"before": {**provenance(card), "sha256": card.get("sha256")}}
 
 
-def seen_sets(card: Mapping[str, Any], *, how: Sequence[str] = (*TRAINED, "calibrated_on", "fitted_on")) -> list[str]:
-    """The sets whose images the encoder, or one that it began from, has seen: trained on, calibrated on or fitted on,
-    or in the ways ``how`` alone.
+def seen_sets(card: Mapping[str, Any], *, how: Sequence[str] = (*TRAINED, "statistics_of", "fitted_on")) -> list[str]:
+    """The sets whose images the encoder, or one that it began from, has seen: to train on, to fit, or for its batch
+    norms' statistics; or in the ways ``how`` alone.
     """
     names: list[str] = []
     for mapping in (card, *lineage(card)):

@@ -48,7 +48,7 @@ RELEASED = "released"
 CLASSIFIER = "released/classifier"
 """The classifier of the types that comes with the code, where it does."""
 RANDOM_INIT = "random_init"
-"""The network before training, its batch norms calibrated."""
+"""The network before training, its batch norms with the statistics of images."""
 BASELINES = ("floor", "brisque36", *METRICS)
 """Encoders that need no images to be set up."""
 

@@ -1,3 +1,3 @@
-"""Training the encoder: views, loss, schedule, trainer and checkpoint; calibration of untrained encoders and of the
+"""Training the encoder: views, loss, schedule, trainer and checkpoint; the encoder before training; calibration of the
 classifier of the types; the linear probe.
 """

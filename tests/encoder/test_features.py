@@ -14,7 +14,7 @@ from pipeline.encoder import weights
 from pipeline.encoder.network import ResNet
 from pipeline.encoder.preprocessing import half_scale
 from pipeline.encoder.trunk import BATCH_PIXELS, TrunkExtractor, as_input
-from pipeline.training.calibrate import calibrate, random_trunk
+from pipeline.training.random_init import random_trunk, set_running_statistics
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,7 +32,7 @@ def images() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def trunk(images: list[np.ndarray]) -> ResNet:
     trunk = random_trunk(18, 16, seed=7)
-    calibrate(trunk, images)
+    set_running_statistics(trunk, images)
     return trunk
 
 
@@ -122,20 +122,20 @@ def test_a_card_of_another_kind_is_refused(tmp_path: Path) -> None:
         weights.load_encoder(tmp_path)
 
 
-def test_calibration_makes_the_images_statistics(images: list[np.ndarray]) -> None:
+def test_the_running_statistics_are_the_images(images: list[np.ndarray]) -> None:
     trunk = random_trunk(18, 16, seed=7)
     same = [images[0], images[2], images[3]]
-    calibrate(trunk, same)
+    set_running_statistics(trunk, same)
     with torch.no_grad():
         pixels = as_input(torch.from_numpy(np.stack(same)))
         means = [trunk.conv1(scale).mean((0, 2, 3)) for scale in (pixels, half_scale(pixels))]
     assert torch.allclose(trunk.bn1.running_mean, (means[0] + means[1]) / 2, atol=1e-5)
     assert trunk.bn1.momentum == 0.1 and not trunk.training
     again = random_trunk(18, 16, seed=7)
-    calibrate(again, same)
+    set_running_statistics(again, same)
     assert all(torch.equal(a, b) for a, b in zip(trunk.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_calibration_without_images_is_refused() -> None:
+def test_running_statistics_of_no_images_are_refused() -> None:
     with pytest.raises(ValueError, match="no images"):
-        calibrate(random_trunk(18, 16, seed=7), [])
+        set_running_statistics(random_trunk(18, 16, seed=7), [])

@@ -110,7 +110,7 @@ def test_an_encoder_chosen_by_opinions_is_refused() -> None:
 def test_what_cannot_be_known_is_listed() -> None:
     found = check(None, database_table([picture(2)]), {"kind": "resnet", "provenance": {"trained_on": "mine"}})
     assert found["unknown"] == ["how the weights were chosen is not recorded", "the sources of mine are not here"]
-    calibrated = {"kind": "resnet", "provenance": {"trained_on": None, "calibrated_on": {"mine": {"images": 3}}}}
+    calibrated = {"kind": "resnet", "provenance": {"trained_on": None, "statistics_of": {"mine": {"images": 3}}}}
     with pytest.raises(LeakError, match="near duplicates"):
         check(source_table([picture(2)]), database_table([picture(2)]), calibrated)
 

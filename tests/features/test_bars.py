@@ -20,7 +20,7 @@ from pipeline.engine import Engine
 from pipeline.features import Extractor, extract_features, extraction, load_extractor
 from pipeline.features.brisque import Brisque36
 from pipeline.features.floor import Floor
-from pipeline.training.calibrate import calibrate, random_trunk
+from pipeline.training.random_init import random_trunk, set_running_statistics
 from tests.databases.fixtures import kadid
 from tests.features.pairs import photograph
 
@@ -31,7 +31,7 @@ SIDES = ((96, 128), (96, 128), (96, 128), (65, 97), (32, 32), (32, 32))
 def trunk():
     torch.set_num_threads(1)
     made = random_trunk(18, 16, seed=7)
-    calibrate(made, [photograph("coffee", 64, 64), photograph("rocket", 64, 64)])
+    set_running_statistics(made, [photograph("coffee", 64, 64), photograph("rocket", 64, 64)])
     return made
 
 

@@ -16,13 +16,13 @@ from pipeline.engine import progress
 
 
 def random_trunk(depth: int, width: int, seed: int) -> ResNet:
-    """The trunk that training with ``seed`` starts from; its batch norms (mean 0, variance 1) are to be calibrated."""
+    """The trunk that training with ``seed`` starts from, its batch norms still at mean 0 and variance 1."""
     trunk = ResNet(depth, width)
     initialise(trunk, weight_generator(seed))
     return trunk
 
 
-def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int = 16) -> None:
+def set_running_statistics(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int = 16) -> None:
     """Set the batch norms' running statistics, in place, to those of ``images`` (uint8 [h, w, 3]) at full and half
     scale.
 
@@ -31,7 +31,7 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
     on a CPU with one thread (512 images of 256 x 256 and width 16: 6 s).
     """
     if not images:
-        raise ValueError("calibrate: no images")
+        raise ValueError("running statistics: no images")
     norms = [module for module in trunk.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -44,7 +44,7 @@ def calibrate(trunk: ResNet, images: Sequence[NDArray[np.uint8]], *, batch: int 
         same.setdefault(image.shape, []).append(image)
     batches = [group[start : start + batch] for group in same.values() for start in range(0, len(group), batch)]
     with torch.no_grad(), one_thread(device):
-        for chosen in progress(batches, total=len(batches), describe="calibrate"):
+        for chosen in progress(batches, total=len(batches), describe="running statistics"):
             pixels = as_input(torch.from_numpy(np.stack(chosen)).to(device))
             for scale in (pixels, half_scale(pixels)):
                 if len(scale) > 1 or max(scale.shape[2:]) > 32:  # one place on the last map has no variance
