@@ -56,7 +56,8 @@ POOLS = {
     "layers_3_4_of_rgb_lab": Pool(layers=(3, 4), statistics=BOTH, spaces=("rgb", "lab")),
     "layers_2_3_of_rgb_ms": Pool(layers=(2, 3), statistics=BOTH, spaces=("rgb", "ms")),
     "layers_2_3_of_rgb_grey_ms": Pool(layers=(2, 3), statistics=BOTH, spaces=("rgb", "grey", "ms")),
-    "layers_2_4_of_rgb_grey_ms": Pool(layers=(2, 3, 4), statistics=BOTH, spaces=("rgb", "grey", "ms")),
+    "layers_2_3_of_grey_lab_ms": Pool(layers=(2, 3), statistics=BOTH, spaces=("grey", "lab", "ms")),
+    "layers_2_4_of_grey_lab_ms": Pool(layers=(2, 3, 4), statistics=BOTH, spaces=("grey", "lab", "ms")),
     "layers_2_3_of_five": Pool(layers=(2, 3), statistics=BOTH, spaces=FIVE),
     "layers_2_4_of_five": Pool(layers=(2, 3, 4), statistics=BOTH, spaces=FIVE),
 }
