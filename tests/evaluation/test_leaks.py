@@ -110,6 +110,9 @@ def test_an_encoder_chosen_by_opinions_is_refused() -> None:
 def test_what_cannot_be_known_is_listed() -> None:
     found = check(None, database_table([picture(2)]), {"kind": "resnet", "provenance": {"trained_on": "mine"}})
     assert found["unknown"] == ["how the weights were chosen is not recorded", "the sources of mine are not here"]
+    continued = {"trained_on": "mine", "selection": "last", "before": {"trained_on": "mine"}}
+    found = check(None, database_table([picture(2)]), {"kind": "resnet", "provenance": continued})
+    assert "how the weights were chosen is not recorded" in found["unknown"]
     calibrated = {"kind": "resnet", "provenance": {"trained_on": None, "statistics_of": {"mine": {"images": 3}}}}
     with pytest.raises(LeakError, match="near duplicates"):
         check(source_table([picture(2)]), database_table([picture(2)]), calibrated)

@@ -97,3 +97,22 @@ def test_the_stage_has_scores_fall_as_a_sets_images_are_distorted(
     asked = {"set": "textured_dead_leaves", "images": 5, "weight": 100.0, "step": 0.05}
     assert cards[1]["order"] == {**asked, "pairs": 2 * 21 * 4, "pairs_left_out": 0}
     assert cards[0]["modes"]["nr"]["pairs_falling"] < cards[1]["modes"]["nr"]["pairs_falling"] <= 1
+
+
+def test_pairs_that_are_not_finite_are_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
+    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
+    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):
+        path = Path("data/features/floor") / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_features(path, x, mos, standardise=True, weights=str(card["sha256"]))
+    pairs = np.random.default_rng(3).normal(size=(8, 19))
+    pairs[5, 2] = np.nan
+    monkeypatch.setattr(stages.pooled, "_pairs", lambda *_: pairs)
+    pooled = PooledParams(encoder="floor", databases=("photos", "biq2021"), order=OrderParams(set="photos"))
+    databases = {name: DatabaseParams(folder="none") for name in ("photos", "biq2021")}
+    params = profile.read("tiny").model_copy(update={"databases": databases, "pooled": {"people": pooled}})
+    stages.pooled.run(params, "people")
+    order = load_regressor(Path("data/regressors/floor/people")).card["order"]
+    assert (order["pairs"], order["pairs_left_out"]) == (7, 1)

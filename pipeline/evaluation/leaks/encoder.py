@@ -52,7 +52,8 @@ def check_encoder(
     """
     sets, unknown = seen_sets(card), list[str]()
     rule = check_selection(encoder, card)
-    if rule is None and sets and card.get("kind") == "resnet":
+    made = [one for one in lineage(card) if one.get("trained_on")]
+    if sets and card.get("kind") == "resnet" and (rule is None or any(one.get("selection") is None for one in made)):
         unknown.append("how the weights were chosen is not recorded")
     if embedded and database_name in sets:
         raise LeakError(f"{encoder} on {database_name}: it was trained on the images that the database is made of")

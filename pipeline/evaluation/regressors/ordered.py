@@ -76,13 +76,16 @@ def fit_ordered(data: RegressionData, rows: np.ndarray, penalty: float, order: O
         target = shifted_solutions(matrix, system.right - each * order.step * chosen.sum(axis=0), at)[:, 0]
         before = sum_of(coef)
         steps = (coef + (target - coef) / 2**halving for halving in range(_HALVINGS))
-        coef = next((nearer for nearer in steps if sum_of(nearer) <= before), coef)
+        nearer = next((one for one in steps if sum_of(one) <= before), None)
+        if nearer is None:
+            break
+        coef = nearer
         if np.array_equal(order.step + pairs @ target > 0, active):
             break
     if gradient(coef) > _CONVERGED * gradient(np.zeros_like(coef)):
         raise OrderError(
-            f"the order's fit has not converged after {MOST_ITERATIONS} iterations (lambda {penalty:g}, weight "
-            f"{order.weight:g}, {len(pairs)} pairs); lower the weight or raise evaluate.lambda_min"
+            f"the order's fit does not converge (lambda {penalty:g}, weight {order.weight:g}, {len(pairs)} pairs); "
+            "lower the weight or raise evaluate.lambda_min"
         )
     coef = (coef / system.scale)[:, None]
     return RidgeModel(at, coef, system.level - system.mean @ coef)

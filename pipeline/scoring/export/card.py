@@ -6,7 +6,6 @@ import json
 import re
 
 from pipeline.encoder import lineage, seen_sets
-from pipeline.encoder.card import TRAINED
 from pipeline.scoring.export.model import LICENCE, Exportable
 
 _CARD = """---
@@ -97,14 +96,14 @@ def _facts(model: Exportable, compared: str) -> dict[str, str]:
     read = f"{' and '.join(pool.statistics)} of layer {', '.join(map(str, pool.layers))}"
     images, steps = (provenance.get(key) for key in ("images", "steps"))
     seen = f"; {images:,} images, {steps:,} steps" if isinstance(images, int) and isinstance(steps, int) else ""
-    imported = next((made["imported_from"] for made in lineage(model.card) if made.get("imported_from")), None)
-    origin = ", ".join(seen_sets(model.card, how=TRAINED)) or imported or "nothing (random weights)"
+    imported = [str(made["imported_from"]) for made in lineage(model.card) if made.get("imported_from")]
+    origin = ", ".join([*seen_sets(model.card, how=("trained_on", "authentic_set", "labelled_on")), *imported])
     return {
         "network": model.trunk.architecture,
         "preprocessing": json.dumps(model.config()["preprocessing"]),
         "feature": f"{model.extractor.dim} numbers: {read}, at {pool.scales} scales, in {', '.join(pool.spaces)}; "
         "each block has length 1",
-        "trained on": f"{origin}{seen}",
+        "trained on": f"{origin or 'nothing (random weights)'}{seen}",
         "fingerprint": f"`{model.extractor.sha256}`",
         "licence": LICENCE.upper(),
         "checked": f"{compared}, beside the project's own code",

@@ -187,7 +187,7 @@ class Contrastive(Method[Batch]):
         assert self._probe is not None
         trunk = copy.deepcopy(cast(ContrastiveNetwork, network).trunk)
         name, device, precision = self.run.name, str(self.device), self.run.precision
-        extractor = TrunkExtractor(trunk, name=name, sha256="", device=device, precision=precision)
+        extractor = TrunkExtractor(trunk, name=name, sha256="", device=device, precision=precision, pool=self.pool)
         return {"type_accuracy": self._probe(extractor)["type_accuracy"]}
 
     def write(self, network: nn.Module, folder: Path, provenance: Mapping[str, object]) -> None:
