@@ -48,16 +48,22 @@ def test_opinions_share_a_scale_and_each_database_counts_alike(tmp_path: Path) -
     np.testing.assert_allclose(fits["nr"].coef, peer.coef_, rtol=1e-6)
 
 
+def two_databases() -> np.ndarray:
+    """Features by `floor`, float64 [60, 19], of two databases, photos (1..5) and biq2021 (0..1), of one quality."""
+    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
+    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
+    folder = Path("data/features/floor")
+    folder.mkdir(parents=True)
+    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):
+        write_features(folder / f"{name}.parquet", x, mos, standardise=True, weights=str(card["sha256"]))
+    return x
+
+
 def test_the_stage_stores_a_regressor_that_is_found_beside_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
-    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
-    folder = Path("data/features/floor")
-    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):  # of 1..5 and of 0..1
-        folder.mkdir(parents=True, exist_ok=True)
-        write_features(folder / f"{name}.parquet", x, mos, standardise=True, weights=str(card["sha256"]))
+    x = two_databases()
     params = profile.read("tiny").model_copy(
         update={
             "databases": {name: DatabaseParams(folder="none") for name in ("photos", "biq2021")},
@@ -81,12 +87,7 @@ def test_the_stage_has_scores_fall_as_a_sets_images_are_distorted(
     serial = tiny.run.model_copy(update={"engine": "serial"})
     params = tiny.model_copy(update={"sources": small, "run": serial})
     stages.sources.run(params, "textured_dead_leaves")
-    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
-    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
-    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):
-        path = Path("data/features/floor") / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_features(path, x, mos, standardise=True, weights=str(card["sha256"]))
+    two_databases()
     cards = []
     for weight in (1e-6, 100.0):
         order = OrderParams(set="textured_dead_leaves", images=5, weight=weight)
@@ -101,12 +102,7 @@ def test_the_stage_has_scores_fall_as_a_sets_images_are_distorted(
 
 def test_pairs_that_are_not_finite_are_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    card, x = baselines.card("floor"), np.random.default_rng(2).normal(size=(60, 19))
-    artifacts.write_json(Path("data/models/floor/encoder.json"), card)
-    for name, mos in (("photos", 3 + x[:, 0] / 4), ("biq2021", 0.5 + x[:, 0] / 16)):
-        path = Path("data/features/floor") / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_features(path, x, mos, standardise=True, weights=str(card["sha256"]))
+    two_databases()
     pairs = np.random.default_rng(3).normal(size=(8, 19))
     pairs[5, 2] = np.nan
     monkeypatch.setattr(stages.pooled, "_pairs", lambda *_: pairs)
